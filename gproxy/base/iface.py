@@ -1,0 +1,162 @@
+"""The few abstractions that the rooms are built from.
+
+Promises of a Stream, which one conformance suite checks on every implementation: one reader and one writer at a time;
+bytes in order; the end is sticky; half-close never blocks the other way; closing wakes whoever waits with StreamClosed;
+the caller's buffer is not kept after `sendall` returns. There are no timeout arguments: deadlines are scopes
+(`gproxy.rt.deadline`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from gproxy.base.address import Address
+from gproxy.base.errors import GproxyError
+from gproxy.base.session import Session
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Stream(Protocol):
+    """Bytes in order, both ways."""
+
+    def recv(self) -> bytes:
+        """The next bytes, naturally sized and the caller's own; empty = the end, for ever. Raises StreamClosed."""
+
+    def sendall(self, data: Buffer, /) -> None:
+        """Send everything, waiting while the other side is slow. Raises StreamClosed."""
+
+    def close_write(self) -> None:
+        """Say that no more will be sent: idempotent and quiet."""
+
+    def close(self) -> None:
+        """End both directions: idempotent, quiet, wakes both sides."""
+
+    def abort(self) -> None:
+        """Close so that the peer sees a reset where the transport can say so, and a close where it can't."""
+
+    def bare(self) -> int | None:
+        """The descriptor, if nothing is buffered or transformed above it: the relay may then move bytes beneath us."""
+
+    def bound(self) -> Address | None:
+        """Our own address on this stream, if it has one: what a proxy's reply tells the client."""
+
+
+class PacketConn(Protocol):
+    """Datagrams to and from many addresses. In the server direction: those of one client."""
+
+    def recv_from(self) -> tuple[Buffer, Address]:
+        """The next datagram and, server direction, where it shall go; client direction, where it came from.
+
+        The buffer is the caller's until its next call. Raises StreamClosed when closed.
+        """
+
+    def send_to(self, data: Buffer, to: Address, /) -> None:
+        """Send one datagram (client direction: to `to`; server direction: as an answer from `to`).
+
+        A datagram that can't be sent now is lost, as datagrams are. Raises StreamClosed when closed, and DialError when
+        `to` can't be reached at all.
+        """
+
+    def close(self) -> None:
+        """Idempotent and quiet; wakes whoever waits."""
+
+
+Accept = Callable[[Stream, Session], None]
+"""Server direction: take a stream and serve it; returns when it is over. The caller closes the stream."""
+
+AcceptPackets = Callable[[PacketConn, Session], None]
+"""Server direction: take one client's datagrams and serve them; returns when they are over."""
+
+Connect = Callable[[Session], Stream]
+"""Client direction: bring a stream to the server of this outbound. Raises DialError."""
+
+
+class ServerLayer(Protocol):
+    """What is put around a protocol in the server direction: one stream to one (TLS) or to many (mux)."""
+
+    def accepting(self, then: Accept) -> Accept: ...
+
+
+class ClientLayer(Protocol):
+    """What is put around a protocol in the client direction; it may pool."""
+
+    def connecting(self, via: Connect) -> Connect: ...
+
+
+class Dialer(Protocol):
+    """Whatever can reach a target: the system's sockets, a proxy, a group of proxies."""
+
+    def dial(self, target: Address, session: Session) -> Stream:
+        """A stream to `target`. Raises DialError; what was opened on the way is closed by then."""
+
+    def dial_packet(self, target: Address, session: Session) -> PacketConn:
+        """A packet connection that can reach `target` and, where the protocol can, any other address. Raises DialError."""
+
+
+class Outbound(Dialer, Protocol):
+    """A configured dialer."""
+
+    networks: frozenset[str]  # {"tcp"}, {"udp"} or both: what it can carry
+
+    def close(self) -> None:
+        """Give up pooled resources; live streams are their owners'."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEntrance:
+    """An inbound's door for streams."""
+
+    accept: Accept
+    kind: Literal["stream"] = "stream"
+
+
+@dataclass(frozen=True, slots=True)
+class PacketEntrance:
+    """An inbound's door for datagrams: one call of `accept` for each client address."""
+
+    accept: AcceptPackets
+    kind: Literal["packet"] = "packet"
+
+
+Entrance = StreamEntrance | PacketEntrance
+
+
+class Inbound(Protocol):
+    """A configured server side of a protocol."""
+
+    def entrances(self) -> Sequence[Entrance]: ...
+
+
+class Reply(Protocol):
+    """The client's own yes or no. The first call counts, later ones do nothing. Neither raises."""
+
+    def accept(self, bound: Address | None = None) -> None:
+        """The target is reached; `bound` is our address towards it, if known."""
+
+    def reject(self, why: GproxyError) -> None:
+        """The target is not to be had."""
+
+
+class Dispatcher(Protocol):
+    """The heart: decides where a session goes, opens the way, moves the bytes. Both calls return when all is over."""
+
+    def stream(self, session: Session, stream: Stream, reply: Reply) -> None:
+        """Serve a stream. Never raises for what happens to the session: it is logged and counted here."""
+
+    def packets(self, session: Session, conn: PacketConn) -> None:
+        """Serve one client's datagrams."""
+
+
+class NoReply:
+    """The reply of protocols that have none."""
+
+    __slots__ = ()
+
+    def accept(self, bound: Address | None = None) -> None:
+        """Nothing to say."""
+
+    def reject(self, why: GproxyError) -> None:
+        """Nothing to say."""

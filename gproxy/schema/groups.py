@@ -1,0 +1,93 @@
+"""Groups of options that many rooms share. A room's model inherits the groups that it takes."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from gproxy.schema.fields import Duration, IPAddress, Mark, Network, Port, PortRange, Secret
+from gproxy.schema.model import Options, doc
+
+
+class Item(Options):
+    """What every entry of a list of typed things has."""
+
+    type: Annotated[str, doc("Which protocol or kind this entry is.")]
+    tag: Annotated[str, doc("The name that rules, detours and logs use; the entry's index if empty.")] = ""
+
+
+class KeepAlive(Options):
+    """TCP keep-alive probes."""
+
+    disable_tcp_keep_alive: Annotated[bool, doc("Send no TCP keep-alive probes.")] = False
+    tcp_keep_alive: Annotated[Duration, doc("Idle time before the first keep-alive probe.")] = Duration(300)
+    tcp_keep_alive_interval: Annotated[Duration, doc("Time between keep-alive probes.")] = Duration(75)
+
+
+class Listen(Item, KeepAlive):
+    """Where an inbound listens, and how its sockets are made."""
+
+    not_yet: ClassVar[tuple[str, ...]] = (
+        "netns", "udp_fragment", "udp_mapping", "udp_filtering", "udp_nat_max",
+    )  # fmt: skip
+
+    listen: Annotated[
+        str, doc("IP address to listen on; or `unix:/path` or `unix:@abstract` for a unix socket.")
+    ] = ""
+    listen_port: Annotated[Port | None, doc("Port to listen on.")] = None
+    listen_ports: Annotated[
+        tuple[PortRange, ...], doc("Port ranges to listen on, such as `2000-2010`, beside or instead of `listen_port`.")
+    ] = ()
+    bind_interface: Annotated[str, doc("Network interface to accept on.")] = ""
+    routing_mark: Annotated[Mark, doc("Netfilter mark of the listening sockets.")] = Mark(0)
+    reuse_addr: Annotated[bool, doc("Listen although the address is still in use by closing connections.")] = False
+    tcp_fast_open: Annotated[bool, doc("Accept TCP Fast Open.")] = False
+    tcp_multi_path: Annotated[bool, doc("Accept Multipath TCP.")] = False
+    udp_timeout: Annotated[Duration, doc("Silence after which a UDP session ends.")] = Duration(300)
+    proxy_protocol: Annotated[
+        bool, doc("Require a PROXY protocol header (version 1 or 2) and take the source address from it.")
+    ] = False
+    detour: Annotated[str, doc("Tag of another inbound that the accepted streams are handed to.")] = ""
+
+
+class Dial(KeepAlive):
+    """How an outbound's connections are made. `detour` excludes all others."""
+
+    not_yet: ClassVar[tuple[str, ...]] = (
+        "domain_resolver", "domain_strategy", "network_strategy", "network_type", "fallback_network_type",
+    )  # fmt: skip
+
+    detour: Annotated[str, doc("Tag of the outbound that connections go through.")] = ""
+    bind_interface: Annotated[str, doc("Network interface to bind to.")] = ""
+    inet4_bind_address: Annotated[IPAddress | None, doc("IPv4 address to bind to.")] = None
+    inet6_bind_address: Annotated[IPAddress | None, doc("IPv6 address to bind to.")] = None
+    bind_address_no_port: Annotated[bool, doc("Choose the source port when connecting, not when binding.")] = False
+    routing_mark: Annotated[Mark, doc("Netfilter mark of the sockets.")] = Mark(0)
+    reuse_addr: Annotated[bool, doc("Reuse the local address.")] = False
+    netns: Annotated[str, doc("Network namespace to dial from, a name or a path.")] = ""
+    connect_timeout: Annotated[Duration, doc("Time for a connection to open.")] = Duration(5)
+    tcp_fast_open: Annotated[bool, doc("Send the first payload with the SYN.")] = False
+    tcp_multi_path: Annotated[bool, doc("Use Multipath TCP.")] = False
+    udp_fragment: Annotated[bool, doc("Let UDP datagrams be fragmented.")] = False
+    fallback_delay: Annotated[
+        Duration, doc("How long the preferred address family is tried alone (happy eyeballs).")
+    ] = Duration(0.3)
+
+
+class Server(Options):
+    """The server of a proxy outbound."""
+
+    server: Annotated[str, doc("Server address: an IP address or a domain.")]
+    server_port: Annotated[Port, doc("Server port.")]
+
+
+class User(Options):
+    """A name and a password."""
+
+    username: Annotated[str, doc("User name.")]
+    password: Annotated[Secret, doc("Password.")]
+
+
+class NetworkChoice(Options):
+    """For protocols that carry both networks: which of them are on."""
+
+    network: Annotated[tuple[Network, ...], doc("`tcp`, `udp`, or both if empty.")] = ()
