@@ -37,6 +37,9 @@ class Stream(Protocol):
     def abort(self) -> None:
         """Close so that the peer sees a reset where the transport can say so, and a close where it can't."""
 
+    def take(self) -> bytes:
+        """Bytes that were read ahead of their reader, given out without waiting; mostly empty."""
+
     def bare(self) -> int | None:
         """The descriptor, if nothing is buffered or transformed above it: the relay may then move bytes beneath us."""
 

@@ -67,7 +67,7 @@ class Dial(KeepAlive):
     connect_timeout: Annotated[Duration, doc("Time for a connection to open.")] = Duration(5)
     tcp_fast_open: Annotated[bool, doc("Send the first payload with the SYN.")] = False
     tcp_multi_path: Annotated[bool, doc("Use Multipath TCP.")] = False
-    udp_fragment: Annotated[bool, doc("Let UDP datagrams be fragmented.")] = False
+    udp_fragment: Annotated[bool | None, doc("Let UDP datagrams be fragmented; unset leaves it to the kernel.")] = None
     fallback_delay: Annotated[
         Duration, doc("How long the preferred address family is tried alone (happy eyeballs).")
     ] = Duration(0.3)

@@ -1,0 +1,61 @@
+"""Every timeout, size and limit that is not configured, each with its reason."""
+
+from __future__ import annotations
+
+# -- time, in seconds -------------------------------------------------------------------------------------------------
+
+# A client that has not said what it wants by then is a slow-loris; sing-box's TLS handshakes get as long.
+HANDSHAKE_TIMEOUT = 15.0
+
+# A tunnel without a byte either way: long enough for a shell that is left open for a day; dead peers are found sooner,
+# by TCP keep-alive.
+TCP_IDLE = 24 * 3600.0
+
+# After one side has ended, how long the other may stay silent. A request that was half-closed may take minutes to answer.
+HALF_CLOSE_IDLE = 300.0
+
+# How often idle relays are looked for. Coarse, since it costs a pass over all relays.
+IDLE_SWEEP = 15.0
+
+# How long gproxy waits for open sessions when it is told to stop.
+STOP_GRACE = 5.0
+
+# A listener that ran out of descriptors tries again after this; then twice as long, up to the ceiling.
+ACCEPT_BACKOFF = 0.05
+ACCEPT_BACKOFF_CEILING = 1.0
+
+# UDP sessions by the destination's port: answers to these come at once or not at all (as sing-box has it).
+UDP_PORT_TIMEOUTS = {53: 10.0, 123: 10.0, 3478: 10.0, 443: 30.0}
+
+# -- sizes, in bytes --------------------------------------------------------------------------------------------------
+
+# One read of a stream outside the pumps. Handshakes are small; layers read records of 16 KiB.
+READ_CHUNK = 64 * 1024
+
+# The pumps' one scratch buffer for each worker. 256 KiB took half the CPU of 64 KiB, more brought nothing.
+SCRATCH = 256 * 1024
+
+# From this much in one read on, a flow counts as bulk and moves on to splice; below it, copying is cheaper.
+SPLICE_FROM = 128 * 1024
+
+# The largest datagram that UDP over IPv4 or IPv6 can carry.
+MAX_DATAGRAM = 65535
+
+# -- counts -----------------------------------------------------------------------------------------------------------
+
+# Connections taken at one wake-up, so that one busy listener does not starve the open sessions.
+ACCEPT_BURST = 64
+
+# Datagrams read from one socket at one wake-up.
+DATAGRAM_BURST = 64
+
+LISTEN_BACKLOG = 4096
+
+# One client's unread datagrams; more are dropped and counted.
+UDP_INBOX = 256
+
+# UDP sessions of one listener; the longest idle is ended for a new one.
+UDP_SESSIONS = 8192
+
+# Destinations for which one UDP session remembers a decision.
+UDP_DECISIONS = 1024

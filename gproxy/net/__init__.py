@@ -1,0 +1,1 @@
+"""Sockets become Streams and PacketConns here; nobody above sees a socket."""

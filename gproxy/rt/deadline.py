@@ -1,0 +1,59 @@
+"""Deadlines and cancellation as scopes.
+
+    with deadline(15, ProtocolError("the handshake took too long", reason="timeout")):
+        request = stream.decode(decode_request, LIMIT)
+
+No call takes a timeout of its own: whoever knows how long a phase may take puts a scope around it.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from gevent import Timeout, get_hub, getcurrent
+from greenlet import greenlet
+
+
+def deadline(seconds: float, error: BaseException) -> Timeout:
+    """A scope that raises `error` inside itself when it lasts longer than `seconds`. 0 or less: no limit."""
+    return Timeout.start_new(seconds if seconds > 0 else None, error)
+
+
+class Cancelled(BaseException):
+    """Raised inside a Cancel scope by another greenlet's `fire`. The scope swallows it."""
+
+
+class Cancel:
+    """A scope that another greenlet can end.
+
+    `fire` may come before, inside or after the scope; entering a fired scope ends it at once at the first wait. After
+    the scope, `fired` tells what happened.
+    """
+
+    __slots__ = ("_inside", "fired")
+
+    def __init__(self) -> None:
+        self._inside: greenlet | None = None
+        self.fired = False
+
+    def fire(self) -> None:
+        """End the scope: whoever is inside, waiting, leaves it."""
+        if self.fired:
+            return
+        self.fired = True
+        if self._inside is not None:
+            get_hub().loop.run_callback(self._throw)
+
+    def _throw(self) -> None:
+        if self._inside is not None:
+            self._inside.throw(Cancelled)
+
+    def __enter__(self) -> Cancel:
+        self._inside = getcurrent()
+        if self.fired:
+            get_hub().loop.run_callback(self._throw)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        self._inside = None
+        return kind is Cancelled

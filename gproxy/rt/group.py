@@ -1,0 +1,59 @@
+"""Child greenlets that never die in silence and never outlive their group."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from types import TracebackType
+
+from gevent import Greenlet, joinall, killall, spawn
+from greenlet import GreenletExit
+
+from gproxy.base.errors import GproxyError
+
+_log = logging.getLogger("gproxy.rt")
+
+
+class Group:
+    """A set of greenlets with one end. Leaving the `with` block kills those that still run and waits for them."""
+
+    __slots__ = ("_children", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._children: set[Greenlet] = set()
+
+    def spawn(self, run: Callable[..., object], /, *args: object) -> Greenlet:
+        """Run `run(*args)` in a greenlet of this group. What it raises, but for GproxyError, is logged with its trace."""
+        child = spawn(self._guard, run, *args)
+        self._children.add(child)
+        child.rawlink(self._children.discard)
+        return child
+
+    def _guard(self, run: Callable[..., object], *args: object) -> None:
+        try:
+            run(*args)
+        except GreenletExit:
+            return
+        except GproxyError as error:
+            _log.debug("%s: ended: %s", self.name, error)
+        except Exception:  # noqa: BLE001 - a child must not die in silence, and has nobody above it to tell
+            _log.exception("%s: a background task failed", self.name)
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def join(self, seconds: float | None = None) -> bool:
+        """Wait for the children; False if some still run after `seconds`."""
+        joinall(list(self._children), timeout=seconds)
+        return not self._children
+
+    def kill(self) -> None:
+        """End the children and wait until they are over."""
+        killall(list(self._children))
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()

@@ -1,0 +1,129 @@
+"""Waiting for descriptors: the data path's own cooperative sockets, right with or without the patch.
+
+A Readiness is made once for a descriptor and direction, at its first wait, and lives as long as the descriptor does:
+making a watcher for each wait would cost more than the wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from gevent import get_hub, getcurrent
+from greenlet import greenlet
+
+READ: Final = 1
+WRITE: Final = 2
+
+
+class Readiness:
+    """One direction of one descriptor, for one waiter at a time."""
+
+    __slots__ = ("_hub", "_waiting", "_watcher")
+
+    def __init__(self, fd: int, event: int) -> None:
+        self._hub = get_hub()
+        self._watcher = self._hub.loop.io(fd, event)
+        self._waiting: greenlet | None = None
+
+    def wait(self) -> None:
+        """Return when the descriptor is ready. Other greenlets run meanwhile."""
+        me = getcurrent()
+        self._waiting = me
+        watcher = self._watcher
+        watcher.start(me.switch)
+        try:
+            self._hub.switch()
+        finally:
+            watcher.stop()
+            self._waiting = None
+
+    def wake(self, error: BaseException) -> None:
+        """Raise `error` in whoever waits."""
+        if self._waiting is not None:
+            self._watcher.stop()
+            self._hub.loop.run_callback(self._throw, self._waiting, error)
+
+    def _throw(self, waiter: greenlet, error: BaseException) -> None:
+        if self._waiting is waiter:
+            waiter.throw(error)
+
+    def close(self) -> None:
+        """Forget the descriptor. Call this before it is closed, and nothing afterwards."""
+        self._watcher.stop()
+        self._watcher.close()
+
+
+def watch(fd: int, event: int) -> Any:
+    """A bare watcher with `start(callback, *args)`, `stop()` and `close()`. Callbacks run in the hub: they never wait."""
+    return get_hub().loop.io(fd, event)
+
+
+def launch(run: Callable[..., object], /, *args: object) -> greenlet:
+    """Start a light greenlet that nobody joins. `run` must not raise: it is a boundary with an except of its own."""
+    hub = get_hub()
+    child = greenlet(run, hub)
+    hub.loop.run_callback(child.switch, *args)
+    return child
+
+
+def call_soon(call: Callable[..., object], /, *args: object) -> None:
+    """Run `call(*args)` in the hub at its next turn."""
+    get_hub().loop.run_callback(call, *args)
+
+
+class Parking:
+    """A greenlet that waits for callbacks to tell it that all is over."""
+
+    __slots__ = ("_hub", "_parked", "done")
+
+    def __init__(self) -> None:
+        self._hub = get_hub()
+        self._parked: greenlet | None = None
+        self.done = False
+
+    def park(self) -> None:
+        """Wait for `release`. What is thrown into the greenlet comes out here."""
+        if self.done:
+            return
+        self._parked = getcurrent()
+        try:
+            self._hub.switch()
+        finally:
+            self._parked = None
+
+    def release(self) -> None:
+        """Let the parked greenlet go on, once; quiet when repeated."""
+        if not self.done:
+            self.done = True
+            if self._parked is not None:
+                self._hub.loop.run_callback(self._resume)
+
+    def _resume(self) -> None:
+        if self._parked is not None:
+            self._parked.switch()
+
+
+class Timer:
+    """Calls back in the hub once after some seconds, or again and again."""
+
+    __slots__ = ("_timer",)
+
+    def __init__(self, seconds: float, call: Callable[[], object], *, repeat: bool = False) -> None:
+        self._timer = get_hub().loop.timer(seconds, seconds if repeat else 0.0)
+        self._timer.start(call)
+
+    def stop(self) -> None:
+        """Idempotent."""
+        self._timer.stop()
+        self._timer.close()
+
+
+def throw_into(target: greenlet, error: BaseException) -> None:
+    """Raise `error` in a parked greenlet at the hub's next turn; nothing happens if it is over by then."""
+    get_hub().loop.run_callback(_throw_if_alive, target, error)
+
+
+def _throw_if_alive(target: greenlet, error: BaseException) -> None:
+    if not target.dead:
+        target.throw(error)
