@@ -1,0 +1,73 @@
+# `make run` and `make test` are all that a newcomer needs; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CONFIG ?= etc/config.toml
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest
+
+# A test run must not read what a desk has set up for its own proxies.
+unexport http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv dev run test static unit e2e interop bench lint fmt lock clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(VENV)/runtime.stamp  ## build .venv with what running needs: .venv/bin/gproxy
+
+dev: $(VENV)/dev.stamp  ## add to .venv what checking and testing need
+
+run: $(VENV)/runtime.stamp  ## start the proxy of etc/config.toml (CONFIG=FILE for another)
+	exec $(BIN)/gproxy run -c $(CONFIG)
+
+test: static unit  ## static checks, unit tests, laws and conformance: no root, no peers
+
+static: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/dev.stamp
+	$(PYTEST) -q -n $(JOBS) --ignore=tests/e2e --ignore=tests/interop --ignore=tests/bench --ignore=tests/fuzz tests
+
+e2e: $(VENV)/dev.stamp  ## real processes, curl; each test in a network namespace of its own
+	$(PYTEST) -q -n $(JOBS) tests/e2e
+
+interop: $(VENV)/dev.stamp  ## real peers (sudo sh tests/interop/setup.sh installs them)
+	$(PYTEST) -q -n $(JOBS) tests/interop
+
+bench: $(VENV)/dev.stamp  ## gproxy beside sing-box, microsocks and pproxy: a table of ratios
+	$(BIN)/python -m tests.bench
+
+lint: $(VENV)/dev.stamp  ## what `make test` checks without running anything
+	$(MAKE) --no-print-directory static
+
+fmt: $(VENV)/dev.stamp  ## format, and mend what can be mended mechanically
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/runtime.stamp  ## renew both locks from setup.py
+	$(PIP) install --quiet uv
+	$(BIN)/python scripts/lock.py
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	find gproxy tests scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The environment, in two steps, so that running needs none of the tools. Each step ends in a stamp: a second `make` is
+# instant. Everything installed is named with its hash in a lock; the project itself is installed in place.
+$(VENV)/runtime.stamp: requirements.lock setup.py
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/venv.sh
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(VENV)/runtime.stamp
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
