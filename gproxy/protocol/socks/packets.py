@@ -1,0 +1,120 @@
+"""The datagrams of UDP ASSOCIATE, RFC 1928 section 7, in both directions.
+
+Neither side waits for lost fragments: a datagram whose FRAG is not 0 is dropped, as the RFC allows.
+"""
+
+from __future__ import annotations
+
+from gproxy.base.address import Address
+from gproxy.base.errors import ProtocolError
+from gproxy.base.iface import Buffer, PacketConn, Stream
+from gproxy.protocol.socks.wire import decode_datagram, encode_datagram_head
+from gproxy.wire.cursor import Cursor, Incomplete
+
+
+class _Wrapped:
+    """A packet connection whose datagrams carry an address before their payload."""
+
+    __slots__ = ("_conn", "_head", "_head_of")
+
+    def __init__(self, conn: PacketConn) -> None:
+        self._conn = conn
+        # Answers come in runs from the same address object, so the last head is kept.
+        self._head_of: Address | None = None
+        self._head = b""
+
+    def _wrap(self, address: Address, data: Buffer) -> bytes:
+        if address is not self._head_of:
+            self._head = encode_datagram_head(address)
+            self._head_of = address
+        return b"".join((self._head, data))
+
+
+class AssociatedClient(_Wrapped):
+    """Server direction: the datagrams of the one client that asked for the association.
+
+    Only the host of the control connection is heard, and of its ports the one that the request announced, or else the
+    first to send a proper datagram. An announced port counts only if the announced host is that host or unspecified:
+    what a client behind a NAT says about itself does not hold here.
+    """
+
+    __slots__ = ("_client", "_host")
+
+    def __init__(self, conn: PacketConn, source: Address, announced: Address) -> None:
+        super().__init__(conn)
+        self._host = source.host
+        self._client: Address | None = None
+        host = announced.host
+        if announced.port and (host == source.host or (not isinstance(host, str) and host.is_unspecified)):
+            self._client = Address(source.host, announced.port)
+
+    def recv_from(self) -> tuple[Buffer, Address]:
+        """See PacketConn."""
+        while True:
+            data, peer = self._conn.recv_from()
+            if peer is not self._client and not self._may_be_client(peer):
+                continue
+            cursor = Cursor(bytes(data))
+            try:
+                target = decode_datagram(cursor)
+            except (Incomplete, ProtocolError):
+                continue
+            self._client = peer
+            return memoryview(cursor.data)[cursor.at :], target
+
+    def _may_be_client(self, peer: Address) -> bool:
+        return peer.host == self._host if self._client is None else peer == self._client
+
+    def send_to(self, data: Buffer, to: Address, /) -> None:
+        """See PacketConn. Before the client's port is known, an answer has nowhere to go and is lost."""
+        if self._client is not None:
+            self._conn.send_to(self._wrap(to, data), self._client)
+
+    def close(self) -> None:
+        """See PacketConn."""
+        self._conn.close()
+
+
+class RelayedPackets(_Wrapped):
+    """Client direction: datagrams through the relay of a SOCKS5 server, for as long as `control` lives."""
+
+    __slots__ = ("_control", "_relay")
+
+    def __init__(self, conn: PacketConn, relay: Address, control: Stream) -> None:
+        super().__init__(conn)
+        self._relay = relay
+        self._control = control
+
+    def recv_from(self) -> tuple[Buffer, Address]:
+        """See PacketConn."""
+        while True:
+            data, peer = self._conn.recv_from()
+            if peer is not self._relay and not self._may_be_relay(peer):
+                continue
+            cursor = Cursor(bytes(data))
+            try:
+                source = decode_datagram(cursor)
+            except (Incomplete, ProtocolError):
+                continue
+            return memoryview(cursor.data)[cursor.at :], source
+
+    def _may_be_relay(self, peer: Address) -> bool:
+        """Which address a relay that is known by its domain has, only the dialer beneath knows."""
+        return peer == self._relay or (self._relay.is_domain and peer.port == self._relay.port)
+
+    def send_to(self, data: Buffer, to: Address, /) -> None:
+        """See PacketConn."""
+        self._conn.send_to(self._wrap(to, data), self._relay)
+
+    def watch(self) -> None:
+        """Close when the server ends the control connection; returns then."""
+        try:
+            while self._control.recv():
+                pass
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """See PacketConn. The server learns it from the control connection."""
+        self._conn.close()
+        self._control.close()
