@@ -15,7 +15,7 @@ TCP_IDLE = 24 * 3600.0
 HALF_CLOSE_IDLE = 300.0
 
 # How often idle relays are looked for. Coarse, since it costs a pass over all relays.
-IDLE_SWEEP = 15.0
+IDLE_SWEEP = 5.0
 
 # How long gproxy waits for open sessions when it is told to stop.
 STOP_GRACE = 5.0
@@ -23,6 +23,9 @@ STOP_GRACE = 5.0
 # A listener that ran out of descriptors tries again after this; then twice as long, up to the ceiling.
 ACCEPT_BACKOFF = 0.05
 ACCEPT_BACKOFF_CEILING = 1.0
+
+# A UDP session that says nothing; RFC 4787 requirement 5 recommends this, and sing-box has it.
+UDP_IDLE = 300.0
 
 # UDP sessions by the destination's port: answers to these come at once or not at all (as sing-box has it).
 UDP_PORT_TIMEOUTS = {53: 10.0, 123: 10.0, 3478: 10.0, 443: 30.0}

@@ -100,7 +100,10 @@ class Overloaded(GproxyError):
     blame = "self"
 
 
-CloseReason = Literal["eof", "reset", "killed", "drained", "idle", "timeout"]
+CloseReason = Literal["eof", "reset", "timeout", "local", "idle", "killed", "drained"]
+
+ASKED: frozenset[str] = frozenset({"idle", "killed", "drained"})
+"""The reasons that come from outside the session: no side of it is to blame."""
 
 
 class StreamClosed(GproxyError):

@@ -134,7 +134,8 @@ class Inbound(Protocol):
 
 
 class Reply(Protocol):
-    """The client's own yes or no. The first call counts, later ones do nothing. Neither raises."""
+    """The client's own yes or no, given once: `accept` or `reject`. Neither raises: a client that is gone by now will be
+    noticed by the relay."""
 
     def accept(self, bound: Address | None = None) -> None:
         """The target is reached; `bound` is our address towards it, if known."""
@@ -153,13 +154,17 @@ class Dispatcher(Protocol):
         """Serve one client's datagrams."""
 
 
-class NoReply:
-    """The reply of protocols that have none."""
+class ResetReply:
+    """The reply of protocols that have none: a refused client gets a reset, as from a closed port."""
 
-    __slots__ = ()
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
 
     def accept(self, bound: Address | None = None) -> None:
         """Nothing to say."""
 
     def reject(self, why: GproxyError) -> None:
-        """Nothing to say."""
+        """See Reply."""
+        self._stream.abort()

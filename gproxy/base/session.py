@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from gproxy.base.address import IP, Address
+from gproxy.base.defaults import UDP_IDLE
 
 Network = Literal["tcp", "udp"]
 Strategy = Literal["", "prefer_ipv4", "prefer_ipv6", "ipv4_only", "ipv6_only"]
@@ -48,6 +49,6 @@ class Session:
     addresses: tuple[IP, ...] = ()  # by a resolve action
     sniffed: Sniffed | None = None  # by a sniff action
     dial: DialOptions = DEFAULT_DIAL
+    udp_timeout: float = UDP_IDLE  # seconds of silence that end it, unless a rule or the destination's port says otherwise
     rule: str = ""  # how the deciding rule is called in the log
     outbound: str = ""  # tag of the outbound that was chosen
-    closed_by: str = field(default="")  # status word of whoever asked from outside that it end

@@ -34,7 +34,7 @@ class SocketStream:
         while True:
             sock = self._sock
             if sock is None:
-                raise StreamClosed("closed here", reason="killed")
+                raise StreamClosed("closed here", reason="local")
             if self._ended:
                 return b""
             try:
@@ -67,7 +67,7 @@ class SocketStream:
         while True:
             sock = self._sock
             if sock is None or self._shut:
-                raise StreamClosed("closed here", reason="killed")
+                raise StreamClosed("closed here", reason="local")
             try:
                 return sock.send(data)
             except BlockingIOError:
@@ -91,7 +91,7 @@ class SocketStream:
             return
         for readiness in (self._readable, self._writable):
             if readiness is not None:
-                readiness.wake(StreamClosed("closed here", reason="killed"))
+                readiness.wake(StreamClosed("closed here", reason="local"))
                 readiness.close()
         self._readable = self._writable = None
         with contextlib.suppress(OSError):  # Linux has freed the descriptor even when close reports an error

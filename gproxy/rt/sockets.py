@@ -72,6 +72,11 @@ def call_soon(call: Callable[..., object], /, *args: object) -> None:
     get_hub().loop.run_callback(call, *args)
 
 
+def current() -> greenlet:
+    """The greenlet that runs now."""
+    return getcurrent()
+
+
 class Parking:
     """A greenlet that waits for callbacks to tell it that all is over."""
 
@@ -102,6 +107,40 @@ class Parking:
     def _resume(self) -> None:
         if self._parked is not None:
             self._parked.switch()
+
+
+class Gate:
+    """One greenlet waits until another, or a callback, opens the gate. Opening is remembered until the next wait."""
+
+    __slots__ = ("_hub", "_open", "_scheduled", "_waiting")
+
+    def __init__(self) -> None:
+        self._hub = get_hub()
+        self._waiting: greenlet | None = None
+        self._open = False
+        self._scheduled = False
+
+    def wait(self) -> None:
+        """Return at once if the gate was opened since the last wait, else when it is."""
+        if not self._open:
+            self._waiting = getcurrent()
+            try:
+                self._hub.switch()
+            finally:
+                self._waiting = None
+        self._open = False
+
+    def open(self) -> None:
+        """Let the waiter through; cheap to repeat."""
+        self._open = True
+        if self._waiting is not None and not self._scheduled:
+            self._scheduled = True
+            self._hub.loop.run_callback(self._resume)
+
+    def _resume(self) -> None:
+        self._scheduled = False
+        if self._waiting is not None:
+            self._waiting.switch()
 
 
 class Timer:

@@ -1,0 +1,1 @@
+"""The heart: from an accepted stream to a finished relay."""

@@ -1,0 +1,148 @@
+"""One client's datagrams: a decision for each destination, one upstream for each chosen outbound (full cone)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gproxy.base.address import Address
+from gproxy.base.defaults import UDP_DECISIONS, UDP_PORT_TIMEOUTS
+from gproxy.base.errors import ASKED, GproxyError, StreamClosed
+from gproxy.base.iface import PacketConn
+from gproxy.base.session import Session
+from gproxy.engine.decide import Decider
+from gproxy.relay.idle import SWEEPER
+from gproxy.rt.group import Group
+
+
+@dataclass(slots=True)
+class _Way:
+    """How datagrams for one destination travel. No upstream: they are dropped."""
+
+    upstream: PacketConn | None
+    target: Address
+
+
+class Nat:
+    """Serves one client until it is silent for long enough, leaves, or is ended."""
+
+    def __init__(self, session: Session, conn: PacketConn, decider: Decider) -> None:
+        self.up = 0
+        self.down = 0
+        self.seen = -1
+        self.since = 0.0
+        self._session = session
+        self._conn = conn
+        self._decider = decider
+        self._patience = 0.0
+        self._ways: dict[Address, _Way] = {}
+        self._upstreams: dict[str, PacketConn] = {}
+        self._asked: dict[Address, Address] = {}  # where a rule sent datagrams → where the client wanted them
+        self._end = "ok"
+        self._detail = ""
+        self._children = Group("udp session")
+
+    def run(self) -> tuple[str, str]:
+        """The status word and its detail, when all is over. Never raises for what the peers do."""
+        SWEEPER.add(self)
+        try:
+            with self._children:
+                self._forward()
+        except StreamClosed as error:
+            if self._end == "ok" and error.reason in ("killed", "drained"):
+                self._end = error.word
+        except GproxyError as error:
+            self._end, self._detail = error.word, str(error)
+        finally:
+            SWEEPER.remove(self)
+            for upstream in self._upstreams.values():
+                upstream.close()
+        return self._end, self._detail
+
+    def _forward(self) -> None:
+        ways = self._ways
+        recv_from = self._conn.recv_from
+        while True:
+            data, to = recv_from()
+            way = ways.get(to)
+            if way is None:
+                way = self._open(to)
+            if way.upstream is None:
+                continue
+            self.up += len(data)
+            try:
+                way.upstream.send_to(data, way.target)
+            except StreamClosed as error:
+                if error.reason in ASKED:
+                    raise
+                self._lose(way.upstream)
+            except GproxyError as why:  # this destination can't be reached; others can
+                self._note(why)
+
+    def _open(self, to: Address) -> _Way:
+        """Decide where datagrams for `to` go. A refusal is remembered too."""
+        if len(self._ways) >= UDP_DECISIONS:
+            self._ways.clear()
+            self._asked.clear()
+        one = replace(self._session, target=to, asked=None, addresses=())
+        way = _Way(None, to)
+        try:
+            outbound = self._decider.decide(one)
+            way.target = one.target
+            way.upstream = self._upstream(one, outbound)
+        except GproxyError as why:
+            self._note(why)
+        if way.target != to:
+            self._asked[way.target] = to
+        self._learn(one)
+        self._ways[to] = way
+        return way
+
+    def _upstream(self, one: Session, outbound: object) -> PacketConn:
+        known = self._upstreams.get(one.outbound)
+        if known is None:
+            known = outbound.dial_packet(one.target, one)  # type: ignore[attr-defined]
+            self._upstreams[one.outbound] = known
+            self._children.spawn(self._backward, known)
+        return known
+
+    def _learn(self, one: Session) -> None:
+        """The session's own facts are those of its first destination: that is what its log line tells."""
+        session = self._session
+        if not session.outbound:
+            session.target, session.asked, session.rule, session.outbound = one.target, one.asked, one.rule, one.outbound
+        usual = session.udp_timeout
+        wanted = one.dial.udp_timeout or min(usual, UDP_PORT_TIMEOUTS.get(one.target.port, usual))
+        self._patience = max(self._patience, wanted)
+
+    def _note(self, why: GproxyError) -> None:
+        if self._end == "ok":
+            self._end, self._detail = why.word, str(why)
+
+    def _lose(self, upstream: PacketConn) -> None:
+        """An upstream ended by itself: its destinations are decided anew."""
+        upstream.close()
+        self._upstreams = {tag: conn for tag, conn in self._upstreams.items() if conn is not upstream}
+        self._ways = {to: way for to, way in self._ways.items() if way.upstream is not upstream}
+
+    def _backward(self, upstream: PacketConn) -> None:
+        asked = self._asked
+        send_to = self._conn.send_to
+        try:
+            while True:
+                data, source = upstream.recv_from()
+                self.down += len(data)
+                send_to(data, asked.get(source, source) if asked else source)
+        except StreamClosed:
+            self._lose(upstream)
+
+    def moved(self) -> int:
+        """See Idler."""
+        return self.up + self.down
+
+    def patience(self) -> float:
+        """See Idler."""
+        return self._patience or self._session.udp_timeout
+
+    def expire(self) -> None:
+        """See Idler."""
+        self._conn.close()

@@ -1,0 +1,1 @@
+"""Saying no in time."""

@@ -1,0 +1,136 @@
+"""One UDP socket, many clients: every client address gets a PacketConn of its own, so UDP handlers read like TCP handlers."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from _socket import socket
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from gproxy.base.address import Address, parse_ip
+from gproxy.base.defaults import DATAGRAM_BURST, MAX_DATAGRAM, UDP_INBOX, UDP_SESSIONS
+from gproxy.base.errors import StreamClosed
+from gproxy.base.iface import Buffer
+from gproxy.rt.sockets import READ, Gate, launch, watch
+
+_log = logging.getLogger("gproxy.net.demux")
+
+_scratch = bytearray(MAX_DATAGRAM)
+_view = memoryview(_scratch)
+
+_DEAD = frozenset({errno.EBADF, errno.ENOTSOCK})
+
+
+class ClientConn:
+    """One client of a shared socket, as a PacketConn in the server direction.
+
+    Answers leave from the shared socket whoever they are from; a protocol that tells the client more wraps this.
+    """
+
+    __slots__ = ("_closed", "_demux", "_gate", "_inbox", "_name", "dropped")
+
+    def __init__(self, demux: Demux, name: Any) -> None:
+        self._demux = demux
+        self._name = name
+        self._inbox: deque[bytes] = deque()
+        self._gate = Gate()
+        self._closed = False
+        self.dropped = 0
+
+    def deliver(self, data: bytes) -> None:
+        """A datagram for this client; dropped when its inbox is full."""
+        if len(self._inbox) >= UDP_INBOX:
+            self.dropped += 1
+            return
+        self._inbox.append(data)
+        self._gate.open()
+
+    def recv_from(self) -> tuple[Buffer, Address]:
+        """See PacketConn: the address is the one that the client sent to."""
+        while not self._inbox:
+            if self._closed:
+                raise StreamClosed("closed here", reason="local")
+            self._gate.wait()
+        return self._inbox.popleft(), self._demux.local
+
+    def send_to(self, data: Buffer, to: Address, /) -> None:
+        """See PacketConn."""
+        if self._closed:
+            raise StreamClosed("closed here", reason="local")
+        self._demux.send(data, self._name)
+
+    def close(self) -> None:
+        """See PacketConn."""
+        if not self._closed:
+            self._closed = True
+            self._demux.forget(self._name)
+            self._inbox.clear()
+            self._gate.open()
+
+
+class Demux:
+    """Reads one UDP socket in bursts. The socket stays its owner's: stopping leaves it open."""
+
+    def __init__(self, sock: socket, serve: Callable[[ClientConn, Address], None], sessions: int = UDP_SESSIONS) -> None:
+        self._sock = sock
+        self._serve = serve
+        self._most = sessions
+        self._clients: OrderedDict[Any, ClientConn] = OrderedDict()  # the longest idle first
+        self._watcher = watch(sock.fileno(), READ)
+        self._stopped = False
+        name = sock.getsockname()
+        self.local = Address(parse_ip(name[0]), name[1])
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._watcher.start(self._burst)
+
+    def stop(self) -> None:
+        """Read no more; sessions go on answering until they end. Idempotent."""
+        if not self._stopped:
+            self._stopped = True
+            self._watcher.stop()
+            self._watcher.close()
+
+    def _burst(self) -> None:
+        clients = self._clients
+        for _ in range(DATAGRAM_BURST):
+            try:
+                size, name = self._sock.recvfrom_into(_scratch)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _DEAD:
+                    self.stop()
+                    return
+                continue  # an ICMP error for some earlier answer
+            client = clients.get(name)
+            if client is None:
+                client = self._welcome(name)
+            else:
+                clients.move_to_end(name)
+            client.deliver(bytes(_view[:size]))
+
+    def _welcome(self, name: Any) -> ClientConn:
+        if len(self._clients) >= self._most:
+            longest_idle = next(iter(self._clients.values()))
+            longest_idle.close()
+        client = self._clients[name] = ClientConn(self, name)
+        launch(self._serve, client, Address(parse_ip(name[0]), name[1]))
+        return client
+
+    def send(self, data: Buffer, name: Any) -> None:
+        """Answer a client. What can't be sent now is lost."""
+        try:
+            self._sock.sendto(data, name)
+        except OSError as error:
+            _log.debug("an answer to %s was lost: %s", name[0], error.strerror)
+
+    def forget(self, name: Any) -> None:
+        """The next datagram from there begins a new session."""
+        self._clients.pop(name, None)
+
+    def __len__(self) -> int:
+        return len(self._clients)

@@ -1,0 +1,60 @@
+"""The dialer beneath all others: the system's own sockets, shaped by an outbound's dial fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gproxy.base.address import IP, Address
+from gproxy.base.errors import DialError
+from gproxy.base.iface import PacketConn, Stream
+from gproxy.base.session import Session
+from gproxy.net.happy import race
+from gproxy.net.resolve import resolve
+from gproxy.net.tcp import SocketOptions, connect
+from gproxy.net.udp import UdpConn, open_udp
+from gproxy.rt.deadline import deadline
+
+
+@dataclass(frozen=True, slots=True)
+class SystemDialer:
+    """Opens TCP connections and UDP sockets. Times are in seconds."""
+
+    sockets: SocketOptions
+    connect_timeout: float
+    fallback_delay: float
+
+    def dial(self, target: Address, session: Session) -> Stream:
+        """See Dialer. A domain costs a look-up, unless a rule has resolved the session's target already."""
+        with deadline(self.connect_timeout, DialError("no connection in time", reason="timeout")):
+            host = target.host
+            if not isinstance(host, str):
+                return connect(host, target.port, self.sockets)
+            addresses = _resolved(target, session) or resolve(host)
+            if len(addresses) == 1:
+                return connect(addresses[0], target.port, self.sockets)
+            delay = session.dial.fallback_delay
+            return race(
+                addresses,
+                lambda ip: connect(ip, target.port, self.sockets),
+                self.fallback_delay if delay is None else delay,
+            )
+
+    def dial_packet(self, target: Address, session: Session) -> PacketConn:
+        """See Dialer. The socket reaches every address; `target` only decides what a domain means."""
+        try:
+            sock = open_udp(self.sockets)
+        except OSError as error:
+            raise DialError(f"no UDP socket: {error.strerror or error}", reason="failed") from error
+
+        def lookup(domain: str) -> tuple[IP, ...]:
+            if domain == session.target.host and session.addresses:
+                return session.addresses
+            with deadline(self.connect_timeout, DialError(f"{domain}: no answer in time", reason="timeout")):
+                return resolve(domain)
+
+        return UdpConn(sock, lookup, unmap=not session.dial.udp_disable_domain_unmapping)
+
+
+def _resolved(target: Address, session: Session) -> tuple[IP, ...]:
+    """What a resolve action found, if it was for this target and not for a proxy's server on the way."""
+    return session.addresses if target.host == session.target.host else ()

@@ -1,0 +1,46 @@
+"""Names to addresses by the system's resolver, in the hub's thread pool."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+
+from gproxy.base.address import IP, parse_ip
+from gproxy.base.errors import DialError
+from gproxy.base.session import Strategy
+from gproxy.rt.offload import offload
+
+
+def resolve(domain: str, strategy: Strategy = "") -> tuple[IP, ...]:
+    """The addresses of `domain`, in the order that the strategy and the system prefer; never none.
+
+    Raises DialError with reason `dns`.
+    """
+    try:
+        # The numbers are AF_UNSPEC and SOCK_STREAM: one row for each address instead of one for each kind of socket.
+        rows = offload(_getaddrinfo, domain)
+    except OSError as error:
+        raise DialError(f"{domain}: {error.strerror or error}", reason="dns") from error
+    addresses = order((parse_ip(str(row[4][0])) for row in rows), strategy)
+    if not addresses:
+        raise DialError(f"{domain}: no address of the wanted family", reason="dns")
+    return addresses
+
+
+def _getaddrinfo(domain: str) -> list[tuple[object, object, int, str, tuple[str | int, ...]]]:
+    return list(socket.getaddrinfo(domain, None, type=socket.SOCK_STREAM))  # type: ignore[arg-type]
+
+
+def order(addresses: Iterable[IP], strategy: Strategy) -> tuple[IP, ...]:
+    """Addresses without repetitions, with the families that `strategy` wants, the preferred one first."""
+    found = tuple(dict.fromkeys(addresses))
+    if not strategy:
+        return found
+    four = tuple(ip for ip in found if ip.version == 4)
+    six = tuple(ip for ip in found if ip.version == 6)
+    return {
+        "prefer_ipv4": four + six,
+        "prefer_ipv6": six + four,
+        "ipv4_only": four,
+        "ipv6_only": six,
+    }[strategy]

@@ -1,0 +1,170 @@
+"""A UDP socket as a PacketConn, client direction: datagrams to and from any address."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket as consts
+from _socket import socket
+from collections.abc import Callable
+
+from gproxy.base.address import IP, Address, Host, parse_ip
+from gproxy.base.defaults import MAX_DATAGRAM
+from gproxy.base.errors import DialError, StreamClosed
+from gproxy.base.iface import Buffer
+from gproxy.net.oserror import closed, dial_failed
+from gproxy.net.tcp import SocketOptions
+from gproxy.rt.sockets import READ, Readiness
+
+# ICMP errors that an unconnected socket reports for some earlier datagram: they say nothing about the next one.
+_PASSING = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMSGSIZE, errno.EPROTO})
+
+_LOST = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.EMSGSIZE, errno.ECONNREFUSED, errno.EPERM, errno.EINVAL})
+
+_KNOWN = 1024
+
+_scratch = bytearray(MAX_DATAGRAM)
+_view = memoryview(_scratch)
+
+Resolve = Callable[[str], tuple[IP, ...]]
+
+
+class UdpConn:
+    """One unconnected UDP socket (full cone). A domain is resolved at its first datagram and keeps that address.
+
+    Answers from there carry the domain again, as the asker knows it, unless `unmap` is off. An IPv6 socket carries both
+    families, since its IPv4 peers appear as mapped addresses.
+    """
+
+    __slots__ = ("_ipv6", "_names", "_readable", "_resolve", "_sock", "_targets", "_unmap")
+
+    def __init__(self, sock: socket, resolve: Resolve | None = None, *, unmap: bool = True) -> None:
+        self._sock: socket | None = sock
+        self._ipv6 = sock.family == consts.AF_INET6
+        self._readable = Readiness(sock.fileno(), READ)
+        self._resolve = resolve
+        self._unmap = unmap
+        self._targets: dict[Address, tuple[str, int]] = {}
+        self._names: dict[tuple[str, int], Address] = {}
+
+    def recv_from(self) -> tuple[Buffer, Address]:
+        """See PacketConn."""
+        while True:
+            if self._sock is None:
+                raise StreamClosed("closed here", reason="local")
+            try:
+                size, name = self._sock.recvfrom_into(_scratch)
+            except BlockingIOError:
+                self._readable.wait()
+                continue
+            except OSError as error:
+                if error.errno in _PASSING:
+                    continue
+                raise closed(error) from error
+            # The scratch belongs to every UdpConn, so the datagram leaves it before anyone else can run.
+            return bytes(_view[:size]), self._address(name)
+
+    def _address(self, name: tuple[str, int]) -> Address:
+        known = self._names.get(name[:2])
+        if known is None:
+            known = Address(parse_ip(name[0]), name[1])
+            if len(self._names) >= _KNOWN:
+                self._names.clear()
+            self._names[name[:2]] = known
+        return known
+
+    def send_to(self, data: Buffer, to: Address, /) -> None:
+        """See PacketConn."""
+        target = self._targets.get(to)
+        if target is None:
+            target = self._learn(to)
+        if self._sock is None:
+            raise StreamClosed("closed here", reason="local")
+        try:
+            self._sock.sendto(data, target)
+        except OSError as error:
+            if error.errno not in _LOST:
+                raise dial_failed(to, error.errno or 0) from error
+
+    def _learn(self, to: Address) -> tuple[str, int]:
+        ip = self._ip_of(to.host)
+        text = f"::ffff:{ip}" if self._ipv6 and ip.version == 4 else str(ip)
+        if len(self._targets) >= _KNOWN:
+            self._targets.clear()
+        target = (text, to.port)
+        self._targets[to] = target
+        if self._unmap and to.is_domain:
+            self._names[target] = to
+        return target
+
+    def _ip_of(self, host: Host) -> IP:
+        if isinstance(host, str):
+            if self._resolve is None:
+                raise DialError(f"{host}: no resolver here", reason="dns")
+            choices = self._resolve(host)
+        else:
+            choices = (host,)
+        for ip in choices:
+            if self._ipv6 or ip.version == 4:
+                return ip
+        raise DialError(f"{host}: an IPv6 address for an IPv4 socket", reason="unreachable")
+
+    def bound(self) -> Address:
+        """Our own address. Raises StreamClosed."""
+        if self._sock is None:
+            raise StreamClosed("closed here", reason="local")
+        name = self._sock.getsockname()
+        return Address(parse_ip(name[0]), name[1])
+
+    def close(self) -> None:
+        """See PacketConn."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            self._readable.wake(StreamClosed("closed here", reason="local"))
+            self._readable.close()
+            with contextlib.suppress(OSError):
+                sock.close()
+
+
+def open_udp(options: SocketOptions) -> socket:
+    """A UDP socket for any destination, by the dial fields. Raises OSError.
+
+    It is an IPv6 socket that carries IPv4 too, unless the machine has no IPv6 or only an IPv4 source address is set.
+    """
+    only_four = options.inet4_bind_address is not None and options.inet6_bind_address is None
+    if not only_four:
+        try:
+            return _open(options, consts.AF_INET6)
+        except OSError as error:
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                raise
+    return _open(options, consts.AF_INET)
+
+
+def _open(options: SocketOptions, family: int) -> socket:
+    from gproxy.net import sockopt
+
+    sock = options.make(family, consts.SOCK_DGRAM)
+    try:
+        if family == consts.AF_INET6:
+            sock.setsockopt(consts.IPPROTO_IPV6, consts.IPV6_V6ONLY, 0)
+        if options.udp_fragment is not None:
+            sockopt.set_udp_fragment(sock, family, options.udp_fragment)
+        if options.bind_address(family) is None:
+            sock.bind(("::" if family == consts.AF_INET6 else "0.0.0.0", 0))  # noqa: S104 - an outgoing socket
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def bind_udp(ip: IP, port: int) -> socket:
+    """A UDP socket on exactly this address. Raises OSError."""
+    family = consts.AF_INET if ip.version == 4 else consts.AF_INET6
+    sock = socket(family, consts.SOCK_DGRAM | consts.SOCK_NONBLOCK)
+    try:
+        sock.bind((str(ip), port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

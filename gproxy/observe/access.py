@@ -1,0 +1,64 @@
+"""One line for each finished session, with all its facts."""
+
+from __future__ import annotations
+
+import logging
+
+from gproxy.base.session import Session
+
+_log = logging.getLogger("gproxy.session")
+
+
+def finished(session: Session, status: str, up: int, down: int, seconds: float, detail: str = "", *, quiet: bool = False) -> None:
+    """Log the end of a session. `quiet` ones (a port scan, a health check) are for the debug level.
+
+    `status` is `ok` or a status word of gproxy.base.errors; `up` and `down` are payload bytes from and to the client.
+    """
+    level = logging.DEBUG if quiet else logging.INFO
+    if not _log.isEnabledFor(level):
+        return
+    user = f"[{session.user}]" if session.user else ""
+    asked = f" (asked {session.asked})" if session.asked is not None else ""
+    way = f" via {session.outbound}" if session.outbound else ""
+    rule = f" by {session.rule}" if session.rule else ""
+    said = f": {detail}" if detail else ""
+    _log.log(
+        level,
+        "%d %s %s%s %s -> %s%s%s%s up %d down %d in %.3fs %s%s",
+        session.id, session.network, session.inbound, user, session.source, session.target, asked, way, rule, up, down,
+        seconds, status, said,
+        extra={"facts": _Facts(session, status, up, down, seconds, detail)},
+    )  # fmt: skip
+
+
+class _Facts:
+    """The same as fields, made only if a formatter wants them: iterating gives pairs, as `dict.update` takes them."""
+
+    __slots__ = ("_rest", "_session")
+
+    def __init__(self, session: Session, status: str, up: int, down: int, seconds: float, detail: str) -> None:
+        self._session = session
+        self._rest = (status, up, down, seconds, detail)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        session = self._session
+        status, up, down, seconds, detail = self._rest
+        yield "session", session.id
+        yield "network", session.network
+        yield "inbound", session.inbound
+        yield "source", str(session.source)
+        yield "target", str(session.target)
+        if session.asked is not None:
+            yield "asked", str(session.asked)
+        if session.user is not None:
+            yield "user", session.user
+        if session.rule:
+            yield "rule", session.rule
+        if session.outbound:
+            yield "outbound", session.outbound
+        yield "up", up
+        yield "down", down
+        yield "seconds", round(seconds, 3)
+        yield "status", status
+        if detail:
+            yield "detail", detail

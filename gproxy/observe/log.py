@@ -1,0 +1,125 @@
+"""Log records: human on a terminal or in a file, JSON for machines. One format, one place."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final, Literal, Protocol
+
+from gproxy.observe.sink import Sink
+
+TRACE: Final = 5
+
+LEVELS: Final[dict[str, int]] = {
+    "trace": TRACE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+    "panic": logging.CRITICAL,
+}
+
+_NAMES: Final = {TRACE: "trace", 10: "debug", 20: "info", 30: "warn", 40: "error", 50: "fatal"}
+_COLOURS: Final = {TRACE: "37", 10: "37", 20: "36", 30: "33", 40: "31", 50: "35"}
+
+Format = Literal["human", "json"]
+
+
+class Settings(Protocol):
+    """The `log` table of the configuration."""
+
+    disabled: bool
+    level: str
+    output: str
+    timestamp: bool
+    format: str
+
+
+class HumanFormatter(logging.Formatter):
+    """`2026-01-31T12:00:00.123+0000 info  app: the message`."""
+
+    def __init__(self, *, timestamp: bool, colour: bool) -> None:
+        super().__init__()
+        self._timestamp = timestamp
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        level = f"{_NAMES.get(record.levelno, record.levelname):<5}"
+        if self._colour:
+            level = f"\x1b[{_COLOURS.get(record.levelno, '37')}m{level}\x1b[0m"
+        stamp = timestamp(record.created) + " " if self._timestamp else ""
+        text = f"{stamp}{level} {record.name.removeprefix('gproxy.')}: {record.getMessage()}"
+        return text + "\n" + self.formatException(record.exc_info) if record.exc_info else text
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: `time`, `level`, `logger`, `message`, and the session's facts if there are any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        import msgspec.json
+
+        entry: dict[str, object] = {
+            "time": timestamp(record.created),
+            "level": _NAMES.get(record.levelno, record.levelname),
+            "logger": record.name.removeprefix("gproxy."),
+            "message": record.getMessage(),
+        }
+        entry.update(getattr(record, "facts", ()))
+        if record.exc_info:
+            entry["trace"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(entry).decode()
+
+
+_second = (-1, "", "")
+
+
+def timestamp(at: float) -> str:
+    """RFC 3339 in local time with milliseconds; the part that changes once a second is remembered."""
+    global _second  # noqa: PLW0603 - a cache of one value
+    whole = int(at)
+    if _second[0] != whole:
+        local = time.localtime(whole)
+        zone = time.strftime("%z", local)
+        _second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", local), f"{zone[:3]}:{zone[3:]}")
+    return f"{_second[1]}.{int((at - whole) * 1000):03d}{_second[2]}"
+
+
+class _SinkHandler(logging.Handler):
+    """Hands formatted records to the sink. The sink never waits, so no lock is needed around it."""
+
+    def __init__(self, sink: Sink) -> None:
+        super().__init__()
+        self._sink = sink
+
+    def createLock(self) -> None:  # noqa: N802 - logging's own name
+        """No lock."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging.Handler."""
+        self._sink.write(self.format(record))
+
+
+def setup(settings: Settings, *, colour: bool = True) -> Sink:
+    """Send everything under the logger `gproxy` where `settings` say. Raises OSError when that can't be opened."""
+    sink = Sink(settings.output)
+    logger = logging.getLogger("gproxy")
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+    handler = _SinkHandler(sink)
+    if settings.format == "json":
+        handler.setFormatter(JsonFormatter())
+    else:
+        handler.setFormatter(HumanFormatter(timestamp=settings.timestamp, colour=colour and sink.is_terminal))
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.setLevel(LEVELS[settings.level])
+    logger.disabled = settings.disabled
+    if settings.disabled:
+        logger.setLevel(logging.CRITICAL + 1)
+    # Nobody asks a record for its thread or process, and finding them out costs as much as formatting does.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    return sink

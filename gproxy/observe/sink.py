@@ -1,0 +1,93 @@
+"""Where log lines end. Writing one never blocks the hub: lines are collected, and a native thread writes them in batches.
+
+Before `start` and after `close`, when there is no hub to protect, lines are written at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections import deque
+
+from gproxy.rt.group import Group
+from gproxy.rt.offload import offload
+from gproxy.rt.sync import Event, sleep
+
+# A disk that stalls for longer than it takes to log this many lines loses the next ones, and says so.
+MOST_LINES = 20_000
+
+# Between two batches, in seconds: a busy log costs fifty hand-overs a second at most.
+_PAUSE = 0.02
+
+
+class Sink:
+    """A file, or standard error for an empty path. Raises OSError when the file can't be opened."""
+
+    def __init__(self, path: str = "") -> None:
+        self._path = path
+        self._fd = self._open()
+        self._lines: deque[str] = deque()
+        self._lost = 0
+        self._wake: Event | None = None
+        self._writer = Group("log writer")
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person reads it live."""
+        return os.isatty(self._fd)
+
+    def _open(self) -> int:
+        if not self._path:
+            return sys.stderr.fileno()
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def write(self, line: str) -> None:
+        """Take one line, without its newline. Never raises, never waits."""
+        wake = self._wake
+        if wake is None:
+            self._put(line + "\n")
+        elif len(self._lines) >= MOST_LINES:
+            self._lost += 1
+        else:
+            self._lines.append(line)
+            wake.set()
+
+    def start(self) -> None:
+        """From now on a background writer does the writing."""
+        self._wake = Event()
+        self._writer.spawn(self._run, self._wake)
+
+    def _run(self, wake: Event) -> None:
+        while True:
+            wake.wait()
+            wake.clear()
+            offload(self._put, self._batch())
+            sleep(_PAUSE)
+
+    def _batch(self) -> str:
+        lines = list(self._lines)
+        self._lines.clear()
+        if self._lost:
+            lines.append(f"{self._lost} log lines were lost: the log could not be written fast enough")
+            self._lost = 0
+        return "".join(f"{line}\n" for line in lines)
+
+    def _put(self, text: str) -> None:
+        """Write it all; a log that can't be written (disk full, reader gone) must not stop the proxy."""
+        rest = text.encode("utf-8", "backslashreplace")
+        with contextlib.suppress(OSError):
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+
+    def reopen(self) -> None:
+        """Open the file anew, after its old one was moved away. Raises OSError and keeps the old one."""
+        if self._path:
+            old, self._fd = self._fd, self._open()
+            os.close(old)
+
+    def close(self) -> None:
+        """Write what is left and stop the background writer."""
+        self._wake = None
+        self._writer.kill()
+        self._put(self._batch())

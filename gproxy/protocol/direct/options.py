@@ -1,0 +1,24 @@
+"""The options of `direct`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from gproxy.schema.fields import Port
+from gproxy.schema.groups import Dial, Item, Listen, NetworkChoice
+from gproxy.schema.model import doc
+
+
+class DirectInboundOptions(Listen, NetworkChoice):
+    """A port that leads to one target. What is not overridden is the address that the client connected to."""
+
+    override_address: Annotated[str, doc("Where streams and datagrams go: an IP address or a domain.")] = ""
+    override_port: Annotated[Port | None, doc("To which port.")] = None
+
+
+class DirectOutboundOptions(Item, Dial):
+    """The way out through the system's own sockets."""
+
+    proxy_protocol: Annotated[
+        Literal[0, 1, 2], doc("Tell the target who the client is, by a PROXY protocol header of this version; 0: don't.")
+    ] = 0

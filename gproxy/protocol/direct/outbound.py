@@ -1,0 +1,40 @@
+"""The way out through the system's own sockets, or through the outbound that `detour` names."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gproxy.base.address import Address
+from gproxy.base.iface import PacketConn, Stream
+from gproxy.base.session import Session
+from gproxy.base.wiring import OutboundWiring
+from gproxy.protocol.direct.options import DirectOutboundOptions
+from gproxy.wire import proxyproto
+
+
+class DirectOutbound:
+    """The `direct` outbound."""
+
+    networks = frozenset({"tcp", "udp"})
+
+    def __init__(self, options: DirectOutboundOptions, wiring: OutboundWiring) -> None:
+        self._via = wiring.via
+        self._version: Literal[0, 1, 2] = options.proxy_protocol
+
+    def dial(self, target: Address, session: Session) -> Stream:
+        """See Dialer."""
+        stream = self._via.dial(target, session)
+        if self._version:
+            try:
+                stream.sendall(proxyproto.encode(self._version, session.source, session.local))
+            except BaseException:  # whatever ends us here, the stream is ours until it is returned
+                stream.close()
+                raise
+        return stream
+
+    def dial_packet(self, target: Address, session: Session) -> PacketConn:
+        """See Dialer."""
+        return self._via.dial_packet(target, session)
+
+    def close(self) -> None:
+        """Nothing is pooled."""

@@ -1,0 +1,92 @@
+"""The greenlet copy, for streams that buffer or transform: one greenlet for each direction, plain recv and sendall."""
+
+from __future__ import annotations
+
+from gproxy.base.clock import now
+from gproxy.base.errors import ASKED, StreamClosed
+from gproxy.base.iface import Stream
+from gproxy.relay.idle import SWEEPER
+from gproxy.relay.terms import Outcome, Side, Terms
+from gproxy.rt.deadline import Cancel
+from gproxy.rt.group import Group
+from gproxy.rt.sockets import current, throw_into
+
+
+class Copy:
+    """Both directions; the caller's greenlet moves the upward one itself."""
+
+    __slots__ = ("_culprit", "_down", "_left", "_open", "_owner", "_result", "_right", "_stop", "_terms", "_up", "seen", "since")
+
+    def __init__(self, left: Stream, right: Stream, terms: Terms, early_up: int = 0, early_down: int = 0) -> None:
+        self._left = left
+        self._right = right
+        self._terms = terms
+        self._up = early_up
+        self._down = early_down
+        self._open = 2
+        self._result = "ok"
+        self._culprit: Side = ""
+        self._stop = Cancel()
+        self._owner = current()
+        self.seen = -1
+        self.since = 0.0
+
+    def run(self) -> Outcome:
+        """Move bytes until both directions have ended or one has failed. Never raises for what the sides do."""
+        started = now()
+        SWEEPER.add(self)
+        try:
+            with Group("relay") as children, self._stop:
+                down = children.spawn(self._downward)
+                self._upward()
+                down.join()
+        except StreamClosed as asked:  # thrown into the last wait
+            self._result = asked.reason
+        finally:
+            SWEEPER.remove(self)
+        return Outcome(self._up, self._down, self._result, now() - started, self._culprit)
+
+    def _upward(self) -> None:
+        at: Side = "left"
+        try:
+            while data := self._left.recv():
+                self._up += len(data)
+                at = "right"
+                self._right.sendall(data)
+                at = "left"
+            self._open -= 1
+            self._right.close_write()
+        except StreamClosed as error:
+            self._fail(at, error)
+
+    def _downward(self) -> None:
+        at: Side = "right"
+        try:
+            while data := self._right.recv():
+                self._down += len(data)
+                at = "left"
+                self._left.sendall(data)
+                at = "right"
+            self._open -= 1
+            self._left.close_write()
+        except StreamClosed as error:
+            self._fail(at, error)
+
+    def _fail(self, side: Side, error: StreamClosed) -> None:
+        """One side is broken: that ends both directions. Only the first break counts."""
+        if self._result == "ok":
+            self._result = error.reason
+            self._culprit = "" if error.reason in ASKED else side
+        self._stop.fire()
+
+    def moved(self) -> int:
+        """See Idler."""
+        return self._up + self._down
+
+    def patience(self) -> float:
+        """See Idler."""
+        return self._terms.idle if self._open == 2 else self._terms.half_close_idle
+
+    def expire(self) -> None:
+        """See Idler."""
+        throw_into(self._owner, StreamClosed("idle", reason="idle"))

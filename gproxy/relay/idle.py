@@ -1,0 +1,64 @@
+"""Finding relays that nobody uses. One pass over all of them every few seconds, and nothing at all on the data path."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gproxy.base.clock import now
+from gproxy.base.defaults import IDLE_SWEEP
+from gproxy.rt.sockets import Timer
+
+
+class Idler(Protocol):
+    """A relay that can be asked whether it is in use."""
+
+    seen: int  # the sweeper's own: what `moved` was when it last looked
+    since: float  # the sweeper's own: when that was
+
+    def moved(self) -> int:
+        """Bytes so far, both ways."""
+
+    def patience(self) -> float:
+        """Seconds of silence that it may have now."""
+
+    def expire(self) -> None:
+        """It had more."""
+
+
+class Sweeper:
+    """Ends idle relays. Its timer runs only while there is something to look at."""
+
+    def __init__(self, every: float = IDLE_SWEEP) -> None:
+        self._every = every
+        self._all: set[Idler] = set()
+        self._timer: Timer | None = None
+
+    def add(self, idler: Idler) -> None:
+        """Watch it until `remove`."""
+        idler.seen = -1
+        idler.since = 0.0
+        self._all.add(idler)
+        if self._timer is None:
+            self._timer = Timer(self._every, self.sweep, repeat=True)
+
+    def remove(self, idler: Idler) -> None:
+        """Idempotent."""
+        self._all.discard(idler)
+        if not self._all and self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+    def sweep(self) -> None:
+        """One pass."""
+        at = now()
+        for idler in tuple(self._all):
+            moved = idler.moved()
+            if moved != idler.seen:
+                idler.seen = moved
+                idler.since = at
+            elif at - idler.since >= idler.patience():
+                idler.expire()
+
+
+SWEEPER = Sweeper()
+"""The worker's own."""

@@ -1,0 +1,234 @@
+"""The callback pump: two bare descriptors, two read watchers, no buffer and no greenlet of its own.
+
+The worker has one scratch buffer. A callback reads into it and writes from it before anyone else can run; only what the
+other side does not take at once is copied, and then this direction stops reading until it is gone. A direction that reads
+in bulk moves its bytes by splice, so that they never come into this process (see splice.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import readv, write
+from typing import Any
+
+from gproxy.base.clock import now
+from gproxy.base.defaults import SCRATCH, SPLICE_FROM
+from gproxy.base.errors import StreamClosed
+from gproxy.base.iface import Stream
+from gproxy.net.oserror import closed
+from gproxy.relay.idle import SWEEPER
+from gproxy.relay.splice import Pipe
+from gproxy.relay.terms import OTHER, Outcome, Side, Terms
+from gproxy.rt.sockets import READ, WRITE, Parking, watch
+
+_scratch = bytearray(SCRATCH)
+_view = memoryview(_scratch)
+_vector = (_scratch,)
+
+
+class Flow:
+    """One direction."""
+
+    __slots__ = ("_bulk", "_ended", "_end_target", "_pump", "_reader", "_rest", "_side", "_source", "_target", "_writer", "moved")
+
+    def __init__(self, pump: Pump, side: Side, source: int, target: int, end_target: Callable[[], None]) -> None:
+        self._pump = pump
+        self._side = side
+        self._source = source
+        self._target = target
+        self._end_target = end_target
+        self._rest: bytes | Pipe | None = None  # what the target has not taken yet
+        self._bulk = False
+        self._ended = False
+        self._writer: Any = None
+        self._reader = watch(source, READ)
+        self._reader.start(self._copy)
+        self.moved = 0
+
+    def _copy(self) -> None:
+        """The source is readable, and short exchanges are cheapest through the scratch."""
+        try:
+            size = readv(self._source, _vector)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._pump.fail(self._side, error)
+            return
+        if size == 0:
+            self._end()
+            return
+        self.moved += size
+        try:
+            sent = write(self._target, _view[:size])
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._pump.fail(OTHER[self._side], error)
+            return
+        if sent < size:
+            self._wait(_view[sent:size].tobytes())
+        elif size >= SPLICE_FROM:
+            self._start_bulk()
+
+    def _start_bulk(self) -> None:
+        self._bulk = True
+        self._reader.stop()
+        self._reader.start(self._splice)
+
+    def _splice(self) -> None:
+        """The source is readable, and it brings much."""
+        pipe = Pipe.lend()
+        if pipe is None:  # no descriptors left for one
+            self._end_bulk()
+            return
+        try:
+            size = pipe.fill(self._source)
+        except BlockingIOError:
+            pipe.give_back()
+            return
+        except OSError as error:
+            pipe.give_back()
+            self._pump.fail(self._side, error)
+            return
+        if size == 0:
+            pipe.give_back()
+            self._end()
+            return
+        self.moved += size
+        self._empty(pipe)
+        if size < SPLICE_FROM // 8 and self._rest is None and not self._pump.over:
+            self._end_bulk()
+
+    def _end_bulk(self) -> None:
+        self._bulk = False
+        self._reader.stop()
+        self._reader.start(self._copy)
+
+    def _empty(self, pipe: Pipe) -> None:
+        """Let the target have what is in the pipe."""
+        try:
+            done = pipe.drain(self._target)
+        except OSError as error:
+            pipe.destroy()
+            self._rest = None
+            self._pump.fail(OTHER[self._side], error)
+            return
+        if done:
+            self._rest = None
+            pipe.give_back()
+        else:
+            self._wait(pipe)
+
+    def _wait(self, rest: bytes | Pipe) -> None:
+        """The target is full: read no more until it has taken `rest`."""
+        self._rest = rest
+        self._reader.stop()
+        if self._writer is None:
+            self._writer = watch(self._target, WRITE)
+        if not self._writer.active:
+            self._writer.start(self._resume)
+
+    def _resume(self) -> None:
+        """The target takes bytes again."""
+        rest = self._rest
+        if isinstance(rest, Pipe):
+            self._empty(rest)
+        elif rest is not None:
+            try:
+                sent = write(self._target, rest)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._pump.fail(OTHER[self._side], error)
+                return
+            self._rest = rest[sent:] or None
+        if self._rest is None and not self._pump.over:
+            self._writer.stop()
+            self._reader.start(self._splice if self._bulk else self._copy)
+
+    def _end(self) -> None:
+        """The source has said all. Its silence from now on is not an event."""
+        self._ended = True
+        self._reader.stop()
+        self._end_target()
+        self._pump.ended()
+
+    def stop(self) -> None:
+        """Let go of everything but the descriptors, which are their streams'."""
+        for watcher in (self._reader, self._writer):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        if isinstance(self._rest, Pipe):
+            self._rest.destroy()
+        self._rest = None
+
+
+class Pump:
+    """Both directions, and the one greenlet that waits for their end."""
+
+    __slots__ = ("_culprit", "_down", "_open", "_parking", "_result", "_terms", "_up", "over", "seen", "since")
+
+    def __init__(
+        self, left: Stream, right: Stream, left_fd: int, right_fd: int, terms: Terms, up: int = 0, down: int = 0
+    ) -> None:
+        self._terms = terms
+        self._parking = Parking()
+        self._result = "ok"
+        self._culprit: Side = ""
+        self._open = 2
+        self.over = False
+        self.seen = -1
+        self.since = 0.0
+        self._up = Flow(self, "left", left_fd, right_fd, right.close_write)
+        self._down = Flow(self, "right", right_fd, left_fd, left.close_write)
+        self._up.moved = up
+        self._down.moved = down
+
+    def run(self) -> Outcome:
+        """Move bytes until both directions have ended or one has failed. Never raises for what the sides do."""
+        started = now()
+        SWEEPER.add(self)
+        try:
+            self._parking.park()
+        except StreamClosed as asked:
+            self._result = asked.reason
+        finally:
+            SWEEPER.remove(self)
+            self._stop()
+        return Outcome(self._up.moved, self._down.moved, self._result, now() - started, self._culprit)
+
+    def ended(self) -> None:
+        """A direction has come to its end."""
+        self._open -= 1
+        if not self._open:
+            self._finish("ok")
+
+    def fail(self, side: Side, error: OSError) -> None:
+        """The descriptor of `side` is broken: that ends both directions."""
+        self._culprit = side
+        self._finish(closed(error).reason)
+
+    def _finish(self, result: str) -> None:
+        if not self.over:
+            self._result = result
+            self._stop()
+            self._parking.release()
+
+    def _stop(self) -> None:
+        if not self.over:
+            self.over = True
+            self._up.stop()
+            self._down.stop()
+
+    def moved(self) -> int:
+        """See Idler."""
+        return self._up.moved + self._down.moved
+
+    def patience(self) -> float:
+        """See Idler."""
+        return self._terms.idle if self._open == 2 else self._terms.half_close_idle
+
+    def expire(self) -> None:
+        """See Idler."""
+        self._finish("idle")

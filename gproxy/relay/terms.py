@@ -1,0 +1,37 @@
+"""What every pump obeys, and what it tells at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gproxy.base.defaults import HALF_CLOSE_IDLE, TCP_IDLE
+
+Side = Literal["", "left", "right"]
+OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Seconds of silence that end a relay: with both directions open, and after one side has ended."""
+
+    idle: float = TCP_IDLE
+    half_close_idle: float = HALF_CLOSE_IDLE
+
+
+DEFAULT_TERMS = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a relay went: bytes from left to right and back, the word for its end, and whose side broke, if one did.
+
+    The word is `ok` when both sides have said all, else the reason of the StreamClosed that ended it: `reset`,
+    `timeout`, `idle`, `killed`, `drained`.
+    """
+
+    up: int
+    down: int
+    ended: str
+    seconds: float
+    culprit: Side = ""
