@@ -1,0 +1,22 @@
+"""What every test has: the kit's fixtures, and an end that comes before the runner's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gproxy.rt.deadline import deadline
+from tests.support.clock import held_clock
+from tests.support.leaks import no_leaked_descriptors, no_leaked_greenlets, no_leaks
+
+__all__ = ["held_clock", "no_leaked_descriptors", "no_leaked_greenlets", "no_leaks"]
+
+PATIENCE = 60.0
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """End a test whose greenlets wait for each other, with a trace that says where the test itself stood."""
+    with deadline(PATIENCE, TimeoutError(f"{item.name} took more than {PATIENCE:.0f} s")):
+        return (yield)

@@ -1,0 +1,1 @@
+"""What tests are made with. Nothing here patches: threads are threads, and greenlets come from gproxy.rt."""

@@ -1,0 +1,71 @@
+"""Fixtures that fail a test which leaves descriptors or greenlets behind. Ends are asynchronous, so they wait for them.
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from greenlet import greenlet
+
+from gproxy.rt.offload import offload
+from gproxy.rt.sync import sleep
+from tests.support.wait import wait_until
+
+PATIENCE = 5.0
+
+
+def descriptors() -> set[tuple[int, str]]:
+    """The open descriptors of this process, each with what it refers to."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.add((int(name), os.readlink(f"/proc/self/fd/{name}")))
+        except FileNotFoundError:  # the one that lists
+            continue
+    return found
+
+
+def live_greenlets() -> list[greenlet]:
+    """Every greenlet that has started and is not over."""
+    return [thing for thing in gc.get_objects() if isinstance(thing, greenlet) and bool(thing)]
+
+
+def _warm_up() -> None:
+    """Let the hub make what it makes once: its loop, its thread pool."""
+    sleep(0)
+    offload(int)
+
+
+@pytest.fixture
+def no_leaked_descriptors() -> Iterator[None]:
+    """Fails the test if it leaves a descriptor open."""
+    _warm_up()
+    before = descriptors()
+    yield
+    _settle(lambda: descriptors() - before, "descriptors left open")
+
+
+@pytest.fixture
+def no_leaked_greenlets() -> Iterator[None]:
+    """Fails the test if it leaves a greenlet alive."""
+    _warm_up()
+    before = set(map(id, live_greenlets()))
+    yield
+    _settle(lambda: [one for one in live_greenlets() if id(one) not in before], "greenlets left alive")
+
+
+@pytest.fixture
+def no_leaks(no_leaked_descriptors: None, no_leaked_greenlets: None) -> None:
+    """Fails the test if it leaves descriptors or greenlets behind."""
+
+
+def _settle(left: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    if not left():
+        return
+    gc.collect()
+    wait_until(lambda: not left(), lambda: f"{what}: {left()}", seconds)

@@ -1,0 +1,59 @@
+"""A PacketConn in memory: a test puts datagrams in and looks at what was sent."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from gproxy.base.address import Address
+from gproxy.base.errors import StreamClosed
+from gproxy.base.iface import Buffer
+from gproxy.rt.deadline import deadline
+from gproxy.rt.sync import Event
+
+PATIENCE = 5.0
+
+
+class MemoryPackets:
+    """See PacketConn. `deliver` is the network, `sent` is what was sent, `wait_sent` waits for that."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, Address]] = []
+        self.closed = False
+        self._inbox: deque[tuple[bytes, Address]] = deque()
+        self._changed = Event()
+
+    def deliver(self, data: bytes, address: Address) -> None:
+        """Let a datagram arrive."""
+        self._inbox.append((data, address))
+        self._changed.set()
+
+    def wait_sent(self, count: int) -> list[tuple[bytes, Address]]:
+        """What was sent, as soon as that is `count` datagrams."""
+        with deadline(PATIENCE, AssertionError(f"{count} datagrams expected, sent so far: {self.sent}")):
+            while len(self.sent) < count:
+                self._wait()
+        return self.sent
+
+    def recv_from(self) -> tuple[Buffer, Address]:
+        """See PacketConn."""
+        while not self._inbox:
+            if self.closed:
+                raise StreamClosed("closed here", reason="killed")
+            self._wait()
+        return self._inbox.popleft()
+
+    def send_to(self, data: Buffer, to: Address, /) -> None:
+        """See PacketConn."""
+        if self.closed:
+            raise StreamClosed("closed here", reason="killed")
+        self.sent.append((bytes(data), to))
+        self._changed.set()
+
+    def close(self) -> None:
+        """See PacketConn."""
+        self.closed = True
+        self._changed.set()
+
+    def _wait(self) -> None:
+        self._changed.clear()
+        self._changed.wait()
