@@ -48,7 +48,7 @@ def test_a_slow_reader_makes_the_writer_wait() -> None:
 
 
 def test_close_wakes_whoever_waits_on_both_sides() -> None:
-    near, far = pipe(capacity=1)
+    near, _ = pipe(capacity=1)
     seen: list[str] = []
 
     def wait(end: PipeEnd, reads: bool) -> None:
