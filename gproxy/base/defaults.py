@@ -7,6 +7,9 @@ from __future__ import annotations
 # A client that has not said what it wants by then is a slow-loris; sing-box's TLS handshakes get as long.
 HANDSHAKE_TIMEOUT = 15.0
 
+# A load balancer sends its PROXY header with the first segment; HAProxy gives it about as long.
+PROXY_HEADER_TIMEOUT = 5.0
+
 # A tunnel without a byte either way: long enough for a shell that is left open for a day; dead peers are found sooner,
 # by TCP keep-alive.
 TCP_IDLE = 24 * 3600.0
@@ -29,6 +32,10 @@ UDP_IDLE = 300.0
 
 # UDP sessions by the destination's port: answers to these come at once or not at all (as sing-box has it).
 UDP_PORT_TIMEOUTS = {53: 10.0, 123: 10.0, 3478: 10.0, 443: 30.0}
+
+# HTTP: an idle client between two requests, as nginx has it; and how long a refused client is heard out before the close.
+HTTP_KEEP_ALIVE = 75.0
+HTTP_LINGER = 2.0
 
 # -- sizes, in bytes --------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""The assembly: options become wired objects here, and only here does anybody know everybody."""

@@ -1,0 +1,121 @@
+"""Options → wired objects. Nothing here opens a socket: what is built can be thrown away."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from gproxy.app import layers
+from gproxy.app.listening import endpoints
+from gproxy.base.address import Address
+from gproxy.base.iface import Accept, Entrance, Inbound, Outbound, PacketConn, StreamEntrance
+from gproxy.base.session import Session
+from gproxy.base.wiring import InboundWiring, OutboundWiring
+from gproxy.config.root import Root
+from gproxy.engine.boundary import Boundary
+from gproxy.engine.decide import Decider
+from gproxy.engine.detour import DetourDispatcher
+from gproxy.engine.dispatcher import RoutingDispatcher
+from gproxy.engine.outbounds import Outbounds
+from gproxy.engine.table import Table
+from gproxy.net.bind import Endpoint
+from gproxy.net.udp import UdpConn, bind_udp
+from gproxy.observe.meter import Meter
+from gproxy.protocol import INBOUNDS, OUTBOUNDS
+from gproxy.protocol.direct.options import DirectOutboundOptions
+from gproxy.route.rule import Router
+from gproxy.schema.groups import Dial, Item, Listen
+
+IMPLICIT_OUTBOUND = "direct"
+"""The tag of the outbound that is there when none is configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A socket to be, and who serves what comes out of it."""
+
+    endpoint: Endpoint
+    entrance: Entrance
+    boundary: Boundary
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything that was built from one configuration."""
+
+    doors: list[Door]
+    outbounds: Outbounds
+    table: Table
+    meter: Meter
+
+
+def build(root: Root) -> House:
+    """Wire up what the configuration describes. It has been checked: references are good."""
+    table, meter = Table(), Meter()
+    outbounds = build_outbounds(root)
+    decider = Decider(Router(root.route.rules, root.route.final or outbounds.default), outbounds)
+    dispatcher = RoutingDispatcher(decider, meter)
+    return House(_doors(root, dispatcher, table, meter), outbounds, table, meter)
+
+
+def build_outbounds(root: Root) -> Outbounds:
+    """The outbounds alone, as the `tools` commands need them."""
+    by_tag: dict[str, Outbound] = {}
+    for index, options in enumerate(root.outbounds):
+        tag = options.tag or str(index)
+        by_tag[tag] = _outbound(tag, options, by_tag)
+    if not by_tag:
+        options = DirectOutboundOptions(type="direct", tag=IMPLICIT_OUTBOUND)
+        by_tag[IMPLICIT_OUTBOUND] = _outbound(IMPLICIT_OUTBOUND, options, by_tag)
+    return Outbounds(by_tag, default=next(iter(by_tag)))
+
+
+def _outbound(tag: str, options: Item, by_tag: dict[str, Outbound]) -> Outbound:
+    via = layers.dialer(options if isinstance(options, Dial) else _PLAIN, by_tag)
+    wiring = OutboundWiring(tag, layers.connecting(options, via), via, logging.getLogger(f"gproxy.outbound.{tag}"))
+    outbound: Outbound = OUTBOUNDS.row(options.type).build(options, wiring)
+    return outbound
+
+
+_PLAIN = Dial()
+
+
+def _doors(root: Root, dispatcher: RoutingDispatcher, table: Table, meter: Meter) -> list[Door]:
+    accepts: dict[str, Accept] = {}
+    detours: list[tuple[DetourDispatcher, str]] = []
+    doors: list[Door] = []
+    for index, options in enumerate(root.inbounds):
+        tag = options.tag or str(index)
+        inbound_dispatcher: RoutingDispatcher | DetourDispatcher = dispatcher
+        if options.detour:
+            inbound_dispatcher = DetourDispatcher(options.detour)
+            detours.append((inbound_dispatcher, options.detour))
+        wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, logging.getLogger(f"gproxy.inbound.{tag}"))
+        inbound: Inbound = INBOUNDS.row(options.type).build(options, wiring)
+        boundary = Boundary(tag, table, meter, options.udp_timeout)
+        for entrance in inbound.entrances():
+            if isinstance(entrance, StreamEntrance):
+                accepts[tag] = entrance.accept
+        doors.extend(_doors_of(options, inbound, boundary))
+    for detour, target in detours:
+        detour.connect(accepts[target])
+    return doors
+
+
+def _doors_of(options: Listen, inbound: Inbound, boundary: Boundary) -> list[Door]:
+    around = [_around(options, entrance) for entrance in inbound.entrances()]
+    return [Door(endpoint, entrance, boundary) for endpoint, entrance in endpoints(options, around)]
+
+
+def _around(options: Listen, entrance: Entrance) -> Entrance:
+    if isinstance(entrance, StreamEntrance):
+        return StreamEntrance(layers.accepting(options, entrance.accept))
+    return entrance
+
+
+def _bind_packets(session: Session) -> tuple[PacketConn, Address]:
+    local = session.local.host if session.local is not None else IPv4Address(0)
+    assert not isinstance(local, str), "a local address is never a name"
+    conn = UdpConn(bind_udp(local, 0))
+    return conn, conn.bound()

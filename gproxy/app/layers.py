@@ -1,0 +1,84 @@
+"""What the assembly puts around the protocols: layers on the way in, and the dialers beneath them on the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gproxy.base.address import Address, parse_host
+from gproxy.base.iface import Accept, Connect, Dialer, Outbound, PacketConn, Stream
+from gproxy.base.session import Session
+from gproxy.net import sockopt
+from gproxy.net.direct import SystemDialer
+from gproxy.net.proxied import ProxyProtocol
+from gproxy.net.tcp import SocketOptions
+from gproxy.schema.groups import Dial, Listen, Server
+from gproxy.schema.model import Options
+
+
+def accepting(options: Listen, accept: Accept) -> Accept:
+    """An inbound's door behind the layers that its options ask for."""
+    if options.proxy_protocol:
+        accept = ProxyProtocol().accepting(accept)
+    return accept
+
+
+class _Chained:
+    """The outbound that a `detour` names, looked up at each dial: outbounds are built in any order."""
+
+    __slots__ = ("_outbounds", "_tag")
+
+    def __init__(self, outbounds: Mapping[str, Outbound], tag: str) -> None:
+        self._outbounds = outbounds
+        self._tag = tag
+
+    def dial(self, target: Address, session: Session) -> Stream:
+        return self._outbounds[self._tag].dial(target, session)
+
+    def dial_packet(self, target: Address, session: Session) -> PacketConn:
+        return self._outbounds[self._tag].dial_packet(target, session)
+
+
+def dialer(options: Dial, outbounds: Mapping[str, Outbound]) -> Dialer:
+    """What an outbound's connections are made with."""
+    if options.detour:
+        return _Chained(outbounds, options.detour)
+    return system_dialer(options)
+
+
+def system_dialer(options: Dial) -> SystemDialer:
+    """The system's sockets, shaped by the dial fields."""
+    return SystemDialer(
+        SocketOptions(
+            bind_interface=options.bind_interface,
+            inet4_bind_address=options.inet4_bind_address,
+            inet6_bind_address=options.inet6_bind_address,
+            bind_address_no_port=options.bind_address_no_port,
+            routing_mark=int(options.routing_mark),
+            reuse_addr=options.reuse_addr,
+            netns=options.netns,
+            tcp_fast_open=options.tcp_fast_open,
+            tcp_multi_path=options.tcp_multi_path,
+            udp_fragment=options.udp_fragment,
+            keep_alive=sockopt.keep_alive(
+                options.disable_tcp_keep_alive, options.tcp_keep_alive, options.tcp_keep_alive_interval
+            ),
+        ),
+        connect_timeout=options.connect_timeout,
+        fallback_delay=options.fallback_delay,
+    )
+
+
+def connecting(options: Options, via: Dialer) -> Connect:
+    """How an outbound reaches its server. An outbound without one (direct) never asks."""
+    if not isinstance(options, Server):
+        return _no_server
+    server = Address(parse_host(options.server), options.server_port)
+
+    def connect(session: Session) -> Stream:
+        return via.dial(server, session)
+
+    return connect
+
+
+def _no_server(session: Session) -> Stream:
+    raise AssertionError("this outbound has no server to connect to")

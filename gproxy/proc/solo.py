@@ -1,0 +1,94 @@
+"""Solo mode: both planes in one process. The same planes, the same messages, an in-process channel."""
+
+from __future__ import annotations
+
+import logging
+import signal
+
+from gproxy import __version__
+from gproxy.app.build import House, build
+from gproxy.app.data import DataPlane
+from gproxy.app.messages import Ready, Snapshot, Stop, Stopped, StopNow
+from gproxy.base.defaults import STOP_GRACE
+from gproxy.base.errors import ConfigError
+from gproxy.config.root import Root
+from gproxy.observe.log import setup
+from gproxy.observe.sink import Sink
+from gproxy.proc.channel import LocalChannel
+from gproxy.proc.limits import raise_descriptor_limit
+from gproxy.proc.slots import Slots
+from gproxy.rt.group import Group
+from gproxy.rt.signals import on_signal
+
+_log = logging.getLogger("gproxy")
+
+
+def run(root: Root, *, colour: bool = True) -> None:
+    """Serve until SIGTERM or SIGINT, and return when all is closed.
+
+    Raises ConfigError, before anything is served, when a socket or the log can't be opened.
+    """
+    try:
+        sink = setup(root.log, colour=colour)
+    except OSError as error:
+        raise ConfigError(f"can't open the log {root.log.output}: {error.strerror}") from error
+    raise_descriptor_limit()
+    house = build(root)
+    slots = Slots.open(door.endpoint for door in house.doors)
+    try:
+        Control(house, slots, sink).run()
+    finally:
+        slots.close()
+        sink.close()
+
+
+class Control:
+    """The control plane of solo mode: turns signals into messages."""
+
+    def __init__(self, house: House, slots: Slots, sink: Sink) -> None:
+        self._house = house
+        self._slots = slots
+        self._sink = sink
+        self._channel = LocalChannel()
+        self._stopping = False
+
+    def run(self) -> None:
+        """Start the data plane and stay until it has stopped."""
+        on_signal(signal.SIGTERM, self._stop)
+        on_signal(signal.SIGINT, self._stop)
+        on_signal(signal.SIGUSR1, self._reopen)
+        self._sink.start()
+        plane = DataPlane(self._house, self._slots.sockets)
+        with Group("planes") as planes:
+            planes.spawn(plane.serve, self._channel)
+            while True:
+                message = self._channel.hear()
+                if isinstance(message, Ready):
+                    self._say_ready()
+                elif isinstance(message, Stopped):
+                    self._say_stopped(message)
+                    return
+
+    def _stop(self) -> None:
+        """Once: let sessions end by themselves for a while. Twice: now."""
+        self._channel.order(StopNow() if self._stopping else Stop(STOP_GRACE))
+        self._stopping = True
+
+    def _reopen(self) -> None:
+        try:
+            self._sink.reopen()
+        except OSError as error:
+            _log.error("the log file can't be opened anew, the old one goes on: %s", error)
+
+    def _say_ready(self) -> None:
+        for endpoint in self._slots.sockets:
+            _log.info("listening on %s", endpoint)
+        _log.info("gproxy %s is ready", __version__)
+
+    @staticmethod
+    def _say_stopped(message: Stopped) -> None:
+        last: Snapshot = message.last
+        _log.info(
+            "stopped: %d clients served, %d bytes up, %d bytes down, %d sessions ended early",
+            last.opened, last.up, last.down, message.ended,
+        )  # fmt: skip
