@@ -1,0 +1,65 @@
+"""What can be configured about HTTP proxies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from gproxy.schema.fields import Secret
+from gproxy.schema.groups import Dial, Item, Listen, Server, User
+from gproxy.schema.model import doc
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
+_TARGET = re.compile(r"[!-\"$-~]+")
+# What the outbound itself says, and a body that CONNECT does not have.
+_OWN = frozenset(("content-length", "transfer-encoding", "proxy-authorization"))
+
+
+class HttpInboundOptions(Listen):
+    """A server for HTTP proxy clients: CONNECT, and requests in absolute form."""
+
+    not_yet: ClassVar[tuple[str, ...]] = ("set_system_proxy", "tls", "domain_resolver")
+
+    users: Annotated[tuple[User, ...], doc("Who may use the proxy, with Basic authentication; anybody if empty.")] = ()
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """RFC 7617 section 2: the first colon ends the user name."""
+        yield from super().check()
+        if any(":" in user.username for user in self.users):
+            yield "users", "a name with a colon can't be sent with Basic authentication"
+
+
+class HttpOutboundOptions(Item, Server, Dial):
+    """A client of an HTTP proxy, with CONNECT. It carries TCP only."""
+
+    not_yet: ClassVar[tuple[str, ...]] = ("tls",)
+
+    username: Annotated[str, doc("User name for Basic authentication; none is sent if empty.")] = ""
+    password: Annotated[Secret, doc("Password for Basic authentication.")] = Secret("")
+    path: Annotated[
+        str, doc("What the request line asks for instead of the target, which then stands in the Host field alone.")
+    ] = ""
+    headers: Annotated[
+        dict[str, tuple[str, ...]],
+        doc("Extra fields of the request, each with a value or a list of values. `Host` replaces the Host field."),
+    ] = {}  # noqa: RUF012 - a field of a frozen model
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Nothing that would break the request apart."""
+        yield from super().check()
+        if ":" in self.username:
+            yield "username", "a name with a colon can't be sent with Basic authentication"
+        if self.path and not _TARGET.fullmatch(self.path):
+            yield "path", "expected visible ASCII characters without `#`: encode others with `%`"
+        for name, values in self.headers.items():
+            if not _NAME.fullmatch(name) or name.lower() in _OWN:
+                yield "headers", f"{name!r} can't be set" if name.lower() in _OWN else f"{name!r} is not a field name"
+            elif not all(_VALUE.fullmatch(value) for value in values):
+                yield "headers", f"a value of {name!r} is not ASCII text"
+        hosts = [value for name, values in self.headers.items() if name.lower() == "host" for value in values]
+        if len(hosts) > 1:
+            yield "headers", "more than one Host"
+        if hosts and self.path:
+            yield "path", "can't be set together with a Host header, since the target would then stand nowhere"
