@@ -73,8 +73,8 @@ class Copy:
             self._fail(at, error)
 
     def _fail(self, side: Side, error: StreamClosed) -> None:
-        """One side is broken: that ends both directions. Only the first break counts."""
-        if self._result == "ok":
+        """One side is broken, or over in both directions (`eof`): that ends both. Only the first break counts."""
+        if self._result == "ok" and error.reason != "eof":
             self._result = error.reason
             self._culprit = "" if error.reason in ASKED else side
         self._stop.fire()

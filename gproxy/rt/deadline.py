@@ -20,7 +20,11 @@ def deadline(seconds: float, error: BaseException) -> Timeout:
 
 
 class Cancelled(BaseException):
-    """Raised inside a Cancel scope by another greenlet's `fire`. The scope swallows it."""
+    """Raised inside a Cancel scope by another greenlet's `fire`. That scope swallows it, and no other around or inside."""
+
+    def __init__(self, scope: Cancel) -> None:
+        super().__init__()
+        self.scope = scope
 
 
 class Cancel:
@@ -46,7 +50,7 @@ class Cancel:
 
     def _throw(self) -> None:
         if self._inside is not None:
-            self._inside.throw(Cancelled)
+            self._inside.throw(Cancelled(self))
 
     def __enter__(self) -> Cancel:
         self._inside = getcurrent()
@@ -56,4 +60,4 @@ class Cancel:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         self._inside = None
-        return kind is Cancelled
+        return isinstance(error, Cancelled) and error.scope is self
