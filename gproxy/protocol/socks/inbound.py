@@ -54,7 +54,7 @@ class SocksInbound:
                 reply = Reply4(client)
                 request = self._request4(client, session, reply)
             else:
-                raise ProtocolError("not SOCKS" if version else "the stream ended before it began")
+                raise _not_socks(version)
         if request.command == wire.CONNECT:
             session.target = request.target
             self._dispatcher.stream(session, client, reply)
@@ -125,6 +125,12 @@ class SocksInbound:
                 self._dispatcher.packets(session, AssociatedClient(conn, session.source, announced))
         finally:
             conn.close()
+
+
+def _not_socks(first: bytes) -> ProtocolError:
+    if first:
+        return ProtocolError(f"not SOCKS: the first octet is {first[0]}")
+    return ProtocolError("the stream ended before it began", reason="empty")
 
 
 def _close_at_end(control: Stream, conn: PacketConn) -> None:
