@@ -1,0 +1,1 @@
+"""Rules: which session goes where. Compiled once, matched without input or output."""

@@ -1,0 +1,243 @@
+"""What can be configured about routing: the `route` table and its rules.
+
+A rule is a default rule (match items and an action) or a logical one (rules joined by `and` or `or`, and an action).
+Rules within a logical rule have no action of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from gproxy.route.fields import (
+    ActionName,
+    DomainKeyword,
+    DomainName,
+    DomainRegex,
+    DomainSuffix,
+    HostText,
+    MethodName,
+    NetworkName,
+)
+from gproxy.schema.fields import Cidr, Duration, Port, RulePortRange
+from gproxy.schema.model import Options, doc, fields_of, not_yet_of
+from gproxy.schema.problem import KeyPath, Problem, near_miss
+
+# Nobody needs more; without a limit, a document could nest deeper than Python can call.
+MAX_NESTING = 16
+
+
+class Conditions(Options):
+    """The match items. Within an item any value matches; see docs/route.md for how items are combined."""
+
+    not_yet: ClassVar[tuple[str, ...]] = (
+        "protocol", "client", "geosite", "source_geoip", "geoip", "process_name", "process_path", "process_path_regex",
+        "package_name", "package_name_regex", "user", "user_id", "clash_mode", "network_type", "network_is_expensive",
+        "network_is_constrained", "wifi_ssid", "wifi_bssid", "interface_address", "network_interface_address",
+        "default_interface_address", "preferred_by", "source_mac_address", "source_hostname", "rule_set",
+        "rule_set_ip_cidr_match_source",
+    )  # fmt: skip
+
+    inbound: Annotated[tuple[str, ...], doc("Tags of inbounds.")] = ()
+    ip_version: Annotated[Literal[4, 6] | None, doc("The target is an IP address of this family.")] = None
+    network: Annotated[tuple[NetworkName, ...], doc("`tcp` or `udp`.")] = ()
+    auth_user: Annotated[tuple[str, ...], doc("Names of authenticated users.")] = ()
+    domain: Annotated[tuple[DomainName, ...], doc("The target is this domain.")] = ()
+    domain_suffix: Annotated[
+        tuple[DomainSuffix, ...], doc("`x.y`: the target is this domain or below it; `.x.y`: below it.")
+    ] = ()
+    domain_keyword: Annotated[tuple[DomainKeyword, ...], doc("The target is a domain that contains this text.")] = ()
+    domain_regex: Annotated[
+        tuple[DomainRegex, ...], doc("The target is a domain in which this regular expression (RE2) finds something.")
+    ] = ()
+    source_ip_cidr: Annotated[tuple[Cidr, ...], doc("The client's address is in this prefix.")] = ()
+    source_ip_is_private: Annotated[bool, doc("The client's address is not a public one.")] = False
+    ip_cidr: Annotated[
+        tuple[Cidr, ...], doc("The target, or an address that it was resolved to, is in this prefix.")
+    ] = ()
+    ip_is_private: Annotated[
+        bool, doc("The target, or an address that it was resolved to, is not a public address.")
+    ] = False
+    source_port: Annotated[tuple[Port, ...], doc("The client's port.")] = ()
+    source_port_range: Annotated[
+        tuple[RulePortRange, ...], doc("The client's port is in this range: `1000:2000`, `:3000`, `4000:`.")
+    ] = ()
+    port: Annotated[tuple[Port, ...], doc("The target's port.")] = ()
+    port_range: Annotated[
+        tuple[RulePortRange, ...], doc("The target's port is in this range: `1000:2000`, `:3000`, `4000:`.")
+    ] = ()
+    invert: Annotated[bool, doc("Match what the rule without this would not match.")] = False
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """`invert` has something to invert."""
+        yield from super().check()
+        if self.invert and not any(getattr(self, item) for item in ITEMS):
+            yield "invert", "expected a condition beside it: a rule without any matches everything"
+
+
+ITEMS: tuple[str, ...] = tuple(name for name in fields_of(Conditions) if name != "invert")
+"""The keys of the match items, in the order in which sing-box tells them."""
+
+ROUTE = ActionName("route")
+
+_OVERRIDES = (
+    "override_address", "override_port", "fallback_delay", "udp_timeout", "udp_connect", "udp_disable_domain_unmapping",
+)  # fmt: skip
+_OWNERS: Mapping[str, tuple[str, ...]] = {
+    "outbound": ("route",),
+    **dict.fromkeys(_OVERRIDES, ("route", "route-options")),
+    "method": ("reject",),
+    "no_drop": ("reject",),
+    "strategy": ("resolve",),
+}
+
+
+class ActionOptions(Options):
+    """What a matching rule does, with the keys of every action."""
+
+    not_yet: ClassVar[tuple[str, ...]] = (
+        "network_strategy", "network_type", "fallback_network_type", "tls_fragment", "tls_fragment_fallback_delay",
+        "tls_record_fragment", "tls_spoof", "tls_spoof_method", "sniffer", "timeout", "server", "disable_cache",
+        "disable_optimistic_cache", "rewrite_ttl", "client_subnet",
+    )  # fmt: skip
+
+    action: Annotated[ActionName, doc("What a match does: `route`, `reject`, `route-options` or `resolve`.")] = (
+        ActionName("route")
+    )
+    outbound: Annotated[str, doc("`route`: tag of the outbound.")] = ""
+    override_address: Annotated[
+        HostText | None, doc("`route`, `route-options`: go to this IP address or domain instead.")
+    ] = None
+    override_port: Annotated[
+        Port | None, doc("`route`, `route-options`: go to this port instead.", minimum=1, maximum=65535)
+    ] = None
+    fallback_delay: Annotated[
+        Duration | None, doc("`route`, `route-options`: how long the preferred address family is tried alone.")
+    ] = None
+    udp_timeout: Annotated[
+        Duration | None, doc("`route`, `route-options`: silence after which a UDP session ends.")
+    ] = None
+    udp_connect: Annotated[bool, doc("`route`, `route-options`: connect UDP sockets to their target.")] = False
+    udp_disable_domain_unmapping: Annotated[
+        bool, doc("`route`, `route-options`: answer from the address that a domain led to, not from the domain.")
+    ] = False
+    method: Annotated[MethodName | None, doc("`reject`: `default` (an answer) or `drop` (none).")] = None
+    no_drop: Annotated[bool, doc("`reject`: answer also when there are more than 50 refusals in 30 seconds.")] = False
+    strategy: Annotated[
+        Literal["", "as_is", "prefer_ipv4", "prefer_ipv6", "ipv4_only", "ipv6_only"] | None,
+        doc("`resolve`: which addresses are taken, and in which order."),
+    ] = None
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The keys are those of the action, and it has the ones that it needs."""
+        yield from super().check()
+        for key, owners in _OWNERS.items():
+            if self.action not in owners and getattr(self, key):
+                yield key, f"belongs to action `{'` or `'.join(owners)}`, and this is `{self.action}`"
+        yield from self._incomplete()
+
+    def _incomplete(self) -> Iterator[tuple[str, str]]:
+        if self.action == "route" and not self.outbound:
+            yield "", "`outbound` is missing: action `route` needs the tag of one"
+        if self.action == "route-options" and not any(getattr(self, key) for key in _OVERRIDES):
+            yield "action", "expected an option beside it that it sets"
+        if self.method == "drop" and self.no_drop:
+            yield "no_drop", "contradicts method `drop`"
+
+
+class RuleOptions(Options):
+    """A rule of either kind: `type` says which."""
+
+    @classmethod
+    def model_for(cls, tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]) -> type[Options] | None:
+        """The model of the rule's `type`."""
+        return _choose(RuleOptions.variants(), tree, at, problems)
+
+    @classmethod
+    def variants(cls) -> Mapping[str, type[Options]]:
+        """Both kinds; a rule without a `type` is a `default` one."""
+        return {"default": DefaultRuleOptions, "logical": LogicalRuleOptions}
+
+
+class NestedRuleOptions(Options):
+    """A rule within a logical rule: of either kind, without an action."""
+
+    @classmethod
+    def model_for(cls, tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]) -> type[Options] | None:
+        """The model of the rule's `type`; None after complaining of an action."""
+        actions = [key for key in tree if key in fields_of(ActionOptions) or key in not_yet_of(ActionOptions) - _BOTH]
+        problems.extend(Problem((*at, key), "a nested rule has no action of its own", at_key=True) for key in actions)
+        return None if actions else _choose(NestedRuleOptions.variants(), tree, at, problems)
+
+    @classmethod
+    def variants(cls) -> Mapping[str, type[Options]]:
+        """Both kinds; a rule without a `type` is a `default` one."""
+        return {"default": NestedDefaultRuleOptions, "logical": NestedLogicalRuleOptions}
+
+
+_BOTH = not_yet_of(ActionOptions) & not_yet_of(Conditions)  # `network_type` is a key of some actions, and a match item
+
+
+class Combination(Options):
+    """Rules joined by `and` or `or`."""
+
+    type: Annotated[Literal["logical"], doc("`logical`: rules joined by `mode`.")]
+    mode: Annotated[Literal["and", "or"], doc("Whether all of the rules must match, or any.")]
+    rules: Annotated[tuple[NestedRuleOptions, ...], doc("The rules that are joined: they have no action.")]
+    invert: Annotated[bool, doc("Match what the rule without this would not match.")] = False
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """There is something to join."""
+        yield from super().check()
+        if not self.rules:
+            yield "rules", "expected at least one rule"
+
+
+class DefaultRuleOptions(RuleOptions, Conditions, ActionOptions):
+    """Match items and an action."""
+
+    type: Annotated[Literal["", "default"], doc("`default`: match items. May be left out.")] = ""
+
+
+class LogicalRuleOptions(RuleOptions, Combination, ActionOptions):
+    """Rules joined by `and` or `or`, and an action."""
+
+
+class NestedDefaultRuleOptions(NestedRuleOptions, Conditions):
+    """Match items."""
+
+    type: Annotated[Literal["", "default"], doc("`default`: match items. May be left out.")] = ""
+
+
+class NestedLogicalRuleOptions(NestedRuleOptions, Combination):
+    """Rules joined by `and` or `or`."""
+
+
+def _choose(
+    kinds: Mapping[str, type[Options]], tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]
+) -> type[Options] | None:
+    if at.count("rules") > MAX_NESTING:
+        problems.append(Problem(at, f"expected at most {MAX_NESTING} levels of rules"))
+        return None
+    name = tree.get("type") or "default"
+    if isinstance(name, str) and name in kinds:
+        return kinds[name]
+    hint = near_miss(name, kinds) if isinstance(name, str) else ""
+    problems.append(Problem((*at, "type"), "expected `default` or `logical`", hint))
+    return None
+
+
+class RouteOptions(Options):
+    """Which session goes where: the first rule that matches and has a final action decides, or else `final`."""
+
+    not_yet: ClassVar[tuple[str, ...]] = (
+        "rule_set", "auto_detect_interface", "override_android_vpn", "default_interface", "default_mark",
+        "find_process", "find_neighbor", "dhcp_lease_files", "default_domain_resolver", "default_network_strategy",
+        "default_network_type", "default_fallback_network_type", "default_fallback_delay", "default_http_client",
+        "geoip", "geosite",
+    )  # fmt: skip
+
+    rules: Annotated[tuple[RuleOptions, ...], doc("The rules, in their order.")] = ()
+    final: Annotated[
+        str, doc("Tag of the outbound for whatever no rule has decided; the first one, or else `direct`, if empty.")
+    ] = ""
