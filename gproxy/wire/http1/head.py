@@ -52,6 +52,11 @@ class Fields:
     def __len__(self) -> int:
         return len(self.lines)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fields) and self.lines == other.lines
+
+    __hash__ = None  # type: ignore[assignment]  # its lines may change
+
     def values(self, key: bytes) -> list[bytes]:
         """The values of every line named `key` (lower case)."""
         return [value for name, _, value in self.lines if name == key]
