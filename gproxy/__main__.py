@@ -1,4 +1,4 @@
-"""`python -m gproxy`, and the console command: the standard library is made cooperative before anything else is imported."""
+"""`python -m gproxy`, and the console command: the standard library is patched before anything else is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data plane: everything that touches a client's bytes, in one process, ruled by messages from the control plane."""
+"""The data plane: all that touches a client's bytes, in one process, ruled by messages from the control plane."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gproxy.app.build import Door, House
-from gproxy.app.messages import AskSnapshot, DataEnd, Ready, Snapshot, Stop, Stopped, StopNow
+from gproxy.app.messages import AskSnapshot, DataEnd, Ready, Snapshot, StopNow, Stopped
 from gproxy.base.address import Address
 from gproxy.base.clock import now
 from gproxy.base.errors import CloseReason
@@ -32,24 +32,24 @@ class DataPlane:
     def __init__(self, house: House, sockets: Mapping[Endpoint, socket]) -> None:
         self._house = house
         self._servers = [_server(door, sockets[door.endpoint]) for door in house.doors]
+        self._stopping = False
         self._hurry = False
 
     def serve(self, channel: DataEnd) -> None:
-        """Run until a Stop has been carried out. Other greenlets serve the clients meanwhile."""
+        """Obey messages until killed; after a Stop has been carried out there is nothing left to obey for."""
         for server in self._servers:
             server.start()
         channel.tell(Ready())
         with Group("data plane") as children:
-            stopping = None
-            while stopping is None or not stopping.ready():
+            while True:
                 message = channel.receive()
                 if isinstance(message, AskSnapshot):
                     channel.tell(self.snapshot())
                 elif isinstance(message, StopNow):
                     self._hurry = True
-                elif isinstance(message, Stop) and stopping is None:
-                    stopping = children.spawn(self._stop, message.grace, channel)
-                    stopping.join()
+                elif not self._stopping:
+                    self._stopping = True
+                    children.spawn(self._stop, message.grace, channel)
 
     def _stop(self, grace: float, channel: DataEnd) -> None:
         ended = self.drain(grace)

@@ -10,11 +10,14 @@ HANDSHAKE_TIMEOUT = 15.0
 # A load balancer sends its PROXY header with the first segment; HAProxy gives it about as long.
 PROXY_HEADER_TIMEOUT = 5.0
 
+# A resolve action; sing-box gives a DNS query as long.
+RESOLVE_TIMEOUT = 10.0
+
 # A tunnel without a byte either way: long enough for a shell that is left open for a day; dead peers are found sooner,
 # by TCP keep-alive.
 TCP_IDLE = 24 * 3600.0
 
-# After one side has ended, how long the other may stay silent. A request that was half-closed may take minutes to answer.
+# After one side has ended, how long the other may stay silent. A half-closed request may take minutes to answer.
 HALF_CLOSE_IDLE = 300.0
 
 # How often idle relays are looked for. Coarse, since it costs a pass over all relays.

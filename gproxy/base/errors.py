@@ -1,7 +1,8 @@
 """The taxonomy of failures.
 
 Each class owns a *status* word, which is the word in the log line and the label in the metrics, and a *blame*: whose
-doing it was. Foreign exceptions are mapped to these once, in the room that calls the library, and never told apart by text.
+doing it was. Foreign exceptions are mapped to these once, in the room that calls the library, and never told apart by
+their text.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Dialer(Protocol):
         """A stream to `target`. Raises DialError; what was opened on the way is closed by then."""
 
     def dial_packet(self, target: Address, session: Session) -> PacketConn:
-        """A packet connection that can reach `target` and, where the protocol can, any other address. Raises DialError."""
+        """A packet connection that reaches `target` and, where the protocol can, any address. Raises DialError."""
 
 
 class Outbound(Dialer, Protocol):
@@ -135,7 +135,8 @@ class Inbound(Protocol):
 
 class Reply(Protocol):
     """The client's own yes or no, given once: `accept` or `reject`. Neither raises: a client that is gone by now will be
-    noticed by the relay."""
+    noticed by the relay.
+    """
 
     def accept(self, bound: Address | None = None) -> None:
         """The target is reached; `bound` is our address towards it, if known."""

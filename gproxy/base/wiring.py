@@ -11,7 +11,7 @@ from gproxy.base.iface import Connect, Dialer, Dispatcher, PacketConn
 from gproxy.base.session import Session
 
 BindPackets = Callable[[Session], tuple[PacketConn, Address]]
-"""Open a UDP port on the address where the session's client reached us; gives the port's address too. Raises OSError."""
+"""Open a UDP port on the address where the client reached us; gives the port's address too. Raises OSError."""
 
 
 @dataclass(frozen=True, slots=True)

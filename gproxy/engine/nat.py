@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from gproxy.base.address import Address
 from gproxy.base.defaults import UDP_DECISIONS, UDP_PORT_TIMEOUTS
 from gproxy.base.errors import ASKED, GproxyError, StreamClosed
-from gproxy.base.iface import PacketConn
+from gproxy.base.iface import Outbound, PacketConn
 from gproxy.base.session import Session
 from gproxy.engine.decide import Decider
 from gproxy.relay.idle import SWEEPER
@@ -35,7 +35,7 @@ class Nat:
         self._decider = decider
         self._patience = 0.0
         self._ways: dict[Address, _Way] = {}
-        self._upstreams: dict[str, PacketConn] = {}
+        self._upstreams: dict[tuple[str, Address | None], PacketConn] = {}
         self._asked: dict[Address, Address] = {}  # where a rule sent datagrams → where the client wanted them
         self._end = "ok"
         self._detail = ""
@@ -97,11 +97,13 @@ class Nat:
         self._ways[to] = way
         return way
 
-    def _upstream(self, one: Session, outbound: object) -> PacketConn:
-        known = self._upstreams.get(one.outbound)
+    def _upstream(self, one: Session, outbound: Outbound) -> PacketConn:
+        # A connected upstream hears one target only, so it is that target's own.
+        key = (one.outbound, one.target if one.dial.udp_connect else None)
+        known = self._upstreams.get(key)
         if known is None:
-            known = outbound.dial_packet(one.target, one)  # type: ignore[attr-defined]
-            self._upstreams[one.outbound] = known
+            known = outbound.dial_packet(one.target, one)
+            self._upstreams[key] = known
             self._children.spawn(self._backward, known)
         return known
 
@@ -109,7 +111,12 @@ class Nat:
         """The session's own facts are those of its first destination: that is what its log line tells."""
         session = self._session
         if not session.outbound:
-            session.target, session.asked, session.rule, session.outbound = one.target, one.asked, one.rule, one.outbound
+            session.target, session.asked, session.rule, session.outbound = (
+                one.target,
+                one.asked,
+                one.rule,
+                one.outbound,
+            )
         usual = session.udp_timeout
         wanted = one.dial.udp_timeout or min(usual, UDP_PORT_TIMEOUTS.get(one.target.port, usual))
         self._patience = max(self._patience, wanted)
@@ -121,7 +128,7 @@ class Nat:
     def _lose(self, upstream: PacketConn) -> None:
         """An upstream ended by itself: its destinations are decided anew."""
         upstream.close()
-        self._upstreams = {tag: conn for tag, conn in self._upstreams.items() if conn is not upstream}
+        self._upstreams = {key: conn for key, conn in self._upstreams.items() if conn is not upstream}
         self._ways = {to: way for to, way in self._ways.items() if way.upstream is not upstream}
 
     def _backward(self, upstream: PacketConn) -> None:

@@ -8,7 +8,7 @@ from gproxy.base.clock import now
 
 
 class TokenBucket:
-    """`rate` tokens a second, at most `burst` saved up. It starts full. Raises ValueError for a rate or burst of 0 or less."""
+    """`rate` tokens a second, at most `burst` saved up. It starts full. Raises ValueError unless both are above 0."""
 
     __slots__ = ("_burst", "_clock", "_rate", "_tokens", "_when")
 

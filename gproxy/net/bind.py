@@ -1,15 +1,15 @@
-"""Making the sockets that inbounds listen on. Nothing here accepts or reads: a socket may be handed to another process."""
+"""Making the sockets that inbounds listen on. Nothing here accepts or reads: another process may do that."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket as consts
 import stat
 from _socket import socket
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from pathlib import Path
 from typing import Literal
 
 from gproxy.base.address import IP
@@ -90,11 +90,11 @@ class Endpoint:
 
 
 def remove_stale(path: str) -> None:
-    """Remove the file of a unix socket that nobody listens on any more; leave everything else for bind to complain of."""
+    """Remove the file of a unix socket that nobody listens on any more; leave all else for bind to complain of."""
     if path[:1] == "\0":
         return
     try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
+        if not stat.S_ISSOCK(Path(path).stat().st_mode):
             return
     except OSError:
         return
@@ -102,6 +102,6 @@ def remove_stale(path: str) -> None:
     try:
         if probe.connect_ex(path) == errno.ECONNREFUSED:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+                Path(path).unlink()
     finally:
         probe.close()

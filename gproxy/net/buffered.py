@@ -38,8 +38,10 @@ class Buffered:
             raise TooLarge(f"a handshake message of more than {limit} bytes")
         data = self.inner.recv()
         if not data:
-            raise ProtocolError("the stream ended inside the handshake" if self._ahead else "the stream ended before it began",
-                                reason="truncated" if self._ahead else "empty")
+            raise ProtocolError(
+                "the stream ended inside the handshake" if self._ahead else "the stream ended before it began",
+                reason="truncated" if self._ahead else "empty",
+            )
         self._ahead = self._ahead + data if self._ahead else data
 
     def peek(self) -> bytes:

@@ -1,4 +1,4 @@
-"""One UDP socket, many clients: every client address gets a PacketConn of its own, so UDP handlers read like TCP handlers."""
+"""One UDP socket, many clients: each gets a PacketConn of its own, so that UDP handlers read like TCP handlers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ class ClientConn:
 class Demux:
     """Reads one UDP socket in bursts. The socket stays its owner's: stopping leaves it open."""
 
-    def __init__(self, sock: socket, serve: Callable[[ClientConn, Address], None], sessions: int = UDP_SESSIONS) -> None:
+    def __init__(
+        self, sock: socket, serve: Callable[[ClientConn, Address], None], sessions: int = UDP_SESSIONS
+    ) -> None:
         self._sock = sock
         self._serve = serve
         self._most = sessions

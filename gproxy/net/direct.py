@@ -40,7 +40,7 @@ class SystemDialer:
             )
 
     def dial_packet(self, target: Address, session: Session) -> PacketConn:
-        """See Dialer. The socket reaches every address; `target` only decides what a domain means."""
+        """See Dialer. The socket reaches every address, unless a rule has asked for a connected one."""
         try:
             sock = open_udp(self.sockets)
         except OSError as error:
@@ -52,7 +52,14 @@ class SystemDialer:
             with deadline(self.connect_timeout, DialError(f"{domain}: no answer in time", reason="timeout")):
                 return resolve(domain)
 
-        return UdpConn(sock, lookup, unmap=not session.dial.udp_disable_domain_unmapping)
+        conn = UdpConn(sock, lookup, unmap=not session.dial.udp_disable_domain_unmapping)
+        if session.dial.udp_connect:
+            try:
+                conn.connect(target)
+            except BaseException:  # a deadline, too, must not leave the socket behind
+                conn.close()
+                raise
+        return conn
 
 
 def _resolved(target: Address, session: Session) -> tuple[IP, ...]:

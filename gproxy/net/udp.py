@@ -97,6 +97,15 @@ class UdpConn:
             self._names[target] = to
         return target
 
+    def connect(self, target: Address) -> None:
+        """From now on only hear `target`, and let the kernel drop everything else. Raises DialError, StreamClosed."""
+        name = self._learn(target)
+        if self._sock is None:
+            raise StreamClosed("closed here", reason="local")
+        code = self._sock.connect_ex(name)
+        if code:
+            raise dial_failed(target, code)
+
     def _ip_of(self, host: Host) -> IP:
         if isinstance(host, str):
             if self._resolve is None:

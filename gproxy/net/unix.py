@@ -6,7 +6,7 @@ PREFIX = "unix:"
 
 
 def unix_path(text: str) -> str | None:
-    """The kernel's name of a `unix:` address, None if `text` is something else. Raises ValueError when it is too long."""
+    """The kernel's name of a `unix:` address, None if `text` is something else. Raises ValueError for a bad one."""
     if not text.startswith(PREFIX):
         return None
     name = text[len(PREFIX) :]

@@ -9,7 +9,9 @@ from gproxy.base.session import Session
 _log = logging.getLogger("gproxy.session")
 
 
-def finished(session: Session, status: str, up: int, down: int, seconds: float, detail: str = "", *, quiet: bool = False) -> None:
+def finished(
+    session: Session, status: str, up: int, down: int, seconds: float, detail: str = "", *, quiet: bool = False
+) -> None:
     """Log the end of a session. `quiet` ones (a port scan, a health check) are for the debug level.
 
     `status` is `ok` or a status word of gproxy.base.errors; `up` and `down` are payload bytes from and to the client.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from gproxy.observe.sink import Sink
 
@@ -23,17 +23,20 @@ LEVELS: Final[dict[str, int]] = {
 _NAMES: Final = {TRACE: "trace", 10: "debug", 20: "info", 30: "warn", 40: "error", 50: "fatal"}
 _COLOURS: Final = {TRACE: "37", 10: "37", 20: "36", 30: "33", 40: "31", 50: "35"}
 
-Format = Literal["human", "json"]
-
 
 class Settings(Protocol):
     """The `log` table of the configuration."""
 
-    disabled: bool
-    level: str
-    output: str
-    timestamp: bool
-    format: str
+    @property
+    def disabled(self) -> bool: ...
+    @property
+    def level(self) -> str: ...
+    @property
+    def output(self) -> str: ...
+    @property
+    def timestamp(self) -> bool: ...
+    @property
+    def format(self) -> str: ...
 
 
 class HumanFormatter(logging.Formatter):

@@ -1,4 +1,4 @@
-"""Where log lines end. Writing one never blocks the hub: lines are collected, and a native thread writes them in batches.
+"""Where log lines end. Writing one never blocks the hub: they are collected, and a native thread writes batches.
 
 Before `start` and after `close`, when there is no hub to protect, lines are written at once.
 """

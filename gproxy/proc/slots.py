@@ -7,9 +7,9 @@ another plane, in this process or in another, loses no connection.
 from __future__ import annotations
 
 import contextlib
-import os
 from _socket import socket
 from collections.abc import Iterable
+from pathlib import Path
 
 from gproxy.base.errors import ConfigError
 from gproxy.net.bind import Endpoint
@@ -47,5 +47,5 @@ class Slots:
             sock.close()
             if isinstance(endpoint.host, str) and not endpoint.host.startswith("\0"):
                 with contextlib.suppress(OSError):
-                    os.unlink(endpoint.host)
+                    Path(endpoint.host).unlink()
         self._sockets.clear()

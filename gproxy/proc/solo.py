@@ -8,7 +8,7 @@ import signal
 from gproxy import __version__
 from gproxy.app.build import House, build
 from gproxy.app.data import DataPlane
-from gproxy.app.messages import Ready, Snapshot, Stop, Stopped, StopNow
+from gproxy.app.messages import Ready, Snapshot, Stop, StopNow, Stopped
 from gproxy.base.defaults import STOP_GRACE
 from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root

@@ -15,7 +15,20 @@ from gproxy.rt.sockets import current, throw_into
 class Copy:
     """Both directions; the caller's greenlet moves the upward one itself."""
 
-    __slots__ = ("_culprit", "_down", "_left", "_open", "_owner", "_result", "_right", "_stop", "_terms", "_up", "seen", "since")
+    __slots__ = (
+        "_culprit",
+        "_down",
+        "_left",
+        "_open",
+        "_owner",
+        "_result",
+        "_right",
+        "_stop",
+        "_terms",
+        "_up",
+        "seen",
+        "since",
+    )
 
     def __init__(self, left: Stream, right: Stream, terms: Terms, early_up: int = 0, early_down: int = 0) -> None:
         self._left = left

@@ -1,8 +1,8 @@
 """The callback pump: two bare descriptors, two read watchers, no buffer and no greenlet of its own.
 
-The worker has one scratch buffer. A callback reads into it and writes from it before anyone else can run; only what the
-other side does not take at once is copied, and then this direction stops reading until it is gone. A direction that reads
-in bulk moves its bytes by splice, so that they never come into this process (see splice.py).
+The worker has one scratch buffer. A callback reads into it and writes from it before anyone else can run; only what
+the other side does not take at once is copied, and then this direction stops reading until it is gone. A direction
+that reads in bulk moves its bytes by splice, so that they never come into this process (see splice.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,19 @@ _vector = (_scratch,)
 class Flow:
     """One direction."""
 
-    __slots__ = ("_bulk", "_ended", "_end_target", "_pump", "_reader", "_rest", "_side", "_source", "_target", "_writer", "moved")
+    __slots__ = (
+        "_bulk",
+        "_ended",
+        "_end_target",
+        "_pump",
+        "_reader",
+        "_rest",
+        "_side",
+        "_source",
+        "_target",
+        "_writer",
+        "moved",
+    )
 
     def __init__(self, pump: Pump, side: Side, source: int, target: int, end_target: Callable[[], None]) -> None:
         self._pump = pump

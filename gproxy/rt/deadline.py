@@ -20,7 +20,7 @@ def deadline(seconds: float, error: BaseException) -> Timeout:
 
 
 class Cancelled(BaseException):
-    """Raised inside a Cancel scope by another greenlet's `fire`. That scope swallows it, and no other around or inside."""
+    """Raised inside a Cancel scope by another greenlet's `fire`. That scope swallows it, and no other."""
 
     def __init__(self, scope: Cancel) -> None:
         super().__init__()
@@ -58,6 +58,8 @@ class Cancel:
             get_hub().loop.run_callback(self._throw)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         self._inside = None
         return isinstance(error, Cancelled) and error.scope is self

@@ -21,10 +21,10 @@ class Group:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._children: set[Greenlet] = set()
+        self._children: set[Greenlet[..., object]] = set()
 
-    def spawn(self, run: Callable[..., object], /, *args: object) -> Greenlet:
-        """Run `run(*args)` in a greenlet of this group. What it raises, but for GproxyError, is logged with its trace."""
+    def spawn(self, run: Callable[..., object], /, *args: object) -> Greenlet[..., object]:
+        """Run `run(*args)` in a greenlet of this group. What it raises, but for GproxyError, is logged in full."""
         child = spawn(self._guard, run, *args)
         self._children.add(child)
         child.rawlink(self._children.discard)
@@ -55,5 +55,7 @@ class Group:
     def __enter__(self) -> Group:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.kill()

@@ -1,8 +1,8 @@
 """The one call that makes the standard library cooperative.
 
-Only the two entry files call it (`gproxy/__main__.py` and the template of worker processes), before they import anything
-else. Importing any other module of gproxy patches nothing. gproxy's own data path does not depend on the patch: it is
-there for the blocking calls inside libraries.
+Only the entry file calls it (`gproxy/__main__.py`), before it imports anything else. Importing any other module of
+gproxy patches nothing. gproxy's own data path does not depend on the patch: it is there for the blocking calls inside
+libraries.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Readiness:
 
 
 def watch(fd: int, event: int) -> Any:
-    """A bare watcher with `start(callback, *args)`, `stop()` and `close()`. Callbacks run in the hub: they never wait."""
+    """A bare watcher: `start(callback, *args)`, `stop()`, `close()`. Callbacks run in the hub: they never wait."""
     return get_hub().loop.io(fd, event)
 
 

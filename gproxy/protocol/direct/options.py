@@ -20,5 +20,6 @@ class DirectOutboundOptions(Item, Dial):
     """The way out through the system's own sockets."""
 
     proxy_protocol: Annotated[
-        Literal[0, 1, 2], doc("Tell the target who the client is, by a PROXY protocol header of this version; 0: don't.")
+        Literal[0, 1, 2],
+        doc("Tell the target who the client is, by a PROXY protocol header of this version; 0: don't."),
     ] = 0

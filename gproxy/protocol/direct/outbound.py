@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from gproxy.base.address import Address
 from gproxy.base.iface import PacketConn, Stream
 from gproxy.base.session import Session
 from gproxy.base.wiring import OutboundWiring
 from gproxy.protocol.direct.options import DirectOutboundOptions
 from gproxy.wire import proxyproto
+
+_HEADERS = {0: None, 1: proxyproto.encode_v1, 2: proxyproto.encode_v2}
 
 
 class DirectOutbound:
@@ -19,14 +19,14 @@ class DirectOutbound:
 
     def __init__(self, options: DirectOutboundOptions, wiring: OutboundWiring) -> None:
         self._via = wiring.via
-        self._version: Literal[0, 1, 2] = options.proxy_protocol
+        self._header = _HEADERS[options.proxy_protocol]
 
     def dial(self, target: Address, session: Session) -> Stream:
         """See Dialer."""
         stream = self._via.dial(target, session)
-        if self._version:
+        if self._header is not None:
             try:
-                stream.sendall(proxyproto.encode(self._version, session.source, session.local))
+                stream.sendall(self._header(session.source, session.local))
             except BaseException:  # whatever ends us here, the stream is ours until it is returned
                 stream.close()
                 raise
