@@ -1,0 +1,102 @@
+"""What every measure works with: the origin, the load process, and the running peers."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from tests.bench.load import Client
+from tests.bench.origin import Origin
+from tests.bench.peers import PROGRAMS, Peer
+from tests.bench.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much one sample does. A tick of noise must be small beside it."""
+
+    bulk_bytes: int
+    connections: int
+    requests: int
+    first_bytes: int
+    idle: tuple[int, int]  # connections held at the first and at the second reading of memory
+    datagrams: int
+    many: int
+    quiet_seconds: float
+
+
+FULL = Work(
+    bulk_bytes=1_000_000_000,
+    connections=4000,
+    requests=30_000,
+    first_bytes=1000,
+    idle=(500, 2000),
+    datagrams=40_000,
+    many=5000,
+    quiet_seconds=5.0,
+)
+QUICK = Work(
+    bulk_bytes=200_000_000,
+    connections=1500,
+    requests=10_000,
+    first_bytes=300,
+    idle=(200, 1000),
+    datagrams=10_000,
+    many=5000,
+    quiet_seconds=1.0,
+)
+
+
+class Bench:
+    """A context that stops whatever it started, in reverse order, whatever happens."""
+
+    def __init__(self, commands: dict[str, list[str]], work: Work) -> None:
+        self.names = list(commands)
+        self._commands = commands
+        self.work = work
+        self._stack = ExitStack()
+        self._shared: dict[tuple[str, str], Peer] = {}
+        self._made = 0
+
+    def __enter__(self) -> Bench:
+        with self._stack as stack:  # undone here if a later step fails
+            self._home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gproxy-bench-")))
+            self.origin = Origin()
+            stack.callback(self.origin.stop)
+            self.client = Worker(Client)
+            stack.callback(self._stop_client)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def new_client(self) -> None:
+        """Replace the load process, and with it all the connections that it holds."""
+        self._stop_client()
+        self.client = Worker(Client)
+
+    def shared(self, name: str, level: str = "warn") -> Peer:
+        """A peer that is started when first asked for, and serves all samples."""
+        key = (name, level)
+        if key not in self._shared or not self._shared[key].alive():
+            self._shared[key] = peer = self._start(name, level)
+            self._stack.callback(peer.stop)
+        return self._shared[key]
+
+    def fresh(self, name: str) -> Peer:
+        """A peer just started; the caller stops it."""
+        return self._start(name, "warn")
+
+    def _stop_client(self) -> None:
+        self.client.stop()
+
+    def _start(self, name: str, level: str) -> Peer:
+        self._made += 1
+        home = self._home / f"{name}-{self._made}"
+        return Peer(PROGRAMS[name], self._commands[name], self.origin.ports, home, level)

@@ -1,0 +1,94 @@
+"""The ways through a proxy to an origin, as the load generator sees them."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["socks5", "direct"]
+Step = tuple[bytes, Callable[[bytearray], bool]]  # what to send, and whether the answer is whole
+
+_GREETING = b"\x05\x01\x00"  # RFC 1928: version 5, one method, no authentication
+_LOOPBACK = socket.inet_aton("127.0.0.1")
+_REPLY_LENGTH = {1: 10, 4: 22}  # by address type
+_REPLY_HEAD = 5
+_TIMEOUT = 20.0  # seconds
+
+
+class Declined(OSError):
+    """The proxy said no, or something that is not its protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A proxy's port on 127.0.0.1 and, for SOCKS5, the port behind it that is asked for."""
+
+    kind: Kind
+    port: int
+    target: int
+
+    def steps(self, payload: bytes) -> list[Step]:
+        """The conversation up to and including one echoed payload."""
+        size = len(payload)
+        exchange: Step = (payload, lambda got: len(got) >= size)
+        if self.kind == "direct":
+            return [exchange]
+        return [(_GREETING, _method_chosen), (_request(1, self.target), _replied), exchange]
+
+    def connect(self) -> socket.socket:
+        """A blocking stream to the target. Raises OSError."""
+        sock = socket.create_connection(("127.0.0.1", self.port), _TIMEOUT)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.kind == "socks5":
+            converse(sock, [(_GREETING, _method_chosen), (_request(1, self.target), _replied)])
+        return sock
+
+    def associate(self) -> tuple[socket.socket | None, socket.socket, bytes]:
+        """The control connection if there is one, a connected datagram socket, and the header each datagram needs."""
+        packets = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        packets.bind(("127.0.0.1", 0))
+        if self.kind == "direct":
+            packets.connect(("127.0.0.1", self.port))
+            return None, packets, b""
+        control = socket.create_connection(("127.0.0.1", self.port), _TIMEOUT)
+        reply = converse(control, [(_GREETING, _method_chosen), (_request(3, 0), _replied)])
+        packets.connect(("127.0.0.1", int.from_bytes(reply[-2:], "big")))
+        return control, packets, b"\x00\x00\x00\x01" + _LOOPBACK + struct.pack("!H", self.target)
+
+
+def converse(sock: socket.socket, steps: list[Step]) -> bytes:
+    """Walk through `steps` on a blocking socket; return the last answer. Raises OSError."""
+    got = bytearray()
+    for send, whole in steps:
+        got.clear()
+        sock.sendall(send)
+        while not whole(got):
+            data = sock.recv(65536)
+            if not data:
+                raise Declined("closed during the handshake")
+            got += data
+    return bytes(got)
+
+
+def _request(command: int, port: int) -> bytes:
+    host = _LOOPBACK if port else bytes(4)
+    return b"\x05" + bytes([command]) + b"\x00\x01" + host + struct.pack("!H", port)
+
+
+def _method_chosen(got: bytearray) -> bool:
+    if len(got) < 2:
+        return False
+    if got != b"\x05\x00":
+        raise Declined(f"method reply {got.hex()}")
+    return True
+
+
+def _replied(got: bytearray) -> bool:
+    if len(got) < _REPLY_HEAD:
+        return False
+    if got[1] != 0:
+        raise Declined(f"reply code {got[1]}")
+    return len(got) >= _REPLY_LENGTH.get(got[3], 7 + got[4])

