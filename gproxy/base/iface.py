@@ -134,9 +134,7 @@ class Inbound(Protocol):
 
 
 class Reply(Protocol):
-    """The client's own yes or no, given once: `accept` or `reject`. Neither raises: a client that is gone by now will be
-    noticed by the relay.
-    """
+    """The client's own yes or no, given once. Neither call raises: the relay will notice a client that has gone."""
 
     def accept(self, bound: Address | None = None) -> None:
         """The target is reached; `bound` is our address towards it, if known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from gevent import Greenlet, joinall, killall, spawn
 from greenlet import GreenletExit
@@ -21,11 +22,11 @@ class Group:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._children: set[Greenlet[..., object]] = set()
+        self._children: set[Greenlet[..., Any]] = set()
 
-    def spawn(self, run: Callable[..., object], /, *args: object) -> Greenlet[..., object]:
+    def spawn(self, run: Callable[..., object], /, *args: object) -> Greenlet[..., Any]:
         """Run `run(*args)` in a greenlet of this group. What it raises, but for GproxyError, is logged in full."""
-        child = spawn(self._guard, run, *args)
+        child: Greenlet[..., Any] = spawn(self._guard, run, *args)
         self._children.add(child)
         child.rawlink(self._children.discard)
         return child
