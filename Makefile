@@ -8,6 +8,9 @@ CONFIG ?= etc/config.toml
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest
 
+# Tests of real processes; the first program gives an ordinary user the right to make network namespaces.
+suite = $(if $(wildcard $(1)/test_*.py),$(BIN)/python -m tests.support.netns $(PYTEST) -q -n $(JOBS) $(1),@echo "$(1) has no tests")
+
 # A test run must not read what a desk has set up for its own proxies.
 unexport http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
 
@@ -31,16 +34,16 @@ static: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 unit: $(VENV)/dev.stamp
-	$(PYTEST) -q -n $(JOBS) --ignore=tests/e2e --ignore=tests/interop --ignore=tests/bench --ignore=tests/fuzz tests
+	$(PYTEST) -q -n $(JOBS) --ignore=tests/e2e --ignore=tests/interop tests
 
 e2e: $(VENV)/dev.stamp  ## real processes, curl; each test in a network namespace of its own
-	$(PYTEST) -q -n $(JOBS) tests/e2e
+	$(call suite,tests/e2e)
 
-interop: $(VENV)/dev.stamp  ## real peers (sudo sh tests/interop/setup.sh installs them)
-	$(PYTEST) -q -n $(JOBS) tests/interop
+interop: $(VENV)/dev.stamp  ## real peers, which `sh tests/interop/setup.sh` installs, as root
+	$(call suite,tests/interop)
 
 bench: $(VENV)/dev.stamp  ## gproxy beside sing-box, microsocks and pproxy: a table of ratios
 	$(BIN)/python -m tests.bench

@@ -151,9 +151,8 @@ class Server:
 
     def __init__(self, server: socketserver.BaseServer) -> None:
         self._server = server
-        host, port = server.server_address[:2]
-        self.host = str(host)
-        self.port = int(port)
+        address: tuple[str, int] = server.server_address[:2]  # type: ignore[assignment,index]  # of IP, so it is a tuple
+        self.host, self.port = address
         self._thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 

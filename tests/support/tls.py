@@ -29,22 +29,11 @@ def make_certificate(folder: Path) -> Certificate:
     authority, authority_key = folder / "ca.pem", folder / "ca.key"
     leaf, key, request, extensions = folder / "leaf.pem", folder / "key.pem", folder / "leaf.csr", folder / "leaf.ext"
     extensions.write_text(_EXTENSIONS, "ascii")
-    _openssl(
-        "req",
-        "-x509",
-        *_NEW_KEY,
-        "-days",
-        "2",
-        "-subj",
-        "/CN=tests",
-        "-keyout",
-        authority_key,
-        "-out",
-        authority,
-    )
+    subject = ("-days", "2", "-subj", "/CN=tests")
+    _openssl("req", "-x509", *_NEW_KEY, *subject, "-keyout", authority_key, "-out", authority)
     _openssl("req", *_NEW_KEY, "-subj", f"/CN={NAME}", "-keyout", key, "-out", request)
-    _openssl("x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-set_serial", "1", "-days", "2",
-             "-extfile", extensions, "-out", leaf)  # fmt: skip
+    signer = ("-CA", authority, "-CAkey", authority_key, "-set_serial", "1")
+    _openssl("x509", "-req", "-in", request, *signer, "-days", "2", "-extfile", extensions, "-out", leaf)
     return Certificate(authority, leaf, key)
 
 

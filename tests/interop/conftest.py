@@ -1,0 +1,7 @@
+"""Each interop test has a network namespace of its own, its processes, and origins that see who comes."""
+
+from __future__ import annotations
+
+from tests.support.world import certificate, echo, own_network, own_world, processes, site, tls_site, udp_echo_server
+
+__all__ = ["certificate", "echo", "own_network", "own_world", "processes", "site", "tls_site", "udp_echo_server"]

@@ -1,0 +1,102 @@
+"""Where the peers are, and what a test asks of a proxy from outside: by curl, or datagram by datagram."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import LOOPBACK
+from tests.support.procs import curl
+
+_SYSTEM = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin"))
+_TRIES = 3
+_WAIT = 3.0
+
+
+def folder() -> Path:
+    """Where tests/interop/setup.sh has put what is not a package of the system."""
+    return Path(os.environ.get("GPROXY_PEERS", "/tmp/peers"))
+
+
+def program(name: str) -> str:
+    """The path of a peer's program. A missing one skips the test on a desk, and fails it where CI is set."""
+    for place in (folder() / name, folder() / "venv/bin" / name):
+        if place.is_file() and os.access(place, os.X_OK):
+            return str(place)
+    found = shutil.which(name, path=_SYSTEM)
+    if found is not None:
+        return found
+    if os.environ.get("CI"):
+        pytest.fail(f"{name} is not installed: sh tests/interop/setup.sh")
+    pytest.skip(f"{name} is not installed: sh tests/interop/setup.sh")
+
+
+def fetch(proxy: str, url: str, *arguments: str) -> bytes:
+    """The body of `url`, by curl through `proxy` (`socks5h://127.0.0.1:1080`). Raises ProcessFailed."""
+    program("curl")
+    return curl("-x", proxy, *arguments, url)
+
+
+def udp_echo(target: tuple[str, int], payload: bytes = b"ping") -> None:
+    """A datagram there and back, without a proxy in sight. Raises AssertionError."""
+    with socket.socket(socket.AF_INET6 if ":" in target[0] else socket.AF_INET, socket.SOCK_DGRAM) as client:
+        assert _ask(client, target, payload) == payload
+
+
+def socks5_udp(
+    port: int,
+    target: tuple[str, int],
+    payload: bytes = b"ping",
+    *,
+    user: tuple[str, str] | None = None,
+    domain: str = "",
+) -> None:
+    """SOCKS5 UDP ASSOCIATE, then one datagram there and back, by address or by `domain`. Raises AssertionError."""
+    with (
+        socket.create_connection((LOOPBACK, port), _WAIT) as control,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        relay = _associate(control, user)
+        client.bind((LOOPBACK, 0))
+        host = bytes([3, len(domain)]) + domain.encode() if domain else b"\x01" + socket.inet_aton(target[0])
+        answer = _ask(client, relay, b"\0\0\0" + host + struct.pack("!H", target[1]) + payload)
+        assert answer[:3] == b"\0\0\0", answer
+        assert answer.endswith(payload), answer
+
+
+def _associate(control: socket.socket, user: tuple[str, str] | None) -> tuple[str, int]:
+    """Ask for a UDP relay; where it is."""
+    stream = control.makefile("rwb")
+    stream.write(b"\x05\x01" + (b"\x02" if user else b"\x00"))
+    stream.flush()
+    assert stream.read(2) == (b"\x05\x02" if user else b"\x05\x00")
+    if user is not None:
+        name, password = (text.encode() for text in user)
+        stream.write(bytes([1, len(name)]) + name + bytes([len(password)]) + password)
+        stream.flush()
+        assert stream.read(2) == b"\x01\x00"
+    stream.write(b"\x05\x03\x00\x01" + bytes(6))
+    stream.flush()
+    head = stream.read(4)
+    assert head[:3] == b"\x05\x00\x00", head
+    host = stream.read({1: 4, 4: 16}[head[3]])
+    (port,) = struct.unpack("!H", stream.read(2))
+    text = socket.inet_ntop(socket.AF_INET if len(host) == 4 else socket.AF_INET6, host)
+    return (LOOPBACK if text in ("0.0.0.0", "::") else text), port
+
+
+def _ask(client: socket.socket, to: tuple[str, int], datagram: bytes) -> bytes:
+    """Send, and wait for the answer; datagrams may be lost, so it tries again."""
+    client.settimeout(_WAIT)
+    for _ in range(_TRIES):
+        client.sendto(datagram, to)
+        try:
+            return client.recv(65535)
+        except TimeoutError:
+            continue
+    raise AssertionError(f"no answer from {to}")

