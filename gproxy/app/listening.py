@@ -6,13 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from gproxy.base.address import IP, parse_ip
 from gproxy.base.iface import Entrance
+from gproxy.config.listening import DEFAULT_ADDRESS
 from gproxy.net import sockopt
 from gproxy.net.bind import Endpoint, Kind
 from gproxy.net.unix import unix_path
 from gproxy.schema.groups import Listen
-
-# sing-box listens on all addresses, of both families, when none is named.
-EVERYWHERE = "::"
 
 
 def endpoints(options: Listen, entrances: Iterable[Entrance]) -> Iterator[tuple[Endpoint, Entrance]]:
@@ -23,7 +21,7 @@ def endpoints(options: Listen, entrances: Iterable[Entrance]) -> Iterator[tuple[
             if entrance.kind == "stream":
                 yield _endpoint(options, "stream", path, 0), entrance
             continue
-        host = parse_ip(options.listen or EVERYWHERE)
+        host = parse_ip(options.listen) if options.listen else DEFAULT_ADDRESS
         for port in ports(options):
             yield _endpoint(options, entrance.kind, host, port), entrance
 

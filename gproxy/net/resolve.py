@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import socket
+import socket as consts
+from _socket import getaddrinfo
 from collections.abc import Iterable
 
 from gproxy.base.address import IP, parse_ip
@@ -17,18 +18,14 @@ def resolve(domain: str, strategy: Strategy = "") -> tuple[IP, ...]:
     Raises DialError with reason `dns`.
     """
     try:
-        # The numbers are AF_UNSPEC and SOCK_STREAM: one row for each address instead of one for each kind of socket.
-        rows = offload(_getaddrinfo, domain)
+        # Naming one kind of socket gives one row for each address. This is the system's own call, not the patched one.
+        rows = offload(getaddrinfo, domain, None, 0, consts.SOCK_STREAM)
     except OSError as error:
         raise DialError(f"{domain}: {error.strerror or error}", reason="dns") from error
     addresses = order((parse_ip(str(row[4][0])) for row in rows), strategy)
     if not addresses:
         raise DialError(f"{domain}: no address of the wanted family", reason="dns")
     return addresses
-
-
-def _getaddrinfo(domain: str) -> list[tuple[object, object, int, str, tuple[str | int, ...]]]:
-    return list(socket.getaddrinfo(domain, None, type=socket.SOCK_STREAM))  # type: ignore[arg-type]
 
 
 def order(addresses: Iterable[IP], strategy: Strategy) -> tuple[IP, ...]:
