@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import field
 from typing import Annotated, ClassVar
 
 from gproxy.schema.fields import Secret
@@ -44,7 +45,7 @@ class HttpOutboundOptions(Item, Server, Dial):
     headers: Annotated[
         dict[str, tuple[str, ...]],
         doc("Extra fields of the request, each with a value or a list of values. `Host` replaces the Host field."),
-    ] = {}  # noqa: RUF012 - a field of a frozen model
+    ] = field(default_factory=dict)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Nothing that would break the request apart."""
