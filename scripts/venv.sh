@@ -17,7 +17,7 @@ command -v "$PYTHON" >/dev/null || fail "$PYTHON is not installed. On Debian: ap
 [ -x "$VENV/bin/python" ] && "$VENV/bin/python" -m pip --version >/dev/null 2>&1 && exit 0
 rm -rf "$VENV"
 
-if "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null; then
+if "$PYTHON" -c 'import venv, ensurepip; ensurepip.version()' 2>/dev/null; then
     exec "$PYTHON" -m venv "$VENV"
 fi
 
