@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gproxy.base.address import UNSPECIFIED, Address
 from gproxy.base.defaults import HANDSHAKE_TIMEOUT
 from gproxy.base.errors import AuthError, GproxyError, Overloaded, ProtocolError, Rejected, StreamClosed, Unsupported
-from gproxy.base.iface import Entrance, PacketConn, Stream, StreamEntrance
+from gproxy.base.iface import Entrance, Stream, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring
 from gproxy.net.buffered import Buffered
@@ -33,7 +32,6 @@ class SocksInbound:
 
     def __init__(self, options: SocksInboundOptions, wiring: InboundWiring) -> None:
         self._users = Users(options.users)
-        self._udp_timeout = float(options.udp_timeout)
         self._dispatcher = wiring.dispatcher
         self._bind_packets = wiring.bind_packets
 
@@ -117,29 +115,20 @@ class SocksInbound:
             reply.reject(why)
             raise why from error
         session.network = "udp"
-        session.dial = replace(session.dial, udp_timeout=self._udp_timeout)
+        associated = AssociatedClient(conn, session.source, announced)
         try:
             reply.accept(bound)
             with Group("socks control") as watching:
-                watching.spawn(_close_at_end, client, conn)
-                self._dispatcher.packets(session, AssociatedClient(conn, session.source, announced))
+                watching.spawn(associated.watch, client)
+                self._dispatcher.packets(session, associated)
         finally:
-            conn.close()
+            associated.close()
 
 
 def _not_socks(first: bytes) -> ProtocolError:
     if first:
         return ProtocolError(f"not SOCKS: the first octet is {first[0]}")
     return ProtocolError("the stream ended before it began", reason="empty")
-
-
-def _close_at_end(control: Stream, conn: PacketConn) -> None:
-    """Close `conn` when the control connection is over. What the client may say there has no meaning."""
-    try:
-        while control.recv():
-            pass
-    finally:
-        conn.close()
 
 
 def _tell(client: Stream, message: bytes) -> None:

@@ -56,7 +56,7 @@ class SocksOutbound:
         except BaseException:
             control.close()
             raise
-        self._controls.spawn(conn.watch)
+        self._controls.spawn(conn.watch, control)
         return conn
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ Neither side waits for lost fragments: a datagram whose FRAG is not 0 is dropped
 from __future__ import annotations
 
 from gproxy.base.address import Address
-from gproxy.base.errors import ProtocolError
+from gproxy.base.errors import ProtocolError, StreamClosed
 from gproxy.base.iface import Buffer, PacketConn, Stream
 from gproxy.protocol.socks.wire import decode_datagram, encode_datagram_head
 from gproxy.wire.cursor import Cursor, Incomplete
@@ -15,19 +15,42 @@ from gproxy.wire.cursor import Cursor, Incomplete
 class _Wrapped:
     """A packet connection whose datagrams carry an address before their payload."""
 
-    __slots__ = ("_conn", "_head", "_head_of")
+    __slots__ = ("_conn", "_head", "_head_of", "_left")
 
     def __init__(self, conn: PacketConn) -> None:
         self._conn = conn
+        self._left = False
         # Answers come in runs from the same address object, so the last head is kept.
         self._head_of: Address | None = None
         self._head = b""
+
+    def _receive(self) -> tuple[Buffer, Address]:
+        """The next datagram as it came. Raises StreamClosed: in order, if the peer ended its control connection."""
+        try:
+            return self._conn.recv_from()
+        except StreamClosed:
+            if self._left:
+                raise StreamClosed("the control connection ended", reason="eof") from None
+            raise
 
     def _wrap(self, address: Address, data: Buffer) -> bytes:
         if address is not self._head_of:
             self._head = encode_datagram_head(address)
             self._head_of = address
         return b"".join((self._head, data))
+
+    def watch(self, control: Stream) -> None:
+        """Close when the control connection is over, and return. What the peer may say there has no meaning."""
+        try:
+            while control.recv():
+                pass
+        finally:
+            self._left = True
+            self.close()
+
+    def close(self) -> None:
+        """See PacketConn."""
+        self._conn.close()
 
 
 class AssociatedClient(_Wrapped):
@@ -51,7 +74,7 @@ class AssociatedClient(_Wrapped):
     def recv_from(self) -> tuple[Buffer, Address]:
         """See PacketConn."""
         while True:
-            data, peer = self._conn.recv_from()
+            data, peer = self._receive()
             if peer is not self._client and not self._may_be_client(peer):
                 continue
             cursor = Cursor(bytes(data))
@@ -70,10 +93,6 @@ class AssociatedClient(_Wrapped):
         if self._client is not None:
             self._conn.send_to(self._wrap(to, data), self._client)
 
-    def close(self) -> None:
-        """See PacketConn."""
-        self._conn.close()
-
 
 class RelayedPackets(_Wrapped):
     """Client direction: datagrams through the relay of a SOCKS5 server, for as long as `control` lives."""
@@ -88,7 +107,7 @@ class RelayedPackets(_Wrapped):
     def recv_from(self) -> tuple[Buffer, Address]:
         """See PacketConn."""
         while True:
-            data, peer = self._conn.recv_from()
+            data, peer = self._receive()
             if peer is not self._relay and not self._may_be_relay(peer):
                 continue
             cursor = Cursor(bytes(data))
@@ -106,15 +125,7 @@ class RelayedPackets(_Wrapped):
         """See PacketConn."""
         self._conn.send_to(self._wrap(to, data), self._relay)
 
-    def watch(self) -> None:
-        """Close when the server ends the control connection; returns then."""
-        try:
-            while self._control.recv():
-                pass
-        finally:
-            self.close()
-
     def close(self) -> None:
         """See PacketConn. The server learns it from the control connection."""
-        self._conn.close()
+        super().close()
         self._control.close()

@@ -24,7 +24,7 @@ from gproxy.base.errors import (
 from gproxy.base.wiring import InboundWiring
 from gproxy.protocol.socks import INBOUND, inbound
 from gproxy.protocol.socks.options import SocksInboundOptions
-from gproxy.schema.fields import Duration, Secret
+from gproxy.schema.fields import Secret
 from gproxy.schema.groups import User
 from tests.support.dispatch import RecordingDispatcher
 from tests.support.packets import MemoryPackets
@@ -55,7 +55,6 @@ class Room:
         options = SocksInboundOptions(
             type="socks",
             users=tuple(User(username=name, password=Secret(password)) for name, password in users),
-            udp_timeout=Duration(7),
         )
         wiring = InboundWiring("in", self.dispatcher, self.bind_packets, logging.getLogger("test"))
         self.accept = INBOUND.build(options, wiring).entrances()[0].accept
@@ -324,7 +323,7 @@ def test_associate_lives_and_ends_with_its_control_connection():
     talk.end().closed()
     assert room.conn.closed
     session = room.dispatcher.session
-    assert (session.network, session.target, session.dial.udp_timeout) == ("udp", UNSPECIFIED, 7.0)
+    assert (session.network, session.target) == ("udp", UNSPECIFIED)
 
 
 def test_associate_ends_when_the_control_connection_breaks():

@@ -174,5 +174,8 @@ def test_the_end_of_the_control_connection_closes():
     relayed = RelayedPackets(conn, RELAY, control)
     server.sendall(b"nothing that matters")
     server.close_write()
-    relayed.watch()
+    relayed.watch(control)
     assert conn.closed
+    with pytest.raises(StreamClosed) as caught:
+        relayed.recv_from()
+    assert caught.value.reason == "eof"
