@@ -145,8 +145,8 @@ class ActionOptions(Options):
             yield "no_drop", "contradicts method `drop`"
 
 
-class RuleOptions(Options):
-    """A rule of either kind: `type` says which."""
+class RuleOptions(ActionOptions):
+    """A rule of either kind, with its action: `type` says which kind."""
 
     @classmethod
     def model_for(cls, tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]) -> type[Options] | None:
@@ -193,13 +193,13 @@ class Combination(Options):
             yield "rules", "expected at least one rule"
 
 
-class DefaultRuleOptions(RuleOptions, Conditions, ActionOptions):
+class DefaultRuleOptions(RuleOptions, Conditions):
     """Match items and an action."""
 
     type: Annotated[Literal["", "default"], doc("`default`: match items. May be left out.")] = ""
 
 
-class LogicalRuleOptions(RuleOptions, Combination, ActionOptions):
+class LogicalRuleOptions(RuleOptions, Combination):
     """Rules joined by `and` or `or`, and an action."""
 
 

@@ -1,0 +1,150 @@
+"""From the options of a rule to a function that says whether a session matches.
+
+Within a default rule, as in sing-box: (any of the domain and ip items) and (any of the port items) and (any of the
+source address items) and (any of the source port items) and every other item. A bracket without items is left out.
+"""
+
+# ruff: noqa: SIM110 - all() and any() would make a generator for each session
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gproxy.base.session import Session
+from gproxy.route.cidrs import NOT_PUBLIC, Network
+from gproxy.route.items import (
+    AuthUserItem,
+    DomainItem,
+    DomainKeywordItem,
+    DomainRegexItem,
+    InboundItem,
+    IpVersionItem,
+    Match,
+    NetworkItem,
+    SourceIpItem,
+    SourcePortItem,
+    TargetIpItem,
+    TargetPortItem,
+)
+from gproxy.route.options import Combination, Conditions, NestedRuleOptions, RuleOptions
+from gproxy.route.ranges import Bounds
+from gproxy.schema.fields import Port, RulePortRange
+
+
+class AllOf:
+    """Every part matches."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Sequence[Match]) -> None:
+        self._parts = tuple(parts)
+
+    def match(self, session: Session) -> bool:
+        for part in self._parts:
+            if not part(session):
+                return False
+        return True
+
+
+class AnyOf:
+    """Some part matches."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Sequence[Match]) -> None:
+        self._parts = tuple(parts)
+
+    def match(self, session: Session) -> bool:
+        for part in self._parts:
+            if part(session):
+                return True
+        return False
+
+
+class Not:
+    """The part does not match."""
+
+    __slots__ = ("_part",)
+
+    def __init__(self, part: Match) -> None:
+        self._part = part
+
+    def match(self, session: Session) -> bool:
+        return not self._part(session)
+
+
+def condition(options: RuleOptions | NestedRuleOptions) -> Match:
+    """Whether a session matches the rule."""
+    if isinstance(options, Combination):
+        parts = [condition(rule) for rule in options.rules]
+        return _inverted(_all(parts) if options.mode == "and" else _any(parts), invert=options.invert)
+    assert isinstance(options, Conditions)
+    return _inverted(_all(list(_groups(options))), invert=options.invert)
+
+
+def _groups(options: Conditions) -> Iterator[Match]:
+    """What must all match, the cheapest first."""
+    yield from _single_items(options)
+    for group in (_source_ports(options), _target_ports(options), _source(options), _target(options)):
+        parts = list(group)
+        if parts:
+            yield _any(parts)
+
+
+def _single_items(options: Conditions) -> Iterator[Match]:
+    if options.network:
+        yield NetworkItem(options.network).match
+    if options.inbound:
+        yield InboundItem(options.inbound).match
+    if options.auth_user:
+        yield AuthUserItem(options.auth_user).match
+    if options.ip_version is not None:
+        yield IpVersionItem(options.ip_version).match
+
+
+def _source_ports(options: Conditions) -> Iterator[Match]:
+    if options.source_port or options.source_port_range:
+        yield SourcePortItem(_ranges(options.source_port, options.source_port_range)).match
+
+
+def _target_ports(options: Conditions) -> Iterator[Match]:
+    if options.port or options.port_range:
+        yield TargetPortItem(_ranges(options.port, options.port_range)).match
+
+
+def _ranges(ports: Sequence[Port], ranges: Sequence[RulePortRange]) -> list[Bounds]:
+    return [*((port, port) for port in ports), *ranges]
+
+
+def _source(options: Conditions) -> Iterator[Match]:
+    networks = _networks(options.source_ip_cidr, private=options.source_ip_is_private)
+    if networks:
+        yield SourceIpItem(networks).match
+
+
+def _target(options: Conditions) -> Iterator[Match]:
+    if options.domain or options.domain_suffix:
+        yield DomainItem(options.domain, options.domain_suffix).match
+    networks = _networks(options.ip_cidr, private=options.ip_is_private)
+    if networks:
+        yield TargetIpItem(networks).match
+    if options.domain_keyword:
+        yield DomainKeywordItem(options.domain_keyword).match
+    if options.domain_regex:
+        yield DomainRegexItem(options.domain_regex).match
+
+
+def _networks(cidrs: tuple[Network, ...], *, private: bool) -> tuple[Network, ...]:
+    return cidrs + NOT_PUBLIC if private else cidrs
+
+
+def _all(parts: Sequence[Match]) -> Match:
+    return parts[0] if len(parts) == 1 else AllOf(parts).match
+
+
+def _any(parts: Sequence[Match]) -> Match:
+    return parts[0] if len(parts) == 1 else AnyOf(parts).match
+
+
+def _inverted(part: Match, *, invert: bool) -> Match:
+    return Not(part).match if invert else part

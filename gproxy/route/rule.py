@@ -1,0 +1,63 @@
+"""The router: the rules in their order, compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gproxy.base.session import Session, Strategy
+from gproxy.route.action import Action, Overrides, Reject, RejectMethod, Resolve, RouteTo, SetOptions
+from gproxy.route.compile import condition
+from gproxy.route.items import Match
+from gproxy.route.naming import name_of
+from gproxy.route.options import RuleOptions
+
+
+class Router:
+    """Says what shall be done with a session."""
+
+    __slots__ = ("_final", "_rules")
+
+    def __init__(self, rules: Sequence[RuleOptions], final: str) -> None:
+        """`final` is the tag of the outbound for whatever the rules leave undecided."""
+        self._rules: tuple[tuple[Match, Action], ...] = tuple(
+            (condition(rule), _action(name_of(index, rule), rule)) for index, rule in enumerate(rules)
+        )
+        self._final = RouteTo(final, rule="final")
+
+    def walk(self, session: Session) -> Iterator[Action]:
+        """The actions of the rules that match, one after the other; the last one is final, and no other.
+
+        The walk itself changes nothing. It looks at the session anew for each rule, so what the caller has written into
+        it after one action (addresses, another target) counts for the rules that follow.
+        """
+        for match, action in self._rules:
+            if match(session):
+                yield action
+                if action.final:
+                    return
+        yield self._final
+
+
+def _action(name: str, options: RuleOptions) -> Action:
+    if options.action == "reject":
+        method: RejectMethod = "drop" if options.method == "drop" else "default"
+        return Reject(method, options.no_drop, name)
+    if options.action == "resolve":
+        strategy: Strategy = "" if options.strategy is None or options.strategy == "as_is" else options.strategy
+        return Resolve(strategy, name)
+    overrides = _overrides(options)
+    if options.action == "route-options":
+        return SetOptions(overrides, name)
+    return RouteTo(options.outbound, None if overrides == Overrides() else overrides, name)
+
+
+def _overrides(options: RuleOptions) -> Overrides:
+    """A duration of zero is none, as in sing-box."""
+    return Overrides(
+        address=options.override_address,
+        port=options.override_port,
+        fallback_delay=options.fallback_delay or None,
+        udp_timeout=options.udp_timeout or None,
+        udp_connect=options.udp_connect,
+        udp_disable_domain_unmapping=options.udp_disable_domain_unmapping,
+    )
