@@ -15,12 +15,26 @@ import dataclasses
 import math
 import types
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+)
 from typing import get_type_hints as hints_of
 
 from gproxy.schema.problem import BadValue, KeyPath, Problem, Substituted, expected, kind_of, near_miss, nearest
 
-__all__ = ["BadValue", "Doc", "Field", "KeyPath", "Options", "Problem", "doc", "fields_of", "not_yet_of", "read"]
+__all__ = [
+    "BadValue", "Chooser", "Doc", "Field", "KeyPath", "Options", "Problem", "doc", "fields_of", "holds", "not_yet_of",
+    "read", "read_chosen",
+]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +72,14 @@ class Options:
     def variants(cls) -> Mapping[str, type[Options]]:
         """Where `model_for` decides: every model that it can choose, by the word that chooses it."""
         return {}
+
+
+class Chooser(Protocol):
+    """What an Annotated model carries where it is a family: `Annotated[Listen, ByType(INBOUNDS)]`."""
+
+    def model_for(self, tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]) -> type[Options] | None: ...
+
+    def variants(self) -> Mapping[str, type[Options]]: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,19 +130,30 @@ def not_yet_of(model: type[Options]) -> frozenset[str]:
     return frozenset(named - fields_of(model).keys())
 
 
+def holds(kind: Any, wanted: type) -> bool:
+    """Whether a field of this kind is or contains a value of a certain type."""
+    return kind is wanted or any(holds(part, wanted) for part in get_args(kind))
+
+
 def read(model: type[_O], tree: object, at: KeyPath, problems: list[Problem]) -> _O | None:
     """Read a table into `model`, adding everything that is wrong to `problems`; None if anything is."""
-    before = len(problems)
+    options: _O | None = read_chosen(model, tree, at, problems)
+    return options
+
+
+def read_chosen(chooser: Chooser, tree: object, at: KeyPath, problems: list[Problem]) -> Any:
+    """Like `read`, with the model that the table asks for."""
     if not isinstance(tree, dict):
         problems.append(Problem(at, str(expected("a table", tree))))
         return None
-    chosen = model.model_for(tree, at, problems)
+    before = len(problems)
+    chosen = chooser.model_for(tree, at, problems)
     if chosen is None:
         return None
     values = _read_fields(chosen, tree, at, problems)
     if len(problems) > before:
         return None
-    options: Any = chosen(**values)
+    options = chosen(**values)
     problems.extend(Problem((*at, key) if key else at, message) for key, message in options.check())
     return options if len(problems) == before else None
 
@@ -158,6 +191,8 @@ def _read_value(kind: Any, value: object, at: KeyPath, problems: list[Problem]) 
         return _read_mapping(get_args(kind)[1], value, at, problems)
     if origin is Union or origin is types.UnionType:
         return _read_value(_member(get_args(kind), value), value, at, problems)
+    if origin is Annotated and hasattr(kind.__metadata__[0], "model_for"):
+        return read_chosen(kind.__metadata__[0], value, at, problems)
     if origin is Annotated and not hasattr(kind.__metadata__[0], "parse"):
         result = _read_value(kind.__origin__, value, at, problems)
         return _within(kind.__metadata__, result, at, problems)

@@ -1,0 +1,90 @@
+"""Where an inbound is going to listen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from typing import NamedTuple
+
+from gproxy.base.address import IP, parse_ip
+from gproxy.net.unix import PREFIX, unix_path
+from gproxy.schema.groups import Listen, NetworkChoice
+from gproxy.schema.problem import KeyPath, Problem
+
+DEFAULT_ADDRESS = IPv4Address("127.0.0.1")  # sing-box's: nobody opens a proxy to the world by leaving out a key
+
+
+def is_ipv4(host: IP | str) -> bool:
+    """Whether this is an IPv4 address."""
+    return isinstance(host, IPv4Address)
+
+
+class Listening(NamedTuple):
+    """One address, with a port or a range of them, that an inbound binds for one network."""
+
+    what: str  # "tcp", "udp" or "unix"
+    host: IP | str
+    first: int
+    last: int
+    interface: str
+    path: KeyPath
+
+    def clashes(self, other: Listening) -> bool:
+        """Whether the system would refuse one of the two."""
+        if self.what != other.what or (self.interface and other.interface and self.interface != other.interface):
+            return False
+        if self.what == "unix":
+            return self.host == other.host
+        ports_meet = self.first <= other.last and other.first <= self.last
+        return ports_meet and self.first > 0 and self._same_host(other)
+
+    def _same_host(self, other: Listening) -> bool:
+        return self.host == other.host or self._takes(other) or other._takes(self)
+
+    def _takes(self, other: Listening) -> bool:
+        """Whether this is a wildcard over the other's address: `::` takes IPv4 as well."""
+        wild = self.host
+        return not isinstance(wild, str) and wild.is_unspecified and (wild.version == 6 or is_ipv4(other.host))
+
+    def overlap(self, other: Listening) -> str:
+        """What both bind, for people."""
+        if self.what == "unix":
+            return f"{PREFIX}{self.host}"
+        return self._replace(first=max(self.first, other.first), last=min(self.last, other.last)).text()
+
+    def text(self) -> str:
+        """The address for people: `tcp 127.0.0.1:1080`, `udp [::1]:2000-2010`."""
+        if self.what == "unix":
+            return f"{PREFIX}{self.host}"
+        host = f"[{self.host}]" if ":" in str(self.host) else str(self.host)
+        ports = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return f"{self.what} {host}:{ports}"
+
+
+def listening(options: Listen, path: KeyPath = ()) -> Iterator[Listening]:
+    """Where this inbound listens. Raises ValueError when `listen` is no address."""
+    if options.listen.startswith(PREFIX):
+        yield Listening("unix", options.listen.removeprefix(PREFIX), 0, 0, "", (*path, "listen"))
+        return
+    host = parse_ip(options.listen) if options.listen else DEFAULT_ADDRESS
+    networks = (options.network or ("tcp", "udp")) if isinstance(options, NetworkChoice) else ("tcp",)
+    for network in networks:
+        if options.listen_port is not None:
+            port = int(options.listen_port)
+            yield Listening(network, host, port, port, options.bind_interface, (*path, "listen_port"))
+        for ports in options.listen_ports:
+            yield Listening(network, host, *ports, options.bind_interface, (*path, "listen_ports"))
+
+
+def check_listen(options: Listen, path: KeyPath) -> Iterator[Problem]:
+    """What is wrong with the listen fields of a table that is right in itself."""
+    try:
+        is_unix = unix_path(options.listen) is not None
+        if not is_unix and options.listen:
+            parse_ip(options.listen)
+    except ValueError as error:
+        message = str(error) if options.listen.startswith(PREFIX) else "expected an IP address"
+        yield Problem((*path, "listen"), message, "or `unix:/path`, or `unix:@abstract`")
+        return
+    if is_unix and (options.listen_port is not None or options.listen_ports):
+        yield Problem((*path, "listen"), "a unix socket has no port: leave out `listen_port` and `listen_ports`")

@@ -1,0 +1,78 @@
+"""Text to a tree of tables, lists and scalars: TOML, or JSON with comments and trailing commas as sing-box takes it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, Never
+
+Format = Literal["toml", "json"]
+Tree = dict[str, Any]
+
+
+class SyntaxProblem(ValueError):
+    """Text that is not TOML or not JSON: what is wrong and at which offset of the text."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+
+
+def parse(text: str, form: Format) -> Tree:
+    """The document as a tree. Raises SyntaxProblem."""
+    try:
+        return _parse_toml(text) if form == "toml" else _parse_json(text)
+    except RecursionError:
+        raise SyntaxProblem("nested too deeply", 0) from None
+
+
+_AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+def _parse_toml(text: str) -> Tree:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError, and numbers that Python refuses for their length
+        message = str(error)
+        found = _AT.search(message)
+        offset = len(text)
+        if found is not None and found[1]:
+            # tomllib reads \r\n as \n, and so must whoever counts its lines.
+            lines = text.split("\n")
+            offset = sum(len(line) + 1 for line in lines[: int(found[1]) - 1]) + int(found[2]) - 1
+        raise SyntaxProblem(_plain(message[: found.start()] if found else message), offset) from None
+
+
+_STRING = r'"(?:[^"\\\n]|\\.)*+"?+'  # a string that never ends takes the rest of its line
+_COMMENTS = re.compile(_STRING + r"|(//[^\n]*|#[^\n]*|/\*.*?\*/)", re.DOTALL)
+_TRAILING_COMMAS = re.compile(_STRING + r"|(,)(?=\s*[}\]])")
+
+
+def blank_comments(text: str) -> str:
+    """JSON with its comments replaced by as many blanks, so that offsets stay true."""
+    return _COMMENTS.sub(lambda found: re.sub(r"[^\n]", " ", found[0]) if found[1] else found[0], text)
+
+
+def _parse_json(text: str) -> Tree:
+    import json
+
+    bare = _TRAILING_COMMAS.sub(lambda found: " " if found[1] else found[0], blank_comments(text))
+    try:
+        tree = json.loads(bare, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise SyntaxProblem(_plain(error.msg), error.pos) from None
+    except ValueError as error:
+        raise SyntaxProblem(_plain(str(error)), 0) from None
+    if not isinstance(tree, dict):
+        raise SyntaxProblem("expected a table: a configuration begins with `{`", 0)
+    return tree
+
+
+def _refuse_constant(name: str) -> Never:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _plain(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,157 @@
+"""What no table can know by itself: tags that are used twice or nowhere, detours that go in circles, ports bound twice.
+
+This works on the document and not on the model, so that these problems are told together with all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from gproxy.config.bytype import INBOUND
+from gproxy.config.listening import Listening, check_listen, listening
+from gproxy.schema.model import read_chosen
+from gproxy.schema.problem import KeyPath, Problem, dotted, near_miss
+
+Tags = Mapping[str, KeyPath]
+
+
+class Use(NamedTuple):
+    """A place where a tag is used."""
+
+    tag: str
+    path: KeyPath
+
+
+def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
+    """Add every problem with tags, detours and ports to `problems`."""
+    for section, kind in (("inbounds", "inbound"), ("outbounds", "outbound")):
+        tags = _tags(tree, section, problems)
+        uses = [*_detours(tree, section), *_uses_in_route(tree, kind)]
+        for use in uses:
+            if use.tag not in tags:
+                hint = near_miss(use.tag, tags) or (
+                    f"there is {_listed(tags)}" if tags else f"there is no {kind} at all"
+                )
+                problems.append(Problem(use.path, f"no {kind} has the tag `{use.tag}`", hint))
+        problems.extend(_circles(tree, section, tags))
+    problems.extend(_listening_problems(tree))
+    problems.extend(_no_such_port(tree))
+
+
+def _entries(tree: Mapping[str, Any], section: str) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    found = tree.get(section)
+    if isinstance(found, dict):
+        yield (section,), found
+    elif isinstance(found, list):
+        yield from (((section, index), entry) for index, entry in enumerate(found) if isinstance(entry, dict))
+
+
+def _tag_of(path: KeyPath, entry: Mapping[str, Any]) -> str:
+    """As in sing-box, an entry without a tag is called by its index."""
+    tag = entry.get("tag")
+    if isinstance(tag, str) and tag:
+        return tag
+    return str(path[1] if len(path) > 1 else 0)
+
+
+def _tags(tree: Mapping[str, Any], section: str, problems: list[Problem]) -> dict[str, KeyPath]:
+    tags: dict[str, KeyPath] = {}
+    for path, entry in _entries(tree, section):
+        tag = _tag_of(path, entry)
+        first = tags.setdefault(tag, path)
+        if first is not path:
+            where = (*path, "tag") if entry.get("tag") else path
+            problems.append(Problem(where, f"the tag `{tag}` is taken by {dotted(first)}"))
+    return tags
+
+
+def _detours(tree: Mapping[str, Any], section: str) -> Iterator[Use]:
+    for path, entry in _entries(tree, section):
+        if isinstance(detour := entry.get("detour"), str) and detour:
+            yield Use(detour, (*path, "detour"))
+
+
+def _uses_in_route(tree: Mapping[str, Any], kind: str) -> Iterator[Use]:
+    route = tree.get("route")
+    if not isinstance(route, dict):
+        return
+    yield from _uses_in_rules(route.get("rules"), ("route", "rules"), kind)
+    final = route.get("final")
+    if kind == "outbound" and isinstance(final, str) and final:
+        yield Use(final, ("route", "final"))
+
+
+def _uses_in_rules(rules: object, at: KeyPath, kind: str) -> Iterator[Use]:
+    """The tags that rules name: an outbound each, and any number of inbounds, also inside logical rules."""
+    for path, rule in _each(rules, at):
+        if not isinstance(rule, dict):
+            continue
+        for where, tag in _each(rule.get(kind), (*path, kind)):
+            if isinstance(tag, str) and tag:
+                yield Use(tag, where)
+        yield from _uses_in_rules(rule.get("rules"), (*path, "rules"), kind)
+
+
+def _each(value: object, at: KeyPath) -> Iterator[tuple[KeyPath, object]]:
+    if isinstance(value, list):
+        yield from (((*at, index), element) for index, element in enumerate(value))
+    elif value is not None:
+        yield at, value
+
+
+def _circles(tree: Mapping[str, Any], section: str, tags: Tags) -> Iterator[Problem]:
+    """Each circle of detours once, at its first entry."""
+    leads_to = {
+        _tag_of(path, entry): entry["detour"]
+        for path, entry in reversed(list(_entries(tree, section)))
+        if isinstance(entry.get("detour"), str)
+    }
+    settled: set[str] = set()
+    for start in tags:
+        way: list[str] = []
+        tag = start
+        while tag in leads_to and tag not in settled and tag not in way:
+            way.append(tag)
+            tag = leads_to[tag]
+        if tag in way:
+            circle = way[way.index(tag) :]
+            first = min(circle, key=lambda each: list(tags).index(each))
+            turn = circle.index(first)
+            named = " → ".join(f"`{each}`" for each in [*circle[turn:], *circle[:turn], first])
+            yield Problem((*tags[first], "detour"), f"detours in a circle: {named}")
+        settled.update(way)
+
+
+def _listening_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    seen: list[Listening] = []
+    for path, entry in _entries(tree, "inbounds"):
+        options = read_chosen(INBOUND, entry, path, [])  # a table that is wrong in itself was complained of already
+        if options is None:
+            continue
+        wrong = list(check_listen(options, path))
+        yield from wrong
+        if not wrong:
+            yield from _bound_twice(list(listening(options, path)), seen)
+
+
+def _bound_twice(mine: list[Listening], seen: list[Listening]) -> Iterator[Problem]:
+    """Complain about what is bound already, and note the rest in `seen`."""
+    for each in mine:
+        rival = next((other for other in seen if other.clashes(each)), None)
+        if rival is not None:
+            who = "this inbound itself" if rival.path[:2] == each.path[:2] else dotted(rival.path[:2])
+            yield Problem(each.path, f"{each.overlap(rival)} is bound by {who} already")
+        seen.append(each)
+
+
+def _no_such_port(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, entry in _entries(tree, "outbounds"):
+        port = entry.get("server_port")
+        if port == 0 and not isinstance(port, bool):
+            yield Problem((*path, "server_port"), "expected a port number, 1 to 65535")
+
+
+def _listed(tags: Tags) -> str:
+    names = [f"`{tag}`" for tag in tags]
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

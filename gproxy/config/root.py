@@ -1,0 +1,73 @@
+"""The whole configuration: the model of its top level, and how a document becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from gproxy.config.bytype import INBOUND, OUTBOUND
+from gproxy.config.load import Loaded
+from gproxy.route.options import RouteOptions
+from gproxy.schema.groups import Item, Listen
+from gproxy.schema.model import Options, doc, read
+from gproxy.schema.problem import Problem
+
+
+class LogOptions(Options):
+    """The log."""
+
+    disabled: Annotated[bool, doc("Write no log once everything is started.")] = False
+    level: Annotated[
+        Literal["trace", "debug", "info", "warn", "error", "fatal", "panic"], doc("The least that is written.")
+    ] = "info"
+    output: Annotated[str, doc("File to write to instead of standard error; opened anew on SIGUSR1.")] = ""
+    timestamp: Annotated[bool, doc("Begin each line with the time. JSON lines always have it.")] = False
+    format: Annotated[Literal["human", "json"], doc("Lines for people, or one JSON object a line.")] = "human"
+
+
+class RuntimeOptions(Options):
+    """How gproxy uses the machine."""
+
+    workers: Annotated[int, doc("Worker processes; 0 serves everything from one process.", minimum=0)] = 0
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        if self.workers:
+            yield "workers", "not supported yet: expected 0"
+
+
+class Root(Options):
+    """The top level of a configuration."""
+
+    not_yet: ClassVar[tuple[str, ...]] = (
+        "dns", "ntp", "certificate", "endpoints", "services", "experimental", "certificate_providers", "http_clients",
+        "network_namespaces",
+    )  # fmt: skip
+
+    log: Annotated[LogOptions, doc("The log.")] = LogOptions()
+    inbounds: Annotated[
+        tuple[Annotated[Listen, INBOUND], ...], doc("Where clients come in; `type` says by which protocol.")
+    ] = ()
+    outbounds: Annotated[
+        tuple[Annotated[Item, OUTBOUND], ...],
+        doc("Where connections go out; `type` says by which protocol. Without any there is one, `direct`."),
+    ] = ()
+    route: Annotated[RouteOptions, doc("Which connection goes where.")] = RouteOptions()
+    runtime: Annotated[RuntimeOptions, doc("How gproxy uses the machine. Not in sing-box.")] = RuntimeOptions()
+
+
+def read_root(loaded: Loaded) -> Root:
+    """The checked configuration. Raises ConfigProblems with the report of everything that is wrong with it."""
+    from gproxy.config.references import references
+
+    problems: list[Problem] = []
+    tree = {key: value for key, value in loaded.tree.items() if key != "$schema"}
+    root = read(Root, tree, (), problems)
+    references(loaded.tree, problems)
+    # A value that lacks its variable is wrong in that one way only.
+    unset = {problem.path for problem in loaded.problems}
+    problems = [*loaded.problems, *(problem for problem in problems if problem.path not in unset)]
+    if problems or root is None:
+        from gproxy.config.report import report
+
+        raise report(loaded, problems)
+    return root
