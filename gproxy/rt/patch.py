@@ -10,7 +10,10 @@ from __future__ import annotations
 
 def patch() -> None:
     """Patch everything that gevent can, once."""
-    from gevent import monkey
+    from gevent import events, monkey
 
     if not monkey.is_module_patched("socket"):
+        # gevent would search every installed distribution for plug-ins of itself, once for each of 25 events. That is
+        # three quarters of the time, and a proxy wants no strangers' code at this point.
+        events.notify_and_call_entry_points = events.notify  # type: ignore[attr-defined]
         monkey.patch_all()
