@@ -40,11 +40,13 @@ setup(
         "click>=8.2",
         "gevent>=26.4",
         "google-re2>=1.1",
+        "greenlet>=3.1",
         "msgspec>=0.21",
     ],
     extras_require={
         "dev": [
             "coverage>=7.6",
+            "h11>=0.16",
             "hypothesis>=6.120",
             "import-linter>=2.1",
             "mypy>=1.14",
