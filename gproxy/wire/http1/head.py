@@ -13,11 +13,11 @@ order; only the optional white space around values is normalised.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 
 from gproxy.base.errors import ProtocolError, TooLarge, Unsupported
-from gproxy.wire.cursor import Cursor, Incomplete
+from gproxy.wire.cursor import Cursor, Incomplete, T
 
 # nginx takes heads of up to 32 KiB (4 buffers of 8), HAProxy 16 KiB: what passes those must not fail here.
 MAX_HEAD = 64 * 1024
@@ -114,7 +114,17 @@ def decode_request(cursor: Cursor) -> RequestHead:
     """
     if cursor.data.startswith(b"\r\n", cursor.at):
         cursor.at += 2
-    line, fields = _decode_head(cursor, "target")
+    (method, target, minor), fields = _decode_head(cursor, _request_line, "target")
+    return RequestHead(method, target, minor, fields)
+
+
+def decode_response(cursor: Cursor) -> ResponseHead:
+    """A Decode for response heads. Raises ProtocolError, TooLarge and Unsupported as `decode_request` does."""
+    (minor, status, reason), fields = _decode_head(cursor, _status_line, "line")
+    return ResponseHead(minor, status, reason, fields)
+
+
+def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
     parts = line.split(b" ")
     if len(parts) != 3:
         raise ProtocolError("not an HTTP request line")
@@ -123,23 +133,25 @@ def decode_request(cursor: Cursor) -> RequestHead:
         raise ProtocolError("not an HTTP method")
     if not target or target.translate(None, _TARGET):
         raise ProtocolError("not an HTTP request target")
-    minor = _MINOR.get(version)
-    if minor is None:
-        raise _other_version(version)
-    return RequestHead(method, target, minor, fields)
+    return method, target, _minor(version)
 
 
-def decode_response(cursor: Cursor) -> ResponseHead:
-    """A Decode for response heads. Raises ProtocolError, TooLarge and Unsupported as `decode_request` does."""
-    line, fields = _decode_head(cursor, "line")
+def _status_line(line: bytes) -> tuple[int, int, bytes]:
     version, _, rest = line.partition(b" ")
-    minor = _MINOR.get(version)
-    if minor is None:
-        raise _other_version(version)
+    minor = _minor(version)
     code, _, reason = rest.partition(b" ")  # servers leave out the second space where there is no reason
     if len(code) != 3 or not code.isdigit() or code < b"100":
         raise ProtocolError("not an HTTP status code")
-    return ResponseHead(minor, int(code), reason, fields)
+    return minor, int(code), reason
+
+
+def _minor(version: bytes) -> int:
+    minor = _MINOR.get(version)
+    if minor is not None:
+        return minor
+    if len(version) == 8 and version.startswith(b"HTTP/") and version[5:6].isdigit() and version[7:8].isdigit():
+        raise Unsupported("an HTTP version other than 1.0 and 1.1", reason="version")
+    raise ProtocolError("not an HTTP version")
 
 
 def decode_trailers(cursor: Cursor, limit: int) -> Fields:
@@ -156,20 +168,28 @@ def decode_trailers(cursor: Cursor, limit: int) -> Fields:
     return _fields(_lines(bytes(data[start:end])))
 
 
-def _decode_head(cursor: Cursor, line_reason: str) -> tuple[bytes, Fields]:
+def _decode_head(cursor: Cursor, parse_line: Callable[[bytes], T], line_reason: str) -> tuple[T, Fields]:
     data, start = cursor.data, cursor.at
     end = data.find(b"\r\n\r\n", start, start + MAX_HEAD)
     if end < 0:
         _refuse_hopeless(data, start, MAX_HEAD, "head")
-        if len(data) - start > MAX_LINE and data.find(b"\n", start, start + MAX_LINE) < 0:
-            raise TooLarge(f"a first line of more than {MAX_LINE} bytes", reason=line_reason)
+        _first_line(data, start, parse_line, line_reason)
         raise Incomplete
-    cursor.at = end + 4
     lines = _lines(bytes(data[start:end]))
     line = lines.pop(0)
-    if len(line) >= MAX_LINE:
+    if len(line) > MAX_LINE:
         raise TooLarge(f"a first line of more than {MAX_LINE} bytes", reason=line_reason)
-    return line, _fields(lines)
+    cursor.at = end + 4
+    return parse_line(line), _fields(lines)
+
+
+def _first_line(data: bytes | bytearray, start: int, parse_line: Callable[[bytes], T], line_reason: str) -> None:
+    """Judge the first line while the rest is still on its way: another protocol shows here."""
+    end = data.find(b"\r\n", start, start + MAX_LINE + 2)
+    if end >= 0:
+        parse_line(bytes(data[start:end]))
+    elif len(data) - start >= MAX_LINE + 2:
+        raise TooLarge(f"a first line of more than {MAX_LINE} bytes", reason=line_reason)
 
 
 def _refuse_hopeless(data: bytes | bytearray, start: int, limit: int, what: str) -> None:
@@ -203,9 +223,3 @@ def _fields(lines: list[bytes]) -> Fields:
             raise ProtocolError("not an HTTP field line")
         fields.append((name.lower(), name, value.strip(b" \t")))
     return Fields(fields)
-
-
-def _other_version(version: bytes) -> ProtocolError:
-    if len(version) == 8 and version.startswith(b"HTTP/") and version[5:6].isdigit() and version[7:8].isdigit():
-        return Unsupported("an HTTP version other than 1.0 and 1.1", reason="version")
-    return ProtocolError("not an HTTP version")

@@ -94,7 +94,10 @@ def test_bodies_are_streamed_both_ways(any_lab):
 
 def test_a_chunked_request_passes_with_its_trailers(any_lab):
     lab = any_lab
-    lab.client >> POST % b"Transfer-Encoding: chunked\r\nTrailer: Sum" + b"5;ext\r\nhello\r\n0\r\nSum: 9\r\nHost: b\r\n\r\n"
+    (
+        lab.client
+        >> POST % b"Transfer-Encoding: chunked\r\nTrailer: Sum" + b"5;ext\r\nhello\r\n0\r\nSum: 9\r\nHost: b\r\n\r\n"
+    )
     server = lab.server().hear(POSTED % b"Transfer-Encoding: chunked\r\nTrailer: Sum")
     server.hear(b"5\r\nhello\r\n0\r\nSum: 9\r\n\r\n").say(OK)
     lab.client << OK
@@ -136,7 +139,10 @@ def test_a_final_answer_instead_of_100_ends_the_connection(lab):
 def test_an_upgrade_becomes_a_tunnel(any_lab):
     lab = any_lab
     upgrade = b"Upgrade: websocket\r\nConnection: Upgrade"
-    lab.client >> b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    (
+        lab.client >> b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: keep-alive, Upgrade\r\n"
+        b"Upgrade: websocket\r\n\r\n"
+    )
     server = lab.server().hear(b"GET / HTTP/1.1\r\nHost: a.test\r\n%s\r\n\r\n" % upgrade)
     server.say(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nX: y\r\n\r\nearly")
     lab.client << b"HTTP/1.1 101 Switching Protocols\r\nX: y\r\n%s\r\n\r\nearly" % upgrade
@@ -151,7 +157,10 @@ def test_an_upgrade_becomes_a_tunnel(any_lab):
 
 
 def test_an_upgrade_that_is_declined_is_a_request_like_others(lab):
-    lab.client >> b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n" + GET % b"2"
+    (
+        lab.client
+        >> b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n" + GET % b"2"
+    )
     server = lab.server().hear(b"GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
     server.say(OK).hear(GOT % b"2").say(OK)
     lab.client << OK + OK
@@ -316,13 +325,18 @@ def test_an_http_1_0_client_gets_no_chunks_and_no_interim_response(any_lab):
     lab = any_lab
     lab.client >> b"GET http://a.test/ HTTP/1.0\r\nExpect: 100-continue\r\n\r\n"
     server = lab.server().hear(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
-    server.say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nSum: 1\r\n\r\n")
+    server.say(
+        b"HTTP/1.1 100 Continue\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nSum: 1\r\n\r\n"
+    )
     lab.client << b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc"
     lab.client.ended().end().closed()
     server.hear_end()
 
 
-@pytest.mark.parametrize("response", [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n"])
+@pytest.mark.parametrize(
+    "response", [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n"]
+)
 def test_responses_without_a_body_keep_their_length(lab, response):
     lab.client >> b"HEAD http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n" + GET % b"2"
     server = lab.server().hear(b"HEAD / HTTP/1.1\r\nHost: a.test\r\n\r\n").say(response)

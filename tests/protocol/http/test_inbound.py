@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gproxy.base.address import UNSPECIFIED
-from gproxy.base.errors import AuthError, DialError, GproxyError, Overloaded, ProtocolError, Rejected, TooLarge, Unsupported
+from gproxy.base.errors import (
+    AuthError,
+    DialError,
+    GproxyError,
+    Overloaded,
+    ProtocolError,
+    Rejected,
+    TooLarge,
+    Unsupported,
+)
 from gproxy.net.buffered import Buffered
 from gproxy.protocol.http import intake, refusal
 from gproxy.protocol.http.wire import ESTABLISHED, encode_basic
@@ -270,8 +279,10 @@ def test_a_client_that_was_asked_for_credentials_may_try_again():
     client, dispatcher = playing(*USERS)
     client >> CONNECT % b"Authorization: Basic YWxpY2U6cHc6MQ==\r\n"
     client << re.compile(
-        rb"HTTP/1\.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"gproxy\", charset=\"UTF-8\"\r\n"
-        rb"Content-Type: text/plain\r\nContent-Length: [0-9]+\r\n\r\n407 Proxy Authentication Required \(auth-missing\)\n"
+        rb"HTTP/1\.1 407 Proxy Authentication Required\r\n"
+        rb"Proxy-Authenticate: Basic realm=\"gproxy\", charset=\"UTF-8\"\r\n"
+        rb"Content-Type: text/plain\r\nContent-Length: [0-9]+\r\n\r\n"
+        rb"407 Proxy Authentication Required \(auth-missing\)\n"
     )
     client >> CONNECT % credentials("bob", "pw3") << ESTABLISHED
     client.end().closed()
@@ -323,9 +334,26 @@ def test_each_connection_to_a_server_is_a_session_of_its_own():
 
 
 WORDS = st.sampled_from(
-    [b"GET ", b"CONNECT ", b"http://a.test/", b"a.test:443", b" HTTP/1.1", b"\r\n", b"Host: a.test\r\n", b"\n", b"\0", b": ",
-     b"Content-Length: 1\r\n", b"Transfer-Encoding: chunked\r\n", b"\r\n\r\n", b"x", GET % b"", CONNECT % b"", b"0\r\n\r\n"]
-)  # fmt: skip
+    [
+        b"GET ",
+        b"CONNECT ",
+        b"http://a.test/",
+        b"a.test:443",
+        b" HTTP/1.1",
+        b"\r\n",
+        b"Host: a.test\r\n",
+        b"\n",
+        b"\0",
+        b": ",
+        b"Content-Length: 1\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"\r\n\r\n",
+        b"x",
+        GET % b"",
+        CONNECT % b"",
+        b"0\r\n\r\n",
+    ],
+)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)

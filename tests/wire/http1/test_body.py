@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ def response(*pairs, status=200, minor=1):
     return ResponseHead(minor, status, b"", fields(*pairs))
 
 
-# The vectors of request smuggling: each is read in two ways by some pair of programs (CL.TE, TE.CL, TE.TE, CL.0 and kin).
+# The vectors of request smuggling (CL.TE, TE.CL, TE.TE, CL.0 ...): each is read in two ways by some pair of programs.
 SMUGGLING = {
     "CL and TE": [(CL, b"5"), (TE, b"chunked")],
     "TE and CL": [(TE, b"chunked"), (CL, b"0")],
@@ -138,7 +140,7 @@ def feed(body, data, cuts=()):
     """Feed `data` in pieces cut at `cuts`: all that was passed on, and the rest after the end."""
     edges = [0, *sorted(cuts), len(data)]
     out, rest = b"", b""
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         if body.complete:
             rest += data[start:end]
         else:

@@ -26,11 +26,32 @@ def test_authorities(text, address):
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"example.com", b"example.com:", b"example.com:0", b"example.com:65536", b"example.com:+1", b"example.com:0x50",
-     b"user@example.com:443", b"2001:db8::1:443", b"[2001:db8::1]", b"[192.0.2.1]:80", b"[::1:80", b"::1]:80", b":443",
-     b"a..b:80", b"exa%6dple.com:80", b"example.com:443/", b"http://example.com:443", b"a b:80", b"a,b:80", b"-" * 300 + b":1",
-     b"[fe80::1%25eth0]:80", b"1.2.3.400:80"],
-)  # fmt: skip
+    [
+        b"",
+        b"example.com",
+        b"example.com:",
+        b"example.com:0",
+        b"example.com:65536",
+        b"example.com:+1",
+        b"example.com:0x50",
+        b"user@example.com:443",
+        b"2001:db8::1:443",
+        b"[2001:db8::1]",
+        b"[192.0.2.1]:80",
+        b"[::1:80",
+        b"::1]:80",
+        b":443",
+        b"a..b:80",
+        b"exa%6dple.com:80",
+        b"example.com:443/",
+        b"http://example.com:443",
+        b"a b:80",
+        b"a,b:80",
+        b"-" * 300 + b":1",
+        b"[fe80::1%25eth0]:80",
+        b"1.2.3.400:80",
+    ],
+)
 def test_other_authorities_are_refused(text):
     with pytest.raises(ProtocolError):
         parse_authority(text)
@@ -57,9 +78,21 @@ def test_absolute_form(target, address, authority, origin):
 
 @pytest.mark.parametrize(
     "target",
-    [b"http://", b"http:///path", b"http:/example.com/", b"http:example.com", b"/", b"example.com", b"//example.com/",
-     b"http://user:password@example.com/", b"http://example.com@evil.test/", b"http://a:80:90/", b"http://a\\b/", b"h ttp://a/"],
-)  # fmt: skip
+    [
+        b"http://",
+        b"http:///path",
+        b"http:/example.com/",
+        b"http:example.com",
+        b"/",
+        b"example.com",
+        b"//example.com/",
+        b"http://user:password@example.com/",
+        b"http://example.com@evil.test/",
+        b"http://a:80:90/",
+        b"http://a\\b/",
+        b"h ttp://a/",
+    ],
+)
 def test_other_absolute_forms_are_refused(target):
     with pytest.raises(ProtocolError) as refusal:
         parse_absolute(target)
@@ -77,12 +110,18 @@ def head(minor, *hosts):
     return RequestHead(b"GET", b"/", minor, fields(*((b"Host", host) for host in hosts)))
 
 
-@pytest.mark.parametrize("host", [b"", b"example.com", b"example.com:8080", b"[::1]:80", b"a_b", b"xn--bcher-kva.test", b"%61"])
+@pytest.mark.parametrize(
+    "host",
+    [b"", b"example.com", b"example.com:8080", b"[::1]:80", b"a_b", b"xn--bcher-kva.test", b"%61"],
+)
 def test_host_fields(host):
     check_host(head(1, host))
 
 
-@pytest.mark.parametrize("hosts", [(b"a", b"a"), (b"a b",), (b"a/b",), (b"a@b",), (b"a:b",), (b"a\xe9",), (b"a, b",), ()])
+@pytest.mark.parametrize(
+    "hosts",
+    [(b"a", b"a"), (b"a b",), (b"a/b",), (b"a@b",), (b"a:b",), (b"a\xe9",), (b"a, b",), ()],
+)
 def test_other_host_fields_are_refused(hosts):
     with pytest.raises(ProtocolError):
         check_host(head(1, *hosts))
