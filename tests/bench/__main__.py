@@ -34,7 +34,8 @@ _NAMES = [measure.name for measure in MEASURES]
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every sample to this file too.")
 def main(quick: bool, only: tuple[str, ...], rounds: int | None, peers: str, json_file: Path | None) -> None:
     """Run the bench."""
-    signal.signal(signal.SIGTERM, _interrupted)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupted)
     commands = _commands(peers.split(","))
     measures = [measure for measure in MEASURES if not only or measure.name in only]
     facts = _facts(commands, quick)
@@ -45,7 +46,7 @@ def main(quick: bool, only: tuple[str, ...], rounds: int | None, peers: str, jso
         with Bench(commands, QUICK if quick else FULL) as bench:
             _measure(bench, measures, rounds or (2 if quick else 5), results)
     except KeyboardInterrupt:
-        results.failures.append("interrupted")
+        results.fail("interrupted")
     _print(measures, list(commands), results)
     if json_file is not None:
         json_file.write_text(json.dumps(report.as_json(measures, results, facts), indent=2), encoding="utf-8")
@@ -90,7 +91,7 @@ def _measure(bench: Bench, measures: list[Measure], rounds: int, results: report
     for measure in measures:
         started = time.monotonic()
         broken: set[tuple[str, int]] = set()
-        for _ in range(min(rounds, measure.most_rounds)):
+        for _ in range(max(1, rounds // 2) if measure.slow else rounds):
             for number, part in enumerate(measure.parts):
                 for name in bench.names:
                     if (name, number) not in broken and not _sample(bench, measure, part, name, results):
@@ -103,7 +104,7 @@ def _sample(bench: Bench, measure: Measure, part: Sample, name: str, results: re
     try:
         results.add(name, part(bench, name))
     except (WorkFailed, PeerFailed, OSError) as error:
-        results.failures.append(f"{measure.name}: {name}: {error}")
+        results.fail(f"{measure.name}: {name}: {error}")
         bench.new_client()
         return False
     return True

@@ -39,7 +39,7 @@ FULL = Work(
     quiet_seconds=5.0,
 )
 QUICK = Work(
-    bulk_bytes=200_000_000,
+    bulk_bytes=400_000_000,
     connections=1500,
     requests=10_000,
     first_bytes=300,

@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -60,8 +59,8 @@ class Peer:
 
     def __init__(self, program: Program, command: list[str], ports: Ports, home: Path, level: str) -> None:
         home.mkdir(parents=True)
-        socks, echo, bulk = (sandbox.free_port() for _ in range(3))
-        plan = Plan(socks, echo, bulk, sandbox.free_port(socket.SOCK_DGRAM), ports)
+        socks, echo, bulk, udp = sandbox.free_ports(4)
+        plan = Plan(socks, echo, bulk, udp, ports)
         self.program = program
         self.socks = Door("socks5", plan.socks, ports.echo)
         self.socks_bulk = Door("socks5", plan.socks, ports.bulk)
@@ -115,8 +114,9 @@ class Peer:
                 return
             except ConnectionRefusedError:
                 time.sleep(_POLL)  # a poll is the only way: a foreign program tells nobody that it listens
-        tail = self._log.read_text(encoding="utf-8", errors="replace")[-1000:]
-        raise PeerFailed(f"{self.program.name} is not up (exit status {self._process.poll()}): {tail.strip()}")
+        tail = self._log.read_text(encoding="utf-8", errors="replace")
+        last = tail.strip().splitlines()[-1:]
+        raise PeerFailed(f"not up, exit status {self._process.poll()}: {''.join(last)}")
 
 
 def _options(plan: Plan, home: Path, level: str) -> list[str]:

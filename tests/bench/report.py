@@ -26,6 +26,11 @@ class Results:
         for key, value in figures.items():
             self.values[key][peer].append(value)
 
+    def fail(self, text: str) -> None:
+        """Note what failed, once: the parts of a measure often fail alike."""
+        if text not in self.failures:
+            self.failures.append(text)
+
     def ratios(self, key: str, peer: str, other: str) -> list[float]:
         """`peer` over `other`, round by round: what disturbed one round disturbed both."""
         pairs = zip(self.values[key][peer], self.values[key][other], strict=False)

@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import struct
+from contextlib import ExitStack
 
 _CLONE_NEWNET = 0x40000000
 _SIOCSIFFLAGS = 0x8914
@@ -46,9 +47,17 @@ def die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A loopback port that nobody uses at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """That many different loopback ports that nobody uses at this moment, neither for TCP nor for UDP."""
+    ports: list[int] = []
+    with ExitStack() as probes:  # all stay bound till the end: a closed one would be handed out again
+        while len(ports) < count:
+            stream = probes.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            packets = probes.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            stream.bind(("127.0.0.1", 0))
+            try:
+                packets.bind(stream.getsockname())
+            except OSError:
+                continue  # taken for UDP: the next one
+            ports.append(stream.getsockname()[1])
+    return ports
