@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from gproxy.base.address import UNSPECIFIED, Address
 from gproxy.base.defaults import HANDSHAKE_TIMEOUT
 from gproxy.base.errors import AuthError, GproxyError, Overloaded, ProtocolError, Rejected, StreamClosed, Unsupported
-from gproxy.base.iface import Entrance, Stream, StreamEntrance
+from gproxy.base.iface import Entrance, PacketConn, Stream, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring
 from gproxy.net.buffered import Buffered
@@ -109,11 +109,10 @@ class SocksInbound:
     def _associate(self, client: Buffered, session: Session, announced: Address, reply: Reply4 | Reply5) -> None:
         """Serve datagrams for as long as the control connection lives: RFC 1928 section 7."""
         try:
-            conn, bound = self._bind_packets(session)
-        except OSError as error:
-            why = Overloaded(f"no UDP port for the client: {error.strerror or error}", reason="udp")
+            conn, bound = self._open_port(session)
+        except GproxyError as why:
             reply.reject(why)
-            raise why from error
+            raise
         session.network = "udp"
         associated = AssociatedClient(conn, session.source, announced)
         try:
@@ -123,6 +122,14 @@ class SocksInbound:
                 self._dispatcher.packets(session, associated)
         finally:
             associated.close()
+
+    def _open_port(self, session: Session) -> tuple[PacketConn, Address]:
+        if session.local is None:  # a unix socket's client has no address that datagrams could come from
+            raise Unsupported("UDP for a client that did not come over IP", reason="command")
+        try:
+            return self._bind_packets(session)
+        except OSError as error:
+            raise Overloaded(f"no UDP port for the client: {error.strerror or error}", reason="udp") from error
 
 
 def _not_socks(first: bytes) -> ProtocolError:

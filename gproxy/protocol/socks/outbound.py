@@ -50,8 +50,8 @@ class SocksOutbound:
         if self._version != "5":
             raise DialError(f"SOCKS{self._version} carries no UDP", reason="declined")
         control, bound = self._ask(wire.UDP_ASSOCIATE, UNSPECIFIED, session)
-        relay = self._relay(bound)
         try:
+            relay = self._relay(bound)
             conn = RelayedPackets(self._via.dial_packet(relay, session), relay, control)
         except BaseException:
             control.close()
@@ -65,6 +65,8 @@ class SocksOutbound:
     def _relay(self, bound: Address) -> Address:
         """Where datagrams go: to the server itself, if its reply names no address that means something here."""
         host = bound.host
+        if not bound.port:
+            raise DialError("the SOCKS server named no port for datagrams", reason="declined")
         if isinstance(host, str) or host.is_unspecified:
             return Address(self._server.host, bound.port)
         return bound

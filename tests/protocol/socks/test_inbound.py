@@ -29,7 +29,7 @@ from gproxy.schema.groups import User
 from tests.support.dispatch import RecordingDispatcher
 from tests.support.packets import MemoryPackets
 from tests.support.pipe import pipe
-from tests.support.playbook import CLIENT, new_session, play
+from tests.support.playbook import CLIENT, Talk, new_session, play
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -64,8 +64,10 @@ class Room:
             raise OSError(24, "Too many open files")
         return self.conn, RELAY
 
-    def play(self, **how):
-        return play(self.accept, **how)
+    def play(self, **how) -> Talk[None]:
+        session = new_session()
+        session.local = RELAY
+        return play(self.accept, session, **how)
 
 
 # -- SOCKS5 CONNECT ----------------------------------------------------------------------------------------------------
@@ -350,6 +352,11 @@ def test_no_port_left():
     room = Room(udp_port=False)
     (room.play() >> HELLO << WELCOME >> ASSOCIATE << b"\x05\x01\x00" + NOTHING).closed(raising=Overloaded)
     assert room.dispatcher.sessions == []
+
+
+def test_a_client_of_a_unix_socket_can_have_no_port():
+    talk = play(Room().accept, new_session()) >> HELLO << WELCOME >> ASSOCIATE << b"\x05\x07\x00" + NOTHING
+    talk.closed(raising=Unsupported)
 
 
 def test_replies_do_not_raise_when_the_client_is_gone():
