@@ -14,7 +14,6 @@ from gproxy.protocol import INBOUNDS
 from gproxy.protocol.mixed import inbound
 from gproxy.schema.fields import Secret
 from gproxy.schema.groups import User
-from gproxy.schema.model import read
 from tests.support.dispatch import RecordingDispatcher
 from tests.support.playbook import play
 
@@ -78,10 +77,3 @@ def test_a_client_that_waits_too_long(monkeypatch):
     talk = play(mixed()[0])
     talk.closed(raising=ProtocolError)
     assert talk.error().reason == "timeout"
-
-
-@pytest.mark.parametrize("key", ["tls", "set_system_proxy", "domain_resolver"])
-def test_what_is_not_done_yet_is_refused_by_name(key):
-    problems = []
-    assert read(INBOUNDS.row("mixed").options, {"type": "mixed", key: {}}, (), problems) is None
-    assert [(problem.path, problem.message) for problem in problems] == [((key,), "not supported yet")]
