@@ -16,6 +16,7 @@ class ByType:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
+        self.name = registry.kind.capitalize()
 
     def model_for(self, tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]) -> type[Options] | None:
         """The options of the room, which is imported for it; None after telling what is wrong with `type`."""

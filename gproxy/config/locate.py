@@ -28,7 +28,7 @@ Spots = list[tuple[KeyPath, Spot]]
 
 def locate(text: str, form: Format) -> Spots:
     """Every key path of the document with its spot, in the order of the text; a key given twice comes twice."""
-    return _Toml(text).document() if form == "toml" else _Json(blank_comments(text)).document()
+    return TomlScanner(text).document() if form == "toml" else JsonScanner(blank_comments(text)).document()
 
 
 class _Scanner:
@@ -71,7 +71,9 @@ class _Scanner:
         raise NotImplementedError
 
 
-class _Json(_Scanner):
+class JsonScanner(_Scanner):
+    """Goes over JSON whose comments are blanked."""
+
     blank = re.compile(r"[\s,:]*")
     string = re.compile(r'"(?:[^"\\]|\\.)*+"')
     bare = re.compile(r"[^\s,:\]}]*")
@@ -105,7 +107,9 @@ class _Json(_Scanner):
         self.at += 1
 
 
-class _Toml(_Scanner):
+class TomlScanner(_Scanner):
+    """Goes over TOML. Arrays of tables are counted, so that a header is understood as the parser does."""
+
     blank = re.compile(r"(?:[\s,]|#[^\n]*)*+")
     name = re.compile(r'"(?:[^"\\\n]|\\.)*+"|\'[^\'\n]*+\'|[A-Za-z0-9_-]+')
     dot = re.compile(r"[ \t]*\.[ \t]*")

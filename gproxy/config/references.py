@@ -6,14 +6,20 @@ This works on the document and not on the model, so that these problems are told
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gproxy.config.bytype import INBOUND
 from gproxy.config.listening import Listening, check_listen, listening
 from gproxy.schema.model import read_chosen
 from gproxy.schema.problem import KeyPath, Problem, dotted, near_miss
 
+if TYPE_CHECKING:
+    from gproxy.config.root import Root
+
 Tags = Mapping[str, KeyPath]
+
+_IMPLIED: Mapping[str, Tags] = {"inbounds": {}, "outbounds": {"direct": ("outbounds",)}}
+"""Without any outbound there is one, `direct`."""
 
 
 class Use(NamedTuple):
@@ -26,7 +32,7 @@ class Use(NamedTuple):
 def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
     """Add every problem with tags, detours and ports to `problems`."""
     for section, kind in (("inbounds", "inbound"), ("outbounds", "outbound")):
-        tags = _tags(tree, section, problems)
+        tags = _tags(tree, section, problems) or _IMPLIED[section]
         uses = [*_detours(tree, section), *_uses_in_route(tree, kind)]
         for use in uses:
             if use.tag not in tags:
@@ -37,6 +43,11 @@ def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
         problems.extend(_circles(tree, section, tags))
     problems.extend(_listening_problems(tree))
     problems.extend(_no_such_port(tree))
+
+
+def outbound_tags(root: Root) -> list[str]:
+    """The tags of the outbounds that there are, the implied one too."""
+    return [each.tag or str(index) for index, each in enumerate(root.outbounds)] or list(_IMPLIED["outbounds"])
 
 
 def _entries(tree: Mapping[str, Any], section: str) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:

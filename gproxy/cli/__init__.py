@@ -1,0 +1,1 @@
+"""The command line. Commands read arguments, call the rooms below, print, and choose the exit code."""

@@ -1,0 +1,78 @@
+"""`gproxy tools`: use the outbounds of a configuration by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gproxy.base.errors import GproxyError
+from gproxy.cli.sources import Sources, pass_sources, source_options
+
+if TYPE_CHECKING:
+    from gproxy.base.iface import Outbound
+    from gproxy.base.session import Network
+
+_TCP: Network = "tcp"
+
+
+@click.group()
+def tools() -> None:
+    """Use the outbounds of a configuration by hand."""
+
+
+_outbound_option = click.option(
+    "-o", "--outbound", metavar="TAG", default="", help="Outbound to use; else the default."
+)
+
+
+@tools.command()
+@click.argument("address")
+@_outbound_option
+@click.option("-n", "--network", type=click.Choice(["tcp", "udp"]), default=_TCP, help="Network; tcp by default.")
+@source_options
+@pass_sources
+def connect(sources: Sources, address: str, outbound: str, network: Any) -> None:
+    """Connect standard input and output to ADDRESS (host:port)."""
+    from gproxy.base.address import Address
+    from gproxy.cli.pipe import pipe_packets, pipe_stream
+
+    try:
+        target = Address.parse(address)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    way = _outbound(sources, outbound, network)
+    if network == _TCP:
+        pipe_stream(way, target)
+    else:
+        pipe_packets(way, target)
+
+
+@tools.command()
+@click.argument("url")
+@_outbound_option
+@source_options
+@pass_sources
+def fetch(sources: Sources, url: str, outbound: str) -> None:
+    """Get URL, http:// or https://, and print what comes."""
+    from gproxy.cli.fetch import Location, fetch_to
+
+    try:
+        location = Location.parse(url)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    status = fetch_to(_outbound(sources, outbound, _TCP), location, click.get_binary_stream("stdout"))
+    if status >= 400:
+        raise GproxyError(f"the server answered {status}")
+
+
+def _outbound(sources: Sources, tag: str, network: Network) -> Outbound:
+    root = sources.root()
+    from gproxy.app.build import build_outbounds
+    from gproxy.config.references import outbound_tags
+
+    known = outbound_tags(root)
+    if tag and tag not in known:
+        raise click.UsageError(f"no outbound has the tag `{tag}`; there is {', '.join(known)}")
+    outbounds = build_outbounds(root)
+    return outbounds.get(tag or root.route.final or outbounds.default, network)
