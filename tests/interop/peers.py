@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,9 +101,7 @@ def tinyproxy(
 def squid(processes: Processes, *, passwords: bool = False) -> int:
     """An HTTP proxy, with USER's password if `passwords`; its port."""
     port = free_port()
-    # It gives up root, and so needs a folder that its own user may enter and write.
-    home = Path(tempfile.mkdtemp(prefix="squid-"))
-    home.chmod(0o777)
+    home = processes.open_folder()
     helper = home / "auth"
     helper.write_text(
         f'#!/bin/sh\nwhile read -r u p; do [ "$u $p" = "{USER[0]} {USER[1]}" ] && echo OK || echo ERR; done\n'

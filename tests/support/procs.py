@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -133,6 +135,7 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._all: list[Process] = []
+        self._open_folders: list[Path] = []
 
     def start(
         self,
@@ -167,10 +170,19 @@ class Processes:
             sys.executable, "-m", "gproxy", "run", "-c", str(path), *arguments, tcp=ports, udp=udp, env=env
         )
 
+    def open_folder(self) -> Path:
+        """A folder that every user of the system may write, for a program that gives up root. It goes with the test."""
+        path = Path(tempfile.mkdtemp(prefix="gproxy-test-"))
+        path.chmod(0o777)
+        self._open_folders.append(path)
+        return path
+
     def stop(self) -> None:
         """Stop them all."""
         while self._all:
             self._all.pop().stop()
+        while self._open_folders:
+            shutil.rmtree(self._open_folders.pop())
 
 
 def write_config(folder: Path, number: int, config: Mapping[str, Any] | str) -> Path:
