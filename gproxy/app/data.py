@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from _socket import socket
 from collections.abc import Mapping
 from typing import Any
 
 from gproxy.app.build import Door, House
-from gproxy.app.messages import AskSnapshot, DataEnd, Ready, Snapshot, StopNow, Stopped
+from gproxy.app.messages import (
+    AskSnapshot,
+    DataEnd,
+    Handover,
+    Prepared,
+    Reopen,
+    Serve,
+    Serving,
+    Snapshot,
+    StopNow,
+    Stopped,
+    Yield,
+    Yielded,
+)  # fmt: skip
 from gproxy.base.address import Address
 from gproxy.base.clock import now
 from gproxy.base.errors import CloseReason
@@ -16,8 +30,19 @@ from gproxy.net.bind import Endpoint
 from gproxy.net.demux import ClientConn, Demux
 from gproxy.net.listen import StreamListener
 from gproxy.net.stream import SocketStream
+from gproxy.observe.sink import Sink
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
+
+_log = logging.getLogger("gproxy.app")
+
+Server = StreamListener | Demux
+
+Place = tuple[int, int]
+"""Which socket: the index of its door, and its slot."""
+
+Sockets = Mapping[Endpoint, Mapping[int, socket]]
+"""The sockets that a plane serves, by what they listen on and by slot."""
 
 # How often a draining plane looks whether its last session has gone, in seconds.
 _DRAIN_LOOK = 0.05
@@ -29,35 +54,74 @@ _LAST_WORDS = 1.0
 class DataPlane:
     """Serves the doors of a house on sockets that somebody else opened and owns."""
 
-    def __init__(self, house: House, sockets: Mapping[Endpoint, socket]) -> None:
+    def __init__(self, house: House, sockets: Sockets, sink: Sink) -> None:
         self._house = house
-        self._servers = [_server(door, sockets[door.endpoint]) for door in house.doors]
+        self._sink = sink
+        self._servers: dict[Place, Server] = {
+            (index, slot): _server(door, sock)
+            for index, door in enumerate(house.doors)
+            for slot, sock in sockets[door.endpoint].items()
+        }
         self._stopping = False
         self._hurry = False
 
     def serve(self, channel: DataEnd) -> None:
-        """Obey messages until killed; after a Stop has been carried out there is nothing left to obey for."""
-        for server in self._servers:
-            server.start()
-        channel.tell(Ready())
+        """Obey messages until killed; after the last one, Stopped, there is nothing left to obey for."""
+        channel.tell(Prepared())
         with Group("data plane") as children:
             while True:
-                message = channel.receive()
-                if isinstance(message, AskSnapshot):
+                message, descriptor = channel.receive()
+                if isinstance(message, Serve):
+                    for server in self._servers.values():
+                        server.start()
+                    channel.tell(Serving())
+                elif isinstance(message, Handover):
+                    self._adopt(message, descriptor)
+                elif isinstance(message, Yield):
+                    self._yield(channel)
+                elif isinstance(message, AskSnapshot):
                     channel.tell(self.snapshot())
+                elif isinstance(message, Reopen):
+                    self._reopen()
                 elif isinstance(message, StopNow):
                     self._hurry = True
                 elif not self._stopping:
                     self._stopping = True
                     children.spawn(self._stop, message.grace, channel)
 
+    def _adopt(self, message: Handover, descriptor: int | None) -> None:
+        assert descriptor is not None, "a handover comes with its link"
+        link = socket(fileno=descriptor)
+        server = self._servers.get((message.endpoint, message.slot))
+        if isinstance(server, Demux):
+            server.adopt([tuple(name) for name in message.clients], link)
+        else:
+            link.close()
+
+    def _yield(self, channel: DataEnd) -> None:
+        for (endpoint, slot), server in self._servers.items():
+            if isinstance(server, Demux):
+                for clients, link in server.hand_over():
+                    channel.tell(Handover(endpoint, slot, clients), link)
+                server.handed_over()
+            else:
+                server.stop()
+        channel.tell(Yielded())
+
+    def _reopen(self) -> None:
+        try:
+            self._sink.reopen()
+        except OSError as error:
+            _log.error("the log file can't be opened anew, the old one goes on: %s", error)
+
     def _stop(self, grace: float, channel: DataEnd) -> None:
         ended = self.drain(grace)
-        channel.tell(Stopped(ended, self.snapshot()))
+        channel.tell(self.snapshot())
+        channel.tell(Stopped(ended))
 
     def drain(self, grace: float) -> int:
         """Accept no more and wait for the open sessions; how many had to be ended."""
-        for server in self._servers:
+        for server in self._servers.values():
             server.stop()
         table = self._house.table
         until = now() + grace
@@ -79,7 +143,7 @@ class DataPlane:
 _DRAINED: CloseReason = "drained"
 
 
-def _server(door: Door, sock: socket) -> StreamListener | Demux:
+def _server(door: Door, sock: socket) -> Server:
     if isinstance(door.entrance, StreamEntrance):
         return StreamListener(sock, _StreamDoor(door, door.entrance).serve)
     return _packet_server(door, door.entrance.accept, sock)

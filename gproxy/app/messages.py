@@ -1,14 +1,50 @@
-"""What the control plane and a data plane say to each other. Over an in-process channel in solo mode."""
+"""What a control plane and a data plane say to each other: over a queue in solo mode, else between processes.
+
+A data plane goes through these states, each begun by a message: it is prepared; it serves (Serve); it yields (Yield: it
+accepts no more, and hands over the flows that datagrams belong to); it stops (Stop). Its last word is Stopped.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class Prepared:
+    """Data → control: everything is loaded; not a single socket is being read yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Control → data: begin to accept and to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
     """Data → control: all sockets are being served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Yield:
+    """Control → data: accept no more, and tell which flows go on. Open sessions stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Both ways: the UDP flows of one slot that an older plane goes on serving, and the descriptor to send them down.
+
+    `endpoint` and `slot` name the socket, `clients` are the kernel's names of the peers. Old → control → new.
+    """
+
+    endpoint: int
+    slot: int
+    clients: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Yielded:
+    """Data → control: nothing is accepted any more, and all handovers have been told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +57,11 @@ class Stop:
 @dataclass(frozen=True, slots=True)
 class StopNow:
     """Control → data: end the sessions that a Stop is still waiting for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """Control → data: open the log file anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +85,17 @@ class Stopped:
     """Data → control: nothing is served any more; `ended` sessions did not end by themselves."""
 
     ended: int
-    last: Snapshot
 
 
-ToData = Stop | StopNow | AskSnapshot
-ToControl = Ready | Snapshot | Stopped
+ToData = Serve | Yield | Handover | Stop | StopNow | Reopen | AskSnapshot
+ToControl = Prepared | Serving | Handover | Yielded | Snapshot | Stopped
 
 
 class DataEnd(Protocol):
-    """The data plane's end of the channel."""
+    """The data plane's end of the channel. A Handover comes with a descriptor, nothing else does."""
 
-    def tell(self, message: ToControl) -> None:
-        """Never waits."""
+    def tell(self, message: ToControl, descriptor: int | None = None) -> None:
+        """The descriptor stays ours too."""
 
-    def receive(self) -> ToData:
-        """The next message, waiting for it."""
+    def receive(self) -> tuple[ToData, int | None]:
+        """The next message, waiting for it; its descriptor is ours then."""

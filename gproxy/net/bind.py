@@ -42,13 +42,23 @@ class Endpoint:
         host = str(self.host) if self.host.version == 4 else f"[{self.host}]"
         return f"{host}:{self.port}/{'tcp' if self.kind == 'stream' else 'udp'}"
 
-    def open(self) -> socket:
-        """A bound, non-blocking socket; listening, if it is for streams. Raises OSError."""
+    @property
+    def is_unix(self) -> bool:
+        """A unix socket, of which there can be only one."""
+        return isinstance(self.host, str)
+
+    def open(self, *, shared: bool = False) -> socket:
+        """A bound, non-blocking socket; listening, if it is for streams. `shared`: others may be bound beside it.
+
+        Raises OSError.
+        """
         family = self._family()
         kind = consts.SOCK_STREAM if self.kind == "stream" else consts.SOCK_DGRAM
         mptcp = self.tcp_multi_path and self.kind == "stream" and family != consts.AF_UNIX
         sock = socket(family, kind | consts.SOCK_NONBLOCK, sockopt.IPPROTO_MPTCP if mptcp else 0)
         try:
+            if shared and family != consts.AF_UNIX:
+                sock.setsockopt(consts.SOL_SOCKET, consts.SO_REUSEPORT, 1)
             self._shape(sock, family)
             sock.bind(self.host if isinstance(self.host, str) else (str(self.host), self.port))
             if self.kind == "stream":

@@ -6,13 +6,14 @@ import errno
 import logging
 from _socket import socket
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gproxy.base.address import Address, parse_ip
 from gproxy.base.defaults import DATAGRAM_BURST, MAX_DATAGRAM, UDP_INBOX, UDP_SESSIONS
 from gproxy.base.errors import StreamClosed
 from gproxy.base.iface import Buffer
+from gproxy.net.handover import Link, make_link
 from gproxy.rt.sockets import READ, Gate, launch, watch
 
 _log = logging.getLogger("gproxy.net.demux")
@@ -82,6 +83,9 @@ class Demux:
         self._clients: OrderedDict[Any, ClientConn] = OrderedDict()  # the longest idle first
         self._watcher = watch(sock.fileno(), READ)
         self._stopped = False
+        self._foreign: dict[Any, Link] = {}  # clients whose flows an older plane goes on serving
+        self._far_end: socket | None = None
+        self._feed: Link | None = None  # where our own clients' datagrams come from after a newer plane has taken over
         name = sock.getsockname()
         self.local = Address(parse_ip(name[0]), name[1])
 
@@ -109,10 +113,13 @@ class Demux:
                     return
                 continue  # an ICMP error for some earlier answer
             client = clients.get(name)
-            if client is None:
-                client = self._welcome(name)
-            else:
+            if client is not None:
                 clients.move_to_end(name)
+            elif name in self._foreign:
+                self._foreign[name].say(name, _view[:size])
+                continue
+            else:
+                client = self._welcome(name)
             client.deliver(bytes(_view[:size]))
 
     def _welcome(self, name: Any) -> ClientConn:
@@ -133,6 +140,58 @@ class Demux:
     def forget(self, name: Any) -> None:
         """The next datagram from there begins a new session."""
         self._clients.pop(name, None)
+        if self._feed is not None:
+            self._feed.say(name)
+
+    def adopt(self, clients: Iterable[Any], sock: socket) -> None:
+        """Before the start: send these clients' datagrams down a link, to the plane that serves them."""
+        link = Link(sock, heard=lambda name, _: self._disown(name), gone=lambda: self._disown_all(link))
+        for name in clients:
+            self._foreign[name] = link
+
+    def _disown(self, name: Any) -> None:
+        link = self._foreign.pop(name, None)
+        if link is not None and link not in self._foreign.values():
+            link.close()
+
+    def _disown_all(self, gone: Link) -> None:
+        self._foreign = {name: link for name, link in self._foreign.items() if link is not gone}
+
+    def hand_over(self) -> list[tuple[list[Any], int]]:
+        """Read no more; which clients go on, each group with the descriptor of the link to their plane.
+
+        Call `handed_over` when the descriptors have been passed on. Raises OSError when there is no descriptor left.
+        """
+        self.stop()
+        groups: list[tuple[list[Any], int]] = []
+        for link in set(self._foreign.values()):
+            groups.append(([name for name, its in self._foreign.items() if its is link], link.fileno()))
+        if self._clients:
+            ours, self._far_end = make_link()
+            self._feed = Link(ours, heard=self._fed, gone=self.close_all)
+            groups.append((list(self._clients), self._far_end.fileno()))
+        return groups
+
+    def handed_over(self) -> None:
+        """The links that were passed on are the new plane's alone."""
+        for link in set(self._foreign.values()):
+            link.close()
+        self._foreign.clear()
+        if self._far_end is not None:
+            self._far_end.close()
+            self._far_end = None
+
+    def _fed(self, name: Any, data: bytes) -> None:
+        client = self._clients.get(name)
+        if client is not None:
+            client.deliver(data)
+        elif self._feed is not None:
+            self._feed.say(name)
+
+    def close_all(self) -> None:
+        """Nobody brings datagrams any more: end the sessions."""
+        for client in list(self._clients.values()):
+            client.close()
 
     def __len__(self) -> int:
         return len(self._clients)

@@ -8,14 +8,14 @@ import signal
 from gproxy import __version__
 from gproxy.app.build import House, build
 from gproxy.app.data import DataPlane
-from gproxy.app.messages import Ready, Snapshot, Stop, StopNow, Stopped
+from gproxy.app.messages import Prepared, Reopen, Serve, Serving, Snapshot, Stop, StopNow, Stopped
 from gproxy.base.defaults import STOP_GRACE
 from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root
 from gproxy.observe.log import setup
 from gproxy.observe.sink import Sink
-from gproxy.proc.channel import LocalChannel
 from gproxy.proc.limits import raise_descriptor_limit
+from gproxy.proc.local import LocalChannel
 from gproxy.proc.slots import Slots
 from gproxy.rt.group import Group
 from gproxy.rt.signals import on_signal
@@ -34,7 +34,8 @@ def run(root: Root, *, colour: bool = True) -> None:
         raise ConfigError(f"can't open the log {root.log.output}: {error.strerror}") from error
     raise_descriptor_limit()
     house = build(root)
-    slots = Slots.open(door.endpoint for door in house.doors)
+    slots = Slots()
+    slots.open(door.endpoint for door in house.doors)
     try:
         Control(house, slots, sink).run()
     finally:
@@ -58,16 +59,25 @@ class Control:
         on_signal(signal.SIGINT, self._stop)
         on_signal(signal.SIGUSR1, self._reopen)
         self._sink.start()
-        plane = DataPlane(self._house, self._slots.sockets)
+        sockets = {endpoint: dict(enumerate(self._slots.of(endpoint))) for endpoint in self._slots.endpoints()}
+        plane = DataPlane(self._house, sockets, self._sink)
         with Group("planes") as planes:
             planes.spawn(plane.serve, self._channel)
-            while True:
-                message = self._channel.hear()
-                if isinstance(message, Ready):
-                    self._say_ready()
-                elif isinstance(message, Stopped):
-                    self._say_stopped(message)
-                    return
+            self._rule()
+
+    def _rule(self) -> None:
+        last: Snapshot | None = None
+        while True:
+            message = self._channel.hear()
+            if isinstance(message, Prepared):
+                self._channel.order(Serve())
+            elif isinstance(message, Serving):
+                self._say_ready()
+            elif isinstance(message, Snapshot):
+                last = message
+            elif isinstance(message, Stopped):
+                _say_stopped(message, last)
+                return
 
     def _stop(self) -> None:
         """Once: let sessions end by themselves for a while. Twice: now."""
@@ -75,19 +85,16 @@ class Control:
         self._stopping = True
 
     def _reopen(self) -> None:
-        try:
-            self._sink.reopen()
-        except OSError as error:
-            _log.error("the log file can't be opened anew, the old one goes on: %s", error)
+        self._channel.order(Reopen())
 
     def _say_ready(self) -> None:
-        for endpoint in self._slots.sockets:
+        for endpoint in self._slots.endpoints():
             _log.info("listening on %s", endpoint)
         _log.info("gproxy %s is ready", __version__)
 
-    @staticmethod
-    def _say_stopped(message: Stopped) -> None:
-        last: Snapshot = message.last
+
+def _say_stopped(message: Stopped, last: Snapshot | None) -> None:
+    if last is not None:
         _log.info(
             "stopped: %d clients served, %d bytes up, %d bytes down, %d sessions ended early",
             last.opened, last.up, last.down, message.ended,

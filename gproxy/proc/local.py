@@ -13,13 +13,13 @@ class LocalChannel:
         self._to_data: Queue[ToData] = Queue()
         self._to_control: Queue[ToControl] = Queue()
 
-    def tell(self, message: ToControl) -> None:
-        """Data → control. Never waits."""
+    def tell(self, message: ToControl, descriptor: int | None = None) -> None:
+        """See DataEnd. Nothing is ever handed over within a process."""
         self._to_control.put(message)
 
-    def receive(self) -> ToData:
-        """The data plane's next message, waiting for it."""
-        return self._to_data.get()
+    def receive(self) -> tuple[ToData, int | None]:
+        """See DataEnd."""
+        return self._to_data.get(), None
 
     def order(self, message: ToData) -> None:
         """Control → data. Never waits."""
