@@ -51,7 +51,7 @@ class ActionName(Word):
 
     __slots__ = ()
     words = ("route", "reject", "route-options", "resolve")
-    not_yet = ("sniff", "hijack-dns", "bypass", "direct")
+    not_yet = ("sniff", "hijack-dns", "bypass")
 
 
 class MethodName(Word):

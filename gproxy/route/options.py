@@ -35,7 +35,7 @@ class Conditions(Options):
         "package_name", "package_name_regex", "user", "user_id", "clash_mode", "network_type", "network_is_expensive",
         "network_is_constrained", "wifi_ssid", "wifi_bssid", "interface_address", "network_interface_address",
         "default_interface_address", "preferred_by", "source_mac_address", "source_hostname", "rule_set",
-        "rule_set_ip_cidr_match_source",
+        "rule_set_ip_cidr_match_source", "rule_set_ipcidr_match_source",
     )  # fmt: skip
 
     inbound: Annotated[tuple[str, ...], doc("Tags of inbounds.")] = ()
@@ -207,6 +207,12 @@ class NestedDefaultRuleOptions(NestedRuleOptions, Conditions):
     """Match items."""
 
     type: Annotated[Literal["", "default"], doc("`default`: match items. May be left out.")] = ""
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """There is something to match: as in sing-box, only an outermost rule may be without."""
+        yield from super().check()
+        if not self.invert and not any(getattr(self, item) for item in ITEMS):
+            yield "", "expected a condition"
 
 
 class NestedLogicalRuleOptions(NestedRuleOptions, Combination):
