@@ -20,6 +20,9 @@ MOST_LINES = 20_000
 # Between two batches, in seconds: a busy log costs fifty hand-overs a second at most.
 _PAUSE = 0.02
 
+# How long a batch that is being written may take at the end, in seconds: a dead disk must not keep the process.
+_LAST_BATCH = 2.0
+
 
 class Sink:
     """A file, or standard error for an empty path. Raises OSError when the file can't be opened."""
@@ -59,7 +62,7 @@ class Sink:
         self._writer.spawn(self._run, self._wake)
 
     def _run(self, wake: Event) -> None:
-        while True:
+        while self._wake is not None:
             wake.wait()
             wake.clear()
             offload(self._put, self._batch())
@@ -87,7 +90,10 @@ class Sink:
             os.close(old)
 
     def close(self) -> None:
-        """Write what is left and stop the background writer."""
-        self._wake = None
-        self._writer.kill()
+        """Write what is left and stop the background writer, which may be in the middle of a batch."""
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            wake.set()
+            self._writer.join(_LAST_BATCH)
+            self._writer.kill()
         self._put(self._batch())
