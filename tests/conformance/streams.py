@@ -1,0 +1,79 @@
+"""Every implementation of Stream, as a pair of ends to try. A new one is a function and a line in PAIRS."""
+
+from __future__ import annotations
+
+import socket as consts
+from _socket import socket, socketpair
+from collections.abc import Callable
+
+from gproxy.base.iface import Stream
+from gproxy.net.buffered import Buffered
+from gproxy.net.stream import SocketStream
+from tests.support.pipe import pipe
+
+Pair = tuple[Stream, Stream]
+
+# Small enough that a mebibyte has to wait for its reader several times.
+KERNEL_BUFFER = 32 * 1024
+
+
+def shrink(sock: socket) -> socket:
+    """Give the socket small buffers, and make it non-blocking."""
+    sock.setsockopt(consts.SOL_SOCKET, consts.SO_SNDBUF, KERNEL_BUFFER)
+    sock.setsockopt(consts.SOL_SOCKET, consts.SO_RCVBUF, KERNEL_BUFFER)
+    sock.setblocking(False)
+    return sock
+
+
+def unix_pair() -> tuple[SocketStream, SocketStream]:
+    """Two ends of a socketpair."""
+    near, far = socketpair()
+    return SocketStream(shrink(near)), SocketStream(shrink(far))
+
+
+def tcp_pair() -> tuple[SocketStream, SocketStream]:
+    """Two ends of a TCP connection over loopback."""
+    listener = shrink(socket(consts.AF_INET, consts.SOCK_STREAM))
+    try:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        near = socket(consts.AF_INET, consts.SOCK_STREAM)
+        near.setsockopt(consts.SOL_SOCKET, consts.SO_RCVBUF, KERNEL_BUFFER)
+        near.connect(listener.getsockname())
+        fd, _ = listener._accept()
+    finally:
+        listener.close()
+    return SocketStream(shrink(near)), SocketStream(shrink(socket(fileno=fd)))
+
+
+def memory_pair() -> Pair:
+    """Two ends of the test kit's pipe: what other tests build on must keep the promises too."""
+    return pipe(capacity=KERNEL_BUFFER)
+
+
+def buffered_pair() -> Pair:
+    """A stream whose handshake has been read."""
+    near, far = tcp_pair()
+    return Buffered(near), Buffered(far)
+
+
+def read_ahead_pair() -> Pair:
+    """A stream whose handshake has been read together with the beginning of what followed, all of it taken."""
+    near, far = unix_pair()
+    far.sendall(b"handshake and more")
+    buffered = Buffered(near)
+    buffered.decode(lambda cursor: cursor.take(9), 64)
+    assert buffered.take() == b" and more"
+    return buffered, far
+
+
+PAIRS: dict[str, Callable[[], Pair]] = {
+    "unix": unix_pair,
+    "tcp": tcp_pair,
+    "memory": memory_pair,
+    "buffered": buffered_pair,
+    "read ahead": read_ahead_pair,
+}
+
+RESETS = {"tcp", "memory", "buffered"}
+"""Where `abort` can be told from `close` at the other end."""
