@@ -158,7 +158,7 @@ class Exchange:
         rest = bytes(data)
         while rest and not self._tunnel:
             if self._over or not self._sent or self._answered.is_set():
-                raise self._finish()  # a server that speaks unasked says 408 and means goodbye
+                raise self._finish()  # nobody asked: at best a server says 408 and means goodbye
             try:
                 rest = self._response(rest) if self.answer is None else self._body(self.answer, rest)
             except ProtocolError as error:
@@ -207,20 +207,20 @@ class Exchange:
         self.answer = answer
         self._server_keeps = persists(head)
         self._write(lines + piece)
-        self._check_complete(answer, rest)
+        self._check_complete(answer)
         return rest
 
     def _body(self, answer: Body, data: bytes) -> bytes:
         piece, rest = answer.feed(data)
         if piece:
             self._write(piece)
-        self._check_complete(answer, rest)
+        self._check_complete(answer)
         return rest
 
-    def _check_complete(self, answer: Body, rest: bytes) -> None:
+    def _check_complete(self, answer: Body) -> None:
         if not answer.complete:
             return
-        if rest or self.closing or self._client_ended or not self._server_keeps:
+        if self.closing or self._client_ended or not self._server_keeps:
             raise self._finish()
         self._answered.set()
 
