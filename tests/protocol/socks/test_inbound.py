@@ -22,6 +22,7 @@ from gproxy.base.errors import (
     Unsupported,
 )
 from gproxy.base.wiring import InboundWiring
+from gproxy.net.buffered import Buffered
 from gproxy.protocol.socks import INBOUND, inbound
 from gproxy.protocol.socks.options import SocksInboundOptions
 from gproxy.schema.fields import Secret
@@ -56,8 +57,14 @@ class Room:
             type="socks",
             users=tuple(User(username=name, password=Secret(password)) for name, password in users),
         )
-        wiring = InboundWiring("in", self.dispatcher, self.bind_packets, logging.getLogger("test"))
-        self.accept = INBOUND.build(options, wiring).entrances()[0].accept
+        self.options = options
+        self.use(self.dispatcher)
+
+    def use(self, dispatcher):
+        self.dispatcher = dispatcher
+        wiring = InboundWiring("in", dispatcher, self.bind_packets, logging.getLogger("test"))
+        [entrance] = INBOUND.build(self.options, wiring).entrances()
+        self.accept = entrance.accept
 
     def bind_packets(self, session):
         if not self.udp_port:
@@ -183,6 +190,21 @@ def test_a_rule_may_want_silence():
     (Room(error=Rejected(drop=True)).play() >> HELLO << WELCOME >> CONNECT).closed()
 
 
+def test_a_stream_that_is_buffered_already_is_not_wrapped_again():
+    handed = []
+
+    class Looking(RecordingDispatcher):
+        def stream(self, session, stream, reply):
+            handed.append(stream)
+
+    near, far = pipe()
+    far.sendall(HELLO + CONNECT)
+    room, buffered = Room(), Buffered(near)
+    room.use(Looking())
+    room.accept(buffered, new_session())
+    assert handed == [buffered]
+
+
 # -- SOCKS4 ------------------------------------------------------------------------------------------------------------
 
 CONNECT4 = b"\x04\x01\x00\x50\xc0\x00\x02\x01"
@@ -278,10 +300,8 @@ def test_the_deadline_ends_with_the_handshake(monkeypatch):
             held.append(stream.recv())
 
     room = Room()
-    room.dispatcher = Waiting()
-    wiring = InboundWiring("in", room.dispatcher, room.bind_packets, logging.getLogger("test"))
-    accept = INBOUND.build(SocksInboundOptions(type="socks"), wiring).entrances()[0].accept
-    talk = play(accept) >> HELLO << WELCOME >> CONNECT << b"\x05\x00\x00" + NOTHING
+    room.use(Waiting())
+    talk = room.play() >> HELLO << WELCOME >> CONNECT << b"\x05\x00\x00" + NOTHING
     fired = []
     wait_for(0.05, fired)
     (talk >> b"late").closed()
@@ -339,6 +359,17 @@ def test_associate_ends_the_control_connection_when_its_datagrams_are_over():
     talk = room.play() >> HELLO << WELCOME >> ASSOCIATE << ASSOCIATED >> b"nothing that matters"
     room.conn.close()
     talk.closed()
+
+
+def test_associate_that_nobody_serves_closes_its_port():
+    class Idle(RecordingDispatcher):
+        def packets(self, session, conn):
+            self.sessions.append(session)
+
+    room = Room()
+    room.use(Idle())
+    (room.play() >> HELLO << WELCOME >> ASSOCIATE << ASSOCIATED).closed()
+    assert room.conn.closed
 
 
 def test_associate_with_a_password():

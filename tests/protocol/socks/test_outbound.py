@@ -283,9 +283,11 @@ def test_a_server_that_names_no_port():
 
 
 def test_no_way_to_the_relay_closes_the_control_connection():
-    via = Beneath(DialError("no UDP here", reason="declined"))
-    talk = associating(via) << b"\x05\x01\x00" >> b"\x05\x00" << ASSOCIATE >> ASSOCIATED
-    declined(talk)
+    near, far = pipe()
+    far.sendall(b"\x05\x00" + ASSOCIATED)
+    with pytest.raises(DialError):
+        make(near, Beneath(DialError("no UDP here", reason="declined"))).dial_packet(NAME, new_session())
+    assert near.closed
 
 
 @pytest.mark.parametrize("version", ["4", "4a"])
