@@ -277,7 +277,9 @@ def read_integer(value: object, what: str = "an integer") -> int:
 
 
 def _read_number(value: object) -> float:
-    if isinstance(value, float) and math.isfinite(value):
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise BadValue("expected a finite number")
         return value
     return float(read_integer(value, "a number"))
 
