@@ -9,7 +9,6 @@ from gproxy.relay.idle import SWEEPER
 from gproxy.relay.terms import Outcome, Side, Terms
 from gproxy.rt.deadline import Cancel
 from gproxy.rt.group import Group
-from gproxy.rt.sockets import current, throw_into
 
 
 class Copy:
@@ -20,7 +19,6 @@ class Copy:
         "_down",
         "_left",
         "_open",
-        "_owner",
         "_result",
         "_right",
         "_stop",
@@ -40,7 +38,6 @@ class Copy:
         self._result = "ok"
         self._culprit: Side = ""
         self._stop = Cancel()
-        self._owner = current()
         self.seen = -1
         self.since = 0.0
 
@@ -67,7 +64,7 @@ class Copy:
                 at = "right"
                 self._right.sendall(data)
                 at = "left"
-            self._open -= 1
+            self._ended()
             self._right.close_write()
         except StreamClosed as error:
             self._fail(at, error)
@@ -80,10 +77,14 @@ class Copy:
                 at = "left"
                 self._left.sendall(data)
                 at = "right"
-            self._open -= 1
+            self._ended()
             self._left.close_write()
         except StreamClosed as error:
             self._fail(at, error)
+
+    def _ended(self) -> None:
+        self._open -= 1
+        self.seen = -1  # an end is news too: the patience with the other direction begins now
 
     def _fail(self, side: Side, error: StreamClosed) -> None:
         """One side is broken, or over in both directions (`eof`): that ends both. Only the first break counts."""
@@ -102,4 +103,4 @@ class Copy:
 
     def expire(self) -> None:
         """See Idler."""
-        throw_into(self._owner, StreamClosed("idle", reason="idle"))
+        self._fail("", StreamClosed("idle", reason="idle"))

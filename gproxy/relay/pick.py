@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gproxy.base.clock import now
-from gproxy.base.errors import StreamClosed
+from gproxy.base.errors import ASKED, StreamClosed
 from gproxy.base.iface import Stream
 from gproxy.relay.copy import Copy
 from gproxy.relay.pump import Pump
@@ -27,7 +27,7 @@ def relay(left: Stream, right: Stream, terms: Terms = DEFAULT_TERMS) -> Outcome:
             down = len(early)
             left.sendall(early)
     except StreamClosed as error:
-        return Outcome(up, down, error.reason, now() - started, culprit)
+        return Outcome(up, down, error.reason, now() - started, "" if error.reason in ASKED else culprit)
     left_fd = left.bare()
     right_fd = right.bare()
     if left_fd is not None and right_fd is not None:

@@ -213,6 +213,7 @@ class Pump:
     def ended(self) -> None:
         """A direction has come to its end."""
         self._open -= 1
+        self.seen = -1  # an end is news too: the patience with the other direction begins now
         if not self._open:
             self._finish("ok")
 

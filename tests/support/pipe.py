@@ -7,7 +7,7 @@ the other side send before it has to wait.
 from __future__ import annotations
 
 from gproxy.base.address import Address
-from gproxy.base.errors import StreamClosed
+from gproxy.base.errors import CloseReason, StreamClosed
 from gproxy.base.iface import Buffer
 from gproxy.rt.sync import Event
 
@@ -67,12 +67,12 @@ class _Lane:
     def finish(self) -> None:
         """No more will be sent; what is on its way arrives."""
         self.ended = True
-        self.write_error = self.write_error or _closed("closed here", "killed")
+        self.write_error = self.write_error or _closed("closed here", "local")
         self._wake()
 
     def give_up_reading(self) -> None:
-        """The reader has closed: its own calls fail as killed, the writer's as reset."""
-        self.read_error = self.read_error or _closed("closed here", "killed")
+        """The reader has closed: its own calls fail as local, the writer's as reset."""
+        self.read_error = self.read_error or _closed("closed here", "local")
         self.write_error = self.write_error or _closed("the peer has closed", "reset")
         self.data.clear()
         self._wake()
@@ -84,8 +84,8 @@ class _Lane:
         self.finish()
 
 
-def _closed(message: str, reason: str) -> StreamClosed:
-    return StreamClosed(message, reason="killed" if reason == "killed" else "reset")
+def _closed(message: str, reason: CloseReason) -> StreamClosed:
+    return StreamClosed(message, reason=reason)
 
 
 class PipeEnd:

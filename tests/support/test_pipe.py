@@ -64,7 +64,7 @@ def test_close_wakes_whoever_waits_on_both_sides() -> None:
         near.close()
         near.close()
         assert group.join(5)
-    assert seen == ["killed", "killed"]
+    assert seen == ["local", "local"]
 
 
 def test_close_wakes_a_writer_at_the_other_side() -> None:

@@ -1,0 +1,57 @@
+"""Every way in which a relay moves bytes, set up between a client and a server that a test plays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gproxy.base.iface import Stream
+from gproxy.net.buffered import Buffered
+from gproxy.relay.copy import Copy
+from gproxy.relay.pump import Pump
+from tests.conformance.streams import memory_pair, tcp_pair, unix_pair
+
+
+@dataclass
+class Sides:
+    """client = left, right = server."""
+
+    client: Stream
+    left: Stream
+    right: Stream
+    server: Stream
+
+    def close(self) -> None:
+        for stream in (self.client, self.left, self.right, self.server):
+            stream.close()
+
+
+def _tcp() -> Sides:
+    return Sides(*tcp_pair(), *tcp_pair())
+
+
+def _unix() -> Sides:
+    return Sides(*unix_pair(), *unix_pair())
+
+
+def _memory() -> Sides:
+    return Sides(*memory_pair(), *memory_pair())
+
+
+def _memory_to_tcp() -> Sides:
+    return Sides(*memory_pair(), *tcp_pair())
+
+
+def _buffered() -> Sides:
+    client, left = tcp_pair()
+    return Sides(client, Buffered(left), *tcp_pair())
+
+
+PUMPS: dict[str, tuple[Callable[[], Sides], type[Pump] | type[Copy]]] = {
+    "tcp": (_tcp, Pump),
+    "unix": (_unix, Pump),
+    "buffered": (_buffered, Pump),
+    "memory": (_memory, Copy),
+    "memory to tcp": (_memory_to_tcp, Copy),
+}
+"""The setting, and which pump has to be chosen for it."""
