@@ -1,0 +1,177 @@
+"""How gproxy goes out: from which address, interface and namespace, in which family, and with which socket options."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.clients import Refused, association, everything, socks5, tunnel
+from tests.e2e.proxy import Launcher, inbound, outbound
+from tests.e2e.servers import serving, silent_port
+from tests.e2e.tools import needs, shown
+from tests.support.netns import new_network
+from tests.support.origin import HELLO, Server, http_origin, tcp_echo, udp_echo
+from tests.support.ports import LOOPBACK
+from tests.support.procs import curl
+
+GET = b"GET / HTTP/1.0\r\n\r\n"
+
+
+def test_the_source_address(launch: Launcher) -> None:
+    names: list[str] = []
+    proxy = launch(outbounds=(outbound("direct", inet4_bind_address="127.0.0.9", inet6_bind_address="::1"),))
+    for host, wanted in ((LOOPBACK, "127.0.0.9"), ("::1", "::1")):
+        with serving(lambda sock: names.append(sock.getpeername()[0]), host) as server:
+            sock, bound = socks5(proxy.port, (host, server.port))
+            with sock:
+                everything(sock)
+            assert (bound[0], names.pop()) == (wanted, wanted)
+
+
+def test_a_source_port_that_is_chosen_late(launch: Launcher, site: Server) -> None:
+    proxy = launch(outbounds=(outbound("direct", inet4_bind_address="127.0.0.9", bind_address_no_port=True),))
+    assert curl("-x", proxy.url("http"), f"http://{site.authority}/") == HELLO
+
+
+def test_marks_and_interfaces(launch: Launcher, echo: Server, stack: ExitStack) -> None:
+    needs("ss")
+    proxy = launch(outbounds=(outbound("direct", routing_mark="0x4d", bind_interface="lo"),))
+    stack.enter_context(tunnel(proxy.port, (echo.host, echo.port)))
+    line = shown("ss", "-tneH", "state", "established", f"dport = :{echo.port}")
+    assert "fwmark:0x4d" in line
+    assert "%lo:" in line
+
+
+def test_an_interface_that_is_not_there(launch: Launcher, echo: Server) -> None:
+    proxy = launch(outbounds=(outbound("direct", bind_interface="nosuch0"),))
+    with pytest.raises(Refused) as refused:
+        tunnel(proxy.port, (echo.host, echo.port))
+    assert refused.value.code == 1
+    assert "No such device" in proxy.session(status="dial-failed")["detail"]
+
+
+def test_keep_alive(launch: Launcher, echo: Server, stack: ExitStack) -> None:
+    needs("ss")
+    seen = []
+    for options in ({}, {"tcp_keep_alive": "77s"}, {"disable_tcp_keep_alive": True}):
+        proxy = launch(outbounds=(outbound("direct", **options),))
+        with tunnel(proxy.port, (echo.host, echo.port)):
+            seen.append(shown("ss", "-tnoH", "state", "established", f"dport = :{echo.port}"))
+        proxy.session(status="ok")
+    usual, own, none = seen
+    assert re.search(r"timer:\(keepalive,(4min\d+sec|5min)", usual), usual
+    assert re.search(r"timer:\(keepalive,1min1\dsec", own), own
+    assert "keepalive" not in none
+
+
+def test_fast_open(launch: Launcher, site: Server) -> None:
+    Path("/proc/sys/net/ipv4/tcp_fastopen").write_text("1027")
+    queued = "TCPFastOpenActive"
+
+    def active() -> int:
+        names, values = (line.split() for line in Path("/proc/thread-self/net/netstat").read_text().splitlines()[:2])
+        return int(values[names.index(queued)])
+
+    with socket.create_server((LOOPBACK, 0)) as server:
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 5)
+        proxy = launch(outbounds=(outbound("direct", tcp_fast_open=True),))
+        before = active()
+        with tunnel(proxy.port, (LOOPBACK, server.getsockname()[1])) as sock:
+            sock.sendall(b"early")
+            opened, _ = server.accept()
+            with opened:
+                opened.settimeout(10)
+                assert opened.recv(10) == b"early"
+                opened.sendall(b"answer")
+            assert everything(sock) == b"answer"
+        assert active() == before + 1
+    assert curl("-x", proxy.url("http"), f"http://{site.authority}/") == HELLO
+
+
+def test_multi_path(launch: Launcher, echo: Server, stack: ExitStack) -> None:
+    needs("ss")
+    proxy = launch(outbounds=(outbound("direct", tcp_multi_path=True),))
+    sock = stack.enter_context(tunnel(proxy.port, (echo.host, echo.port)))
+    sock.sendall(b"x")
+    assert sock.recv(1) == b"x"
+    assert f":{echo.port}" in shown("ss", "-MnaH")
+
+
+def test_a_namespace(launch: Launcher, site: Server) -> None:
+    needs("ip")
+    with ExitStack() as there:  # a site in another network, which only that outbound can reach
+        made, over = threading.Event(), threading.Event()
+        ports: list[int] = []
+
+        def live() -> None:
+            with new_network(), http_origin() as origin, udp_echo() as datagrams:
+                ports.extend((origin.port, datagrams.port, threading.get_native_id()))
+                made.set()
+                over.wait(30)
+
+        thread = threading.Thread(target=live)
+        thread.start()
+        there.callback(thread.join)
+        there.callback(over.set)
+        assert made.wait(10)
+        port, datagram_port, native = ports
+        proxy = launch(
+            outbounds=(outbound("direct"), outbound("direct", tag="there", netns=f"/proc/{os.getpid()}/task/{native}/ns/net")),
+            rules=({"port": [port, datagram_port], "outbound": "there"},),
+        )  # fmt: skip
+        assert curl("-x", proxy.url("socks5h"), f"http://{LOOPBACK}:{port}/") == HELLO
+        with association(proxy.port) as client:
+            assert client.ask(b"there", (LOOPBACK, datagram_port)) == b"there"
+        assert curl("-x", proxy.url("socks5h"), f"http://{site.authority}/") == HELLO
+    assert {session["outbound"] for session in proxy.wait_sessions(3, status="ok")} == {"there", "direct"}
+
+
+def test_a_namespace_that_is_not_there(launch: Launcher, echo: Server) -> None:
+    proxy = launch(outbounds=(outbound("direct", netns="no-such-namespace"),))
+    with pytest.raises(Refused) as refused:
+        tunnel(proxy.port, (echo.host, echo.port))
+    assert refused.value.code == 1
+    proxy.session(status="dial-failed")
+
+
+def test_both_families_of_a_name(launch: Launcher) -> None:
+    """Whichever address of `localhost` answers is taken, and one that is refused costs nothing."""
+    proxy = launch()
+    for host in (LOOPBACK, "::1"):
+        with tcp_echo(host) as server, tunnel(proxy.port, ("localhost", server.port)) as sock:
+            sock.sendall(b"x")
+            assert sock.recv(1) == b"x"
+
+
+def test_a_target_that_does_not_answer(launch: Launcher, stack: ExitStack) -> None:
+    port = stack.enter_context(silent_port())
+    proxy = launch(outbounds=(outbound("direct", connect_timeout="300ms"),))
+    for ask, wanted in ((lambda: tunnel(proxy.port, (LOOPBACK, port)), 6),):
+        began = time.monotonic()
+        with pytest.raises(Refused) as refused:
+            ask()
+        assert refused.value.code == wanted
+        assert 0.25 < time.monotonic() - began < 3
+    status = ("-o", "/dev/null", "-w", "%{http_code}")
+    assert curl("-x", proxy.url("http"), *status, f"http://{LOOPBACK}:{port}/") == b"504"
+    proxy.wait_sessions(2, status="dial-timeout")
+
+
+def test_interfaces_out(launch: Launcher) -> None:
+    """A socket that is bound to an interface without the target's network gets an answer at once, not a timeout."""
+    needs("ip")
+    for argv in ("link add side0 type dummy", "addr add 192.0.2.1/24 dev side0", "link set side0 up"):
+        subprocess.run(["ip", *argv.split()], check=True)
+    proxy = launch(inbound("mixed"), outbounds=(outbound("direct", bind_interface="lo"),))
+    with pytest.raises(Refused) as refused:
+        tunnel(proxy.port, ("198.51.100.7", 80))
+    assert refused.value.code == 4
+    proxy.session(status="dial-unreachable")
