@@ -19,6 +19,7 @@ from gproxy.net.buffered import Buffered
 from gproxy.relay import Outcome, Terms, pick, relay
 from gproxy.relay.idle import SWEEPER
 from gproxy.relay.splice import Pipe
+from gproxy.relay.terms import DEFAULT_TERMS
 from gproxy.rt.group import Group
 from gproxy.rt.sync import Event, sleep
 from tests.conformance.relays import PUMPS, Sides
@@ -74,7 +75,7 @@ def _drop_pipes() -> None:
 class Run:
     """A relay in a greenlet of its own, and the group that plays both peers."""
 
-    def __init__(self, sides: Sides, terms: Terms = Terms(), table: Table | None = None) -> None:
+    def __init__(self, sides: Sides, terms: Terms = DEFAULT_TERMS, table: Table | None = None) -> None:
         self.group = Group("test")
         self.outcome: Outcome | None = None
         self.session = Session(1, "tcp", "in", UNSPECIFIED, UNSPECIFIED)
