@@ -1,6 +1,7 @@
 """The datagrams of UDP ASSOCIATE, RFC 1928 section 7, in both directions.
 
-Neither side waits for lost fragments: a datagram whose FRAG is not 0 is dropped, as the RFC allows.
+Neither side waits for lost fragments: a datagram whose FRAG is not 0 is dropped, as the RFC allows. Payloads are cut
+out by copying: for what fits into one packet, that takes half the time of a view.
 """
 
 from __future__ import annotations
@@ -77,13 +78,14 @@ class AssociatedClient(_Wrapped):
             data, peer = self._receive()
             if peer is not self._client and not self._may_be_client(peer):
                 continue
-            cursor = Cursor(bytes(data))
+            raw = bytes(data)
+            cursor = Cursor(raw)
             try:
                 target = decode_datagram(cursor)
             except (Incomplete, ProtocolError):
                 continue
             self._client = peer
-            return memoryview(cursor.data)[cursor.at :], target
+            return raw[cursor.at :], target
 
     def _may_be_client(self, peer: Address) -> bool:
         return peer.host == self._host if self._client is None else peer == self._client
@@ -110,12 +112,13 @@ class RelayedPackets(_Wrapped):
             data, peer = self._receive()
             if peer is not self._relay and not self._may_be_relay(peer):
                 continue
-            cursor = Cursor(bytes(data))
+            raw = bytes(data)
+            cursor = Cursor(raw)
             try:
                 source = decode_datagram(cursor)
             except (Incomplete, ProtocolError):
                 continue
-            return memoryview(cursor.data)[cursor.at :], source
+            return raw[cursor.at :], source
 
     def _may_be_relay(self, peer: Address) -> bool:
         """Which address a relay that is known by its domain has, only the dialer beneath knows."""
