@@ -159,16 +159,16 @@ class Processes:
         tcp: Iterable[int] | None = None,
         udp: Iterable[int] = (),
         env: Mapping[str, str] | None = None,
+        around: Sequence[str] = (),
     ) -> Process:
-        """Start `gproxy run` with a configuration: a mapping, or text in TOML.
+        """Start `gproxy run` with a configuration: a mapping, or text in TOML; behind the command `around`, if any.
 
         It is waited for: its `listen_port`s if the configuration is a mapping, and the ports of `tcp` and `udp`.
         """
         path = write_config(self.folder, len(self._all), config)
         ports = _listen_ports(config) if tcp is None and not isinstance(config, str) else list(tcp or ())
-        return self.start(
-            sys.executable, "-m", "gproxy", "run", "-c", str(path), *arguments, tcp=ports, udp=udp, env=env
-        )
+        command = (*around, sys.executable, "-m", "gproxy", "run", "-c", str(path), *arguments)
+        return self.start(*command, tcp=ports, udp=udp, env=env)
 
     def open_folder(self) -> Path:
         """A folder that every user of the system may write, for a program that gives up root. It goes with the test."""
