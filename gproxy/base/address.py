@@ -6,6 +6,7 @@ Addresses are made for every connection, so they are plain tuples, and the parsi
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
@@ -18,6 +19,7 @@ MAX_DOMAIN = 253
 MAX_LABEL = 63
 
 _REMEMBERED = 4096
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _DOMAIN_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
@@ -68,7 +70,9 @@ def _parse_domain(text: str) -> str:
     labels = name.split(".")
     if any(not label or len(label) > MAX_LABEL for label in labels):
         raise ValueError(f"not a domain name: {text!r}")
-    if labels[-1].isdigit():  # `1.2.3.300` is a mistyped address: no top-level domain is a number (RFC 3696 section 2)
+    # No top-level domain is a number (RFC 3696 section 2). `1.2.3.300` is a mistyped address, and `0x7f000001` is one
+    # that the system's resolver would read as 127.0.0.1, past every rule for addresses.
+    if _NUMBER.fullmatch(labels[-1]):
         raise ValueError(f"neither an IP address nor a domain name: {text!r}")
     return name
 
