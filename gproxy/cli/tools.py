@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,7 +62,7 @@ def fetch(sources: Sources, url: str, outbound: str) -> None:
         location = Location.parse(url)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    status = fetch_to(_outbound(sources, outbound, _TCP), location, click.get_binary_stream("stdout"))
+    status = fetch_to(_outbound(sources, outbound, _TCP), location, sys.stdout.buffer)
     if status >= 400:
         raise GproxyError(f"the server answered {status}")
 

@@ -74,5 +74,10 @@ def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is no JSON")
 
 
+_NO_CLOSING_QUOTE = "text without a closing quote on its line"
+_CLEARER = {r"Illegal character '\n'": _NO_CLOSING_QUOTE, "Invalid control character at": _NO_CLOSING_QUOTE}
+
+
 def _plain(message: str) -> str:
+    message = _CLEARER.get(message, message)
     return message[:1].lower() + message[1:]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gproxy.config.bytype import INBOUND
 from gproxy.config.listening import Listening, check_listen, listening
-from gproxy.schema.model import read_chosen
+from gproxy.schema.groups import Dial
+from gproxy.schema.model import fields_of, read_chosen
 from gproxy.schema.problem import KeyPath, Problem, dotted, near_miss
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
         problems.extend(_circles(tree, section, tags))
     problems.extend(_listening_problems(tree))
     problems.extend(_no_such_port(tree))
+    problems.extend(_beside_detour(tree))
 
 
 def outbound_tags(root: Root) -> list[str]:
@@ -161,6 +163,15 @@ def _no_such_port(tree: Mapping[str, Any]) -> Iterator[Problem]:
         port = entry.get("server_port")
         if port == 0 and not isinstance(port, bool):
             yield Problem((*path, "server_port"), "expected a port number, 1 to 65535")
+
+
+def _beside_detour(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """An outbound with a detour makes no sockets, so what shapes them is a misunderstanding."""
+    for path, entry in _entries(tree, "outbounds"):
+        if entry.get("detour"):
+            for key in fields_of(Dial):
+                if key != "detour" and entry.get(key) is not None:
+                    yield Problem((*path, key), "has no effect beside `detour`: leave one of them out", at_key=True)
 
 
 def _listed(tags: Tags) -> str:

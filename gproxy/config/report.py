@@ -9,6 +9,7 @@ Secrets are never printed, not even as part of the quoted line.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,6 +23,10 @@ from gproxy.schema.problem import KeyPath, Problem, dotted
 
 HIDDEN = "***"
 _WIDTH = 100  # columns of a quoted line; a document may be one line of a megabyte
+
+
+# How a line begins that is not the rest of a longer text: a header, a bracket, or a key and its value. Base64 ends in =.
+_STATEMENT = re.compile(r"""\s*(?:[\[{}\]]|["']?[\w .-]+["']?\s*[=:]\s*[^=\s])""")
 
 
 class Place(NamedTuple):
@@ -44,7 +49,8 @@ def syntax_report(source: Source, error: SyntaxProblem) -> str:
     """The entry for a document that could not even be parsed."""
     text = _Text(source)
     row, column = text.row_and_column(error.offset)
-    line, column, width = _without_secrets(text.lines, row, column)
+    inside = any(source.text.count(quotes, 0, error.offset) % 2 for quotes in ('"""', "'''"))
+    line, column, width = (HIDDEN, 0, len(HIDDEN)) if inside else _without_secrets(text.lines, row, column)
     return _entry(f"{source.name}:{row + 1}:{column + 1}: {error.message}", row, line, column, width)
 
 
@@ -136,7 +142,7 @@ class _Writer:
 def _without_secrets(lines: list[str], row: int, column: int) -> tuple[str, int, int]:
     """A line that was not parsed: from whatever looks like a secret's name on, in this statement, nothing is shown."""
     first = row
-    while first and not _begins_statement(lines[first]):
+    while first and (not _STATEMENT.match(lines[first]) or lines[first - 1].rstrip().endswith((":", "=", "[", "{"))):
         first -= 1
     if any(looks_secret(line) for line in lines[first:row]):
         return HIDDEN, 0, len(HIDDEN)
@@ -149,11 +155,6 @@ def _without_secrets(lines: list[str], row: int, column: int) -> tuple[str, int,
     )
     line = line[:hidden_from] + " " + HIDDEN
     return (line, column, 1) if column < hidden_from else (line, hidden_from + 1, len(HIDDEN))
-
-
-def _begins_statement(line: str) -> bool:
-    head = line.lstrip()[:1]
-    return head == "[" or (head not in "]})" and ("=" in line or ":" in line))
 
 
 def _entry(head: str, row: int, line: str, column: int, width: int, hint: str = "") -> str:

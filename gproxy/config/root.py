@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from gproxy.config.bytype import INBOUND, OUTBOUND
 from gproxy.config.load import Loaded
+from gproxy.config.runtime import RuntimeOptions
 from gproxy.route.options import RouteOptions
 from gproxy.schema.groups import Item, Listen
 from gproxy.schema.model import Options, doc, read
@@ -23,16 +24,6 @@ class LogOptions(Options):
     output: Annotated[str, doc("File to write to instead of standard error; opened anew on SIGUSR1.")] = ""
     timestamp: Annotated[bool, doc("Begin each line with the time. JSON lines always have it.")] = False
     format: Annotated[Literal["human", "json"], doc("Lines for people, or one JSON object a line.")] = "human"
-
-
-class RuntimeOptions(Options):
-    """How gproxy uses the machine."""
-
-    workers: Annotated[int, doc("Worker processes; 0 serves everything from one process.", minimum=0)] = 0
-
-    def check(self) -> Iterator[tuple[str, str]]:
-        if self.workers:
-            yield "workers", "not supported yet: expected 0"
 
 
 class Root(Options):

@@ -11,7 +11,7 @@ from gproxy.schema.problem import KeyPath, Problem
 
 # Keys of any table, ours or somebody's headers, whose values are not for other people's eyes.
 _WORDS = re.compile(
-    r"pass|pwd|secret|token|psk|private|credential|cookie|authori[sz]ation|uuid|userkey|auth_str|(^|[_-])key($|[_-])",
+    r"pass|pwd|secret|token|psk|private|credential|cookie|authori[sz]ation|uuid|userkey|auth_str|(?<![a-z0-9])key(?![a-z0-9])",
     re.IGNORECASE,
 )
 

@@ -30,9 +30,7 @@ class Listen(Item, KeepAlive):
         "netns", "udp_fragment", "udp_mapping", "udp_filtering", "udp_nat_max",
     )  # fmt: skip
 
-    listen: Annotated[
-        str, doc("IP address to listen on; or `unix:/path` or `unix:@abstract` for a unix socket.")
-    ] = ""
+    listen: Annotated[str, doc("IP address to listen on; or `unix:/path` or `unix:@abstract` for a unix socket.")] = ""
     listen_port: Annotated[Port | None, doc("Port to listen on.")] = None
     listen_ports: Annotated[
         tuple[PortRange, ...], doc("Port ranges to listen on, such as `2000-2010`, beside or instead of `listen_port`.")

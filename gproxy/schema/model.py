@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 from collections.abc import Iterator, Mapping
 from typing import (
@@ -95,6 +96,7 @@ class Field:
 
 _NO_DOC = Doc("", {})
 _WRONG: Any = object()
+_UNQUOTED = "without quotes"
 _O = TypeVar("_O", bound=Options)
 
 
@@ -207,8 +209,16 @@ def _read_value(kind: Any, value: object, at: KeyPath, problems: list[Problem]) 
 
 def _read_list(kind: Any, value: object, at: KeyPath, problems: list[Problem]) -> tuple[Any, ...]:
     if not isinstance(value, list):
+        if _is_table(kind) and not isinstance(value, dict):
+            problems.append(Problem(at, str(expected("a list of tables", value))))
+            return ()
         return (_read_value(kind, value, at, problems),)
     return tuple(_read_value(kind, element, (*at, index), problems) for index, element in enumerate(value))
+
+
+def _is_table(kind: Any) -> bool:
+    origin = kind.__origin__ if get_origin(kind) is Annotated else kind
+    return isinstance(origin, type) and issubclass(origin, Options)
 
 
 def _read_mapping(kind: Any, value: object, at: KeyPath, problems: list[Problem]) -> dict[str, Any]:
@@ -262,18 +272,20 @@ def _read_scalar(kind: Any, value: object) -> Any:
 def _read_bool(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    if isinstance(value, Substituted) and value in ("true", "false"):
+    is_text = isinstance(value, str) and value in {"true", "false"}
+    if isinstance(value, Substituted) and is_text:
         return value == "true"
-    raise expected("true or false", value)
+    raise expected("true or false", value, _UNQUOTED if is_text else "")
 
 
 def read_integer(value: object, what: str = "an integer") -> int:
     """An integer, or the text of one if it is all that a variable gave. Raises BadValue."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, Substituted) and value.isascii() and value.lstrip("-").isdigit() and len(value) <= 20:
+    is_number = isinstance(value, str) and re.fullmatch("-?[0-9]{1,19}", value) is not None
+    if isinstance(value, Substituted) and is_number:
         return int(value)
-    raise expected(what, value)
+    raise expected(what, value, _UNQUOTED if is_number else "")
 
 
 def _read_number(value: object) -> float:
@@ -292,7 +304,10 @@ def _read_choice(choices: tuple[Any, ...], value: object) -> Any:
             return choice
     listed = " or ".join(f"`{choice}`" for choice in choices) if len(choices) < 3 else _listed(choices)
     if not isinstance(value, str):
-        raise BadValue(f"expected {listed}, got {kind_of(value)}")
+        hint = f'with quotes: "{value}"' if str(value) in choices else ""
+        raise BadValue(f"expected {listed}, got {kind_of(value)}", hint)
+    if value in map(str, choices):
+        raise BadValue(f"expected {listed}, got text", _UNQUOTED)
     raise BadValue(f"expected {listed}", near_miss(value, [str(choice) for choice in choices]))
 
 

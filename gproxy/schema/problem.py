@@ -66,9 +66,9 @@ def kind_of(value: object) -> str:
     return type(value).__name__
 
 
-def expected(what: str, value: object) -> BadValue:
+def expected(what: str, value: object, hint: str = "") -> BadValue:
     """The usual complaint: what was expected, and what sort of thing came instead."""
-    return BadValue(f"expected {what}, got {kind_of(value)}")
+    return BadValue(f"expected {what}, got {kind_of(value)}", hint)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -27,7 +27,9 @@ def test_durations(text, seconds):
     assert Duration.parse(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "5x", "5 s", "-5s", "1h 30m", "5ss", "1e3s", "٣s", "9" * 30 + "s", "5s" * 99])
+@pytest.mark.parametrize(
+    "text", ["", "5", "s", "5x", "5 s", "-5s", "1h 30m", "5ss", "1e3s", "٣s", "9" * 30 + "s", "5s" * 99]
+)
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(BadValue, match="expected a duration"):
         Duration.parse(text)
@@ -53,7 +55,15 @@ def test_durations_are_printed_short(seconds, text):
 
 @pytest.mark.parametrize(
     ("value", "size"),
-    [("64 MB", 64_000_000), ("512 KiB", 524288), ("1.5kb", 1500), (7, 7), ("7", 7), ("1 gib", 2**30), (Substituted("9"), 9)],
+    [
+        ("64 MB", 64_000_000),
+        ("512 KiB", 524288),
+        ("1.5kb", 1500),
+        (7, 7),
+        ("7", 7),
+        ("1 gib", 2**30),
+        (Substituted("9"), 9),
+    ],
 )
 def test_sizes(value, size):
     assert ByteSize.parse(value) == size

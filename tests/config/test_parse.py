@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gproxy.config.parse import SyntaxProblem, blank_comments, parse
+
+
+def test_json_takes_comments_and_trailing_commas():
+    text = """
+    // first
+    { "a": 1, /* two
+    lines */ "b": ["//", "/*", "#", ",]",], # third
+      "c": {"d": "\\"// no comment",},
+    }"""
+    assert parse(text, "json") == {"a": 1, "b": ["//", "/*", "#", ",]"], "c": {"d": '"// no comment'}}
+
+
+def test_blanking_keeps_every_offset():
+    text = '{ /* x\n y */ "a": 1 } // z'
+    blank = blank_comments(text)
+    assert len(blank) == len(text)
+    assert blank.index('"a"') == text.index('"a"')
+    assert blank.count("\n") == text.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "message", "offset"),
+    [
+        ("a = \n", "toml", "invalid value", 4),
+        ("a = 1\na = 2\n", "toml", "cannot overwrite a value", 11),
+        ("a = [1, 2", "toml", "unclosed array", 9),
+        ('{"a": 1 "b": 2}', "json", "expecting ',' delimiter", 8),
+        ('{"a": /* x */ }', "json", "expecting value", 14),
+        ("[1]", "json", "expected a table: a configuration begins with `{`", 0),
+        ('{"a": NaN}', "json", "NaN is no JSON", 0),
+        ("[" * 5000, "json", "nested too deeply", 0),
+        ("a = " + "[" * 5000, "toml", "nested too deeply", 0),
+    ],
+)
+def test_syntax_errors_have_a_place(text, form, message, offset):
+    with pytest.raises(SyntaxProblem) as caught:
+        parse(text, form)
+    assert caught.value.message.lower().startswith(message.lower())
+    assert caught.value.offset == offset
+
+
+@given(st.text(alphabet="{}[]\",:/*#\\ \n=0a.'-", max_size=60), st.sampled_from(["toml", "json"]))
+def test_any_text_gives_a_tree_or_a_syntax_problem(text, form):
+    try:
+        assert isinstance(parse(text, form), dict)
+    except SyntaxProblem as error:
+        assert 0 <= error.offset <= len(text) + 1
