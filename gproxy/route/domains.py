@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-# One entry is made for each name that is looked up: many rules ask about the same name, and so do many sessions.
-_REMEMBERED = 1024
+# All rules ask about the same name, one after the other. A hostile name has 127 labels, so few are kept.
+_REMEMBERED = 128
 
 
 @lru_cache(_REMEMBERED)
