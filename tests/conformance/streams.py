@@ -9,6 +9,9 @@ from collections.abc import Callable
 from gproxy.base.iface import Stream
 from gproxy.net.buffered import Buffered
 from gproxy.net.stream import SocketStream
+from gproxy.protocol.http.forward import Exchange
+from gproxy.protocol.http.intake import Intake
+from gproxy.protocol.http.users import Users
 from tests.support.pipe import pipe
 
 Pair = tuple[Stream, Stream]
@@ -67,12 +70,26 @@ def read_ahead_pair() -> Pair:
     return buffered, far
 
 
+def upgraded_pair() -> Pair:
+    """A forwarded HTTP request after a 101: the client's stream again, beneath an Exchange."""
+    near, far = unix_pair()
+    far.sendall(b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+    client = Buffered(near)
+    intake = Intake(client, Users(()))
+    exchange = Exchange(client, intake, intake.first())
+    assert exchange.recv().startswith(b"GET / ")
+    exchange.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n")
+    assert far.recv().endswith(b"\r\n\r\n")
+    return exchange, far
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
     "unix": unix_pair,
     "tcp": tcp_pair,
     "memory": memory_pair,
     "buffered": buffered_pair,
     "read ahead": read_ahead_pair,
+    "upgraded": upgraded_pair,
 }
 
 RESETS = {"tcp", "memory", "buffered"}
