@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+import h11
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gproxy.base.errors import ProtocolError
 from gproxy.rt.sync import sleep
@@ -398,3 +401,62 @@ def test_a_slow_client_stops_its_server():
     lab.client << bytes(total)
     lab.client.end().closed()
     server.hear_end()
+
+
+SAID = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 204 No\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n",
+        b"Content-Length: 3\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Connection: close\r\n",
+        b"Connection: Content-Length\r\n",
+        b"\r\n",
+        b"\n",
+        b"3\r\nabc\r\n",
+        b"0\r\n\r\n",
+        b"0\r\nA: b\r\n\r\n",
+        b"abc",
+        b"a: b\r\n",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(st.lists(SAID, max_size=8), st.booleans())
+def test_whatever_a_server_says_the_client_hears_http(said, head):
+    """By h11: one response, whole or visibly broken off, and nothing after it."""
+    method = b"HEAD" if head else b"GET"
+    lab = Lab()
+    lab.client >> (GET % b"").replace(b"GET", method)
+    lab.client.end()
+    server = lab.server().hear((GOT % b"").replace(b"GET", method))
+    server.say(b"".join(said)).end()
+    assert lab.client.error() is None
+    heard = lab.client._ours.unread
+    lab.client.stop()
+    server.stream.close()
+    whole, rest = read_response(method.decode(), heard)
+    assert not rest, f"{said} became {heard!r}"
+    if whole and b"HTTP/1.1 502" not in heard:
+        assert read_response(method.decode(), b"".join(said))[0], f"{said} is not whole, {heard!r} is"
+
+
+def read_response(method, data):
+    """Whether it is whole, and what follows it."""
+    reader = h11.Connection(h11.CLIENT)
+    reader.send(h11.Request(method=method, target="/", headers=[("Host", "a.test")]))
+    reader.send(h11.EndOfMessage())
+    reader.receive_data(data)
+    reader.receive_data(b"")
+    try:
+        while True:
+            event = reader.next_event()
+            if isinstance(event, h11.EndOfMessage):
+                return True, reader.trailing_data[0]
+            if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+                return False, b""
+    except h11.RemoteProtocolError:
+        return False, b""

@@ -22,10 +22,14 @@ from gproxy.base.errors import (
 from gproxy.net.buffered import Buffered
 from gproxy.protocol.http import intake, refusal
 from gproxy.protocol.http.wire import ESTABLISHED, encode_basic
+from gproxy.wire.http1 import RequestHead
 from tests.protocol.http.lab import Lab, make_inbound
 from tests.support.dispatch import RecordingDispatcher
 from tests.support.pipe import pipe
 from tests.support.playbook import converse, new_session, play
+from tests.wire.http1.laws_http1 import fields
+from tests.wire.http1.test_body import SMUGGLING
+from tests.wire.http1.test_head import REFUSED_HEADS
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -331,6 +335,22 @@ def test_each_connection_to_a_server_is_a_session_of_its_own():
     assert [str(each.target) for each in dispatcher.sessions] == ["a.test:80", "b.test:80"]
     assert session.target == UNSPECIFIED
     assert all(each is not session and each.id == session.id for each in dispatcher.sessions)
+
+
+# What a request must never come to a server with, each beside a second request that would be smuggled.
+SMUGGLED = {f"head: {name}": raw for name, raw in REFUSED_HEADS.items()} | {
+    f"framing: {name}": RequestHead(b"POST", b"http://a.test/", 1, fields((b"Host", b"a.test"), *pairs)).encode()
+    for name, pairs in SMUGGLING.items()
+}
+
+
+@pytest.mark.parametrize("head", SMUGGLED.values(), ids=SMUGGLED)
+def test_nothing_is_smuggled(head):
+    client, dispatcher = playing()
+    client >> head.replace(b"GET / ", b"GET http://a.test/ ") + b"0\r\n\r\n" + GET % b""
+    client << re.compile(rb"HTTP/1\.1 (400|501) [^\r]+\r\n(?:[^\r]+\r\n)*Connection: close\r\n\r\n[^\n]+\n")
+    client.ended().end().closed(ProtocolError)
+    assert not dispatcher.sessions
 
 
 WORDS = st.sampled_from(

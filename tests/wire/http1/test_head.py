@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from gproxy.base.errors import ProtocolError, TooLarge, Unsupported
 from gproxy.wire.cursor import Cursor, Incomplete
-from gproxy.wire.http1 import MAX_FIELDS, MAX_HEAD, MAX_LINE, decode_request, decode_response
-from tests.wire.http1.laws_http1 import fields
+from gproxy.wire.http1 import MAX_FIELDS, MAX_HEAD, MAX_LINE, RequestHead, decode_request, decode_response
+from tests.wire.http1.laws_http1 import fields, many_fields, targets, tokens
 
 REFUSED_HEADS = {
     "space before colon": b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
@@ -173,6 +173,15 @@ def test_what_we_take_h11_takes_and_reads_the_same(raw):
         assert ours == theirs
     if ours is not None and theirs is None:
         assert _only_h11_minds(ours), f"taken here, refused by h11: {data!r}"
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(tokens, targets.map(str.encode), many_fields)
+def test_what_we_write_h11_reads_the_same(method, target, lines):
+    kept = lines.without({b"host", b"content-length", b"transfer-encoding", b"expect", b"connection"})
+    kept.add(b"Host", b"a.test")
+    data = RequestHead(method, target, 1, kept).encode()
+    assert _read_h11(data) == _read_ours(data)
 
 
 def _read_ours(data):
