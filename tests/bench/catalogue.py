@@ -20,6 +20,7 @@ _WARM = 100  # connections before a reading: lazily made things exist by then
 _UDP_CLIENTS = 8
 _UDP_WINDOW = 16  # datagrams in flight for each of them
 _UDP_IN_FLIGHT = _UDP_CLIENTS * _UDP_WINDOW  # not lost: on their way when the count is full
+_WAVES = 3  # by the second one an allocator has found its shape: what the third adds is a leak
 _RETURN_LIMIT = 10.0  # seconds for descriptors to come back
 _SIZES = {"1K": 1 << 10, "64K": 1 << 16, "1M": 1 << 20}
 _BULK_SHARES = {"1K": 0.25, "64K": 1.0, "1M": 1.0}  # of the bytes: small writes cost ten times as much
@@ -196,21 +197,20 @@ def _udp(label: str, size: int) -> Sample:
 
 
 def _many(bench: Bench, name: str) -> Figures:
-    """Two waves of thousands of connections: opened, idle, asked whether they live, closed."""
+    """Three waves of thousands of connections: opened, idle, asked whether they live, closed."""
     with _fresh(bench, name) as peer:
         bench.client.call(Client.connections, peer.socks, _WARM, _AT_ONCE)
         measure.settle(peer.pid)
         descriptors, rss = measure.descriptors(peer.pid), measure.rss_bytes(peer.pid)
-        first = _wave(bench, peer, descriptors)
-        second = _wave(bench, peer, descriptors)
+        waves = [_wave(bench, peer, descriptors) for _ in range(_WAVES)]
     return {
-        "many-seconds": max(first.seconds, second.seconds),
-        "many-failed": first.failed + second.failed,
-        "many-lost": first.lost + second.lost,
-        "many-descriptors": second.descriptors - descriptors,
-        "many-peak": first.peak / _MB,
-        "many-kept": (first.rss - rss) / _MB,
-        "many-grown": (second.rss - first.rss) / _MB,
+        "many-seconds": max(wave.seconds for wave in waves),
+        "many-failed": sum(wave.failed for wave in waves),
+        "many-lost": sum(wave.lost for wave in waves),
+        "many-descriptors": waves[-1].descriptors - descriptors,
+        "many-peak": waves[0].peak / _MB,
+        "many-kept": (waves[0].rss - rss) / _MB,
+        "many-grown": (waves[-1].rss - waves[-2].rss) / _MB,
     }
 
 
@@ -299,12 +299,12 @@ _IDLE_ROWS = (
 )
 _MANY_ROWS = (
     Row("many-seconds", "5,000 connections: opened in", "s", limit=10),
-    Row("many-failed", "5,000 connections: refused", "of 10,000", limit=0),
-    Row("many-lost", "5,000 connections: lost while idle", "of 10,000", limit=0),
+    Row("many-failed", "5,000 connections: refused", "of 15,000", limit=0),
+    Row("many-lost", "5,000 connections: lost while idle", "of 15,000", limit=0),
     Row("many-descriptors", "5,000 connections: descriptors left after", "fds", limit=0),
     Row("many-peak", "5,000 connections: RSS while held", "MB"),
     Row("many-kept", "5,000 connections: RSS kept after the first wave", "MB", limit=5),
-    Row("many-grown", "5,000 connections: RSS grown by a second wave", "MB", limit=2),
+    Row("many-grown", "5,000 connections: RSS grown by a third wave", "MB", limit=1),
 )
 
 
