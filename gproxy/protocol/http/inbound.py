@@ -101,7 +101,8 @@ class HttpInbound:
     def _refuse(client: Buffered, intake: Intake, request: Request, why: GproxyError) -> Request | None:
         """Answer a request with a refusal; gives the next request if the connection can go on."""
         keep = request.keep and request.body.complete
-        tell(client, encode_refusal(why, close=not keep, head_only=request.head.method == b"HEAD"))
+        if not tell(client, encode_refusal(why, close=not keep, head_only=request.head.method == b"HEAD")):
+            return None
         if keep:
             return intake.following()
         part(client)

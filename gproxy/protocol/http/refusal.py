@@ -61,10 +61,13 @@ def encode_refusal(why: GproxyError, *, close: bool = True, head_only: bool = Fa
     return head if head_only else head + text
 
 
-def tell(client: Stream, message: bytes) -> None:
-    """Send what may well find nobody left to hear it."""
-    with contextlib.suppress(StreamClosed):
+def tell(client: Stream, message: bytes) -> bool:
+    """Send what may well find nobody left to hear it; whether it could be sent."""
+    try:
         client.sendall(message)
+    except StreamClosed:
+        return False
+    return True
 
 
 def part(client: Stream) -> None:

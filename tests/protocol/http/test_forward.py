@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gproxy.base.errors import ProtocolError
+from gproxy.base.errors import ProtocolError, StreamClosed
+from gproxy.rt.sockets import throw_into
 from gproxy.rt.sync import sleep
 from tests.protocol.http.lab import Lab
 from tests.support.wait import wait_until
@@ -385,6 +386,28 @@ def test_a_client_that_breaks_off_ends_its_server(lab):
     lab.client.abort()
     server.say(b"a").hear_end()
     wait_until(lambda: lab.upstreams.outcomes, "the relay goes on")
+
+
+@pytest.mark.parametrize("when", ["idle", "waiting", "in a body", "in a response", "tunnel"])
+def test_a_session_that_is_ended_from_outside_takes_its_client_along(lab, when):
+    [serving] = lab.client._group._children
+    upgrade = b"Connection: Upgrade\r\nUpgrade: x\r\n"
+    lab.client >> (POST % b"Content-Length: 9" + b"half" if when == "in a body" else GET[:-2] % b"" + upgrade + b"\r\n")
+    server = lab.server()
+    if when == "in a response":
+        server.say(OK[:-1])
+        lab.client << OK[:-1]
+    elif when == "tunnel":
+        server.say(b"HTTP/1.1 101 x\r\nUpgrade: x\r\n\r\n")
+        lab.client << b"HTTP/1.1 101 x\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"
+    elif when == "idle":
+        server.say(OK)
+        lab.client << OK
+    throw_into(serving, StreamClosed("ended here", reason="drained"))
+    lab.client.closed()
+    server.stream.close()
+    [outcome] = lab.upstreams.outcomes
+    assert (outcome.ended, outcome.culprit) == ("drained", "")
 
 
 def test_a_slow_client_stops_its_server():
