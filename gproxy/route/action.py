@@ -98,8 +98,11 @@ class Reject:
 
     def error(self) -> Rejected:
         """The refusal of one session, to be raised or given to its Reply; it counts towards the flood guard."""
-        drop = self.method == "drop" or (not self.no_drop and self._guard.flooded())
-        return Rejected(self.rule, drop=drop)
+        if self.method == "drop":
+            return Rejected(self.rule, drop=True)
+        if not self.no_drop and self._guard.flooded():
+            return Rejected(f"{self.rule}, dropped as a flood", drop=True)
+        return Rejected(self.rule)
 
 
 @dataclass(frozen=True, slots=True)

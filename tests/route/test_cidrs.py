@@ -34,6 +34,7 @@ def test_prefixes_of_mapped_addresses_are_ipv4():
     assert parse_ip("::ffff:10.1.2.3") in mapped
     assert parse_ip("10.1.2.3") in mapped
     assert parse_ip("11.1.2.3") not in mapped
+    assert parse_ip("9.1.2.3") not in mapped
 
 
 @pytest.mark.parametrize(

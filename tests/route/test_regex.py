@@ -61,6 +61,7 @@ def test_many_expressions_are_few_searches():
         (["(?i)A", "B"], "a", "b"),  # flags end with their expression
         ([r"\Qa.b", "c.d"], "xa.b", "acd"),  # an open quotation does not swallow the next
         ([r"\Qa", "b", r"\Q("], "x(", "c"),
+        ([r"\Qa", r"\Qb\E"], "a", "c"),
         (["(?P<n>a)", "(?P<n>b)"], "b", "c"),  # a name twice
         (["a|b", "^c"], "c", "dc"),
     ],
