@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from gproxy.app import layers
 from gproxy.app.listening import endpoints
@@ -117,5 +118,12 @@ def _around(options: Listen, entrance: Entrance) -> Entrance:
 def _bind_packets(session: Session) -> tuple[PacketConn, Address]:
     local = session.local.host if session.local is not None else IPv4Address(0)
     assert not isinstance(local, str), "a local address is never a name"
-    conn = UdpConn(bind_udp(local, 0))
+    try:
+        sock = bind_udp(local, 0)
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+        # Behind a load balancer the client reached an address that is not this machine's (PROXY protocol).
+        sock = bind_udp(IPv4Address(0) if local.version == 4 else IPv6Address(0), 0)
+    conn = UdpConn(sock)
     return conn, conn.bound()

@@ -13,6 +13,10 @@ from gproxy.cli.sources import Sources, pass_sources, source_options
 def run(sources: Sources) -> None:
     """Serve until SIGTERM or SIGINT."""
     root = sources.root()
+    if root.runtime.workers:
+        from gproxy.proc import launch
+
+        launch.become_master(sources.files, sources.directories)
     from gproxy.proc import solo
 
     solo.run(root, colour=sources.colour is not False)

@@ -18,7 +18,7 @@ MAX_WORKERS = 512
 
 
 class Workers(int):
-    """A number of worker processes, or `auto`: one for each processor that this process may use. 0: none, all in one."""
+    """A number of worker processes, or `auto`: one for each processor that this one may use. 0: none, all in one."""
 
     __slots__ = ()
 

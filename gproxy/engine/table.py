@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from greenlet import greenlet
-
 from gproxy.base.errors import CloseReason, StreamClosed
 from gproxy.base.session import Session
-from gproxy.rt.sockets import current, throw_into
+from gproxy.rt.sockets import Task, current, throw_into
 
 
 class Table:
     """Live sessions by id, each with the greenlet that serves it."""
 
     def __init__(self) -> None:
-        self._live: dict[int, tuple[Session, greenlet]] = {}
+        self._live: dict[int, tuple[Session, Task]] = {}
         self._last = 0
+        self._step = 1
+
+    def number(self, worker: int, workers: int) -> None:
+        """Give out the ids of one of several workers: no two of them give out the same."""
+        self._last = worker + 1 - workers
+        self._step = workers
 
     def next_id(self) -> int:
-        """Ids count up from 1 and are never used again."""
-        self._last += 1
+        """Ids count up, from 1 in a process of its own, and are never used again."""
+        self._last += self._step
         return self._last
 
     def add(self, session: Session) -> None:

@@ -23,6 +23,8 @@ class Buffered:
         Raises TooLarge when it wants more than `limit` bytes, ProtocolError when it says so or the stream ends inside
         the message, and StreamClosed.
         """
+        if not self._ahead:
+            self._more(limit)
         while True:
             cursor = Cursor(self._ahead)
             try:

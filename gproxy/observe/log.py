@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from typing import Final, Protocol
@@ -53,8 +54,15 @@ class HumanFormatter(logging.Formatter):
         if self._colour:
             level = f"\x1b[{_COLOURS.get(record.levelno, '37')}m{level}\x1b[0m"
         stamp = timestamp(record.created) + " " if self._timestamp else ""
-        text = f"{stamp}{level} {record.name.removeprefix('gproxy.')}: {record.getMessage()}"
+        text = f"{stamp}{level} {record.name.removeprefix('gproxy.')}: {_one_line(record.getMessage())}"
         return text + "\n" + self.formatException(record.exc_info) if record.exc_info else text
+
+
+def _one_line(text: str) -> str:
+    """Names and errors may come from a client, who must neither begin a line of its own nor speak to the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class JsonFormatter(logging.Formatter):
@@ -73,7 +81,10 @@ class JsonFormatter(logging.Formatter):
         entry.update(getattr(record, "facts", ()))
         if record.exc_info:
             entry["trace"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(entry).decode()
+        try:
+            return msgspec.json.encode(entry).decode()
+        except UnicodeEncodeError:  # half a surrogate pair: rare, and no reason to lose the line
+            return json.dumps(entry)
 
 
 _second = (-1, "", "")

@@ -45,6 +45,10 @@ class Sink:
             return sys.stderr.fileno()
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
+    def fileno(self) -> int:
+        """For what must be written when the process is beyond logging."""
+        return self._fd
+
     def write(self, line: str) -> None:
         """Take one line, without its newline. Never raises, never waits."""
         wake = self._wake

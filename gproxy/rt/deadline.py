@@ -10,13 +10,35 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from gevent import Timeout, get_hub, getcurrent
+from gevent import get_hub, getcurrent
 from greenlet import greenlet
 
 
-def deadline(seconds: float, error: BaseException) -> Timeout:
-    """A scope that raises `error` inside itself when it lasts longer than `seconds`. 0 or less: no limit."""
-    return Timeout.start_new(seconds if seconds > 0 else None, error)
+class Deadline:
+    """A running deadline; leaving the scope ends it. gevent's Timeout does the same for three times the price."""
+
+    __slots__ = ("_timer",)
+
+    def __init__(self, seconds: float, error: BaseException) -> None:
+        self._timer = get_hub().loop.timer(seconds) if seconds > 0 else None
+        if self._timer is not None:
+            self._timer.start(getcurrent().throw, error)
+
+    def __enter__(self) -> Deadline:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+
+
+def deadline(seconds: float, error: BaseException) -> Deadline:
+    """A scope that raises `error` inside itself when it lasts longer than `seconds` from now. 0 or less: no limit."""
+    return Deadline(seconds, error)
 
 
 class Cancelled(BaseException):

@@ -12,6 +12,9 @@ from typing import Any, Final
 from gevent import get_hub, getcurrent
 from greenlet import greenlet
 
+Task = greenlet
+"""A line of execution: what `current` gives and `throw_into` takes."""
+
 READ: Final = 1
 WRITE: Final = 2
 

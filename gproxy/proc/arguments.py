@@ -1,0 +1,42 @@
+"""What a template is started with. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the configuration comes from, as the command line named it: -c, -C and -D."""
+
+    files: list[str] = field(default_factory=list)
+    directories: list[str] = field(default_factory=list)
+    base: str = ""
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Sources:
+        """Raises ValueError or TypeError for anything else than `to_json` makes."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The only argument of a template: the sources, and the descriptor of the channel to its master."""
+
+    sources: Sources
+    channel: int
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Arguments:
+        """Raises ValueError, KeyError or TypeError for anything else than `to_json` makes."""
+        values = json.loads(text)
+        return cls(Sources(**values["sources"]), values["channel"])

@@ -1,0 +1,416 @@
+"""The master: owns the listening sockets, starts generations, obeys signals and the control socket.
+
+Standard library only, unpatched: it knows no protocol, no TOML and no gevent. It never serves a client, so it has
+nothing to lose when it is replaced: an upgrade is an exec of itself, with its sockets and children as they are (see
+resume.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import sys
+from typing import Any
+
+from gproxy import __version__
+from gproxy.app.messages import Handover, Prepared, Reopen, Serve, Serving, Stop, StopNow, Yield, Yielded
+from gproxy.base.clock import now, wall
+from gproxy.base.errors import ConfigError
+from gproxy.proc import orders, resume
+from gproxy.proc.admin import AdminServer, Request, default_path
+from gproxy.proc.arguments import Sources
+from gproxy.proc.crashes import Crashes
+from gproxy.proc.generation import Generation
+from gproxy.proc.notify import Notifier, inherited
+from gproxy.proc.post import MAX_FDS, PostClosed
+from gproxy.proc.say import Voice
+from gproxy.proc.slots import Slots
+from gproxy.proc.timers import Timers
+
+# A new generation must serve by then, in seconds, or it is given up and the old one goes on.
+_START_LIMIT = 60.0
+
+# How long the old generation may take to hand over, in seconds, before the new one begins without its flows.
+_HANDOVER_LIMIT = 5.0
+
+# More draining generations than this are too many: the oldest ends at once. Each has a process for every worker.
+_MOST_DRAINING = 8
+
+# After a generation that could not even start, when there is none to go on with: seconds until the next try.
+_RETRY = 1.0
+
+
+class Master:
+    """One supervised gproxy. `current` serves, `coming` is on its way, `draining` finish what they have."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.slots = Slots()
+        self.current: Generation | None = None
+        self.coming: Generation | None = None
+        self.draining: list[Generation] = []
+        self.number = 0
+        self.started = wall()
+        self.code = 0
+        self._selector = selectors.DefaultSelector()
+        self.admin = AdminServer(self._selector, self._answer)
+        self._voice = Voice()
+        self._notifier = Notifier()
+        self._timers = Timers()
+        self._crashes = Crashes()
+        self._asked: Request | None = None  # who waits for the verdict on what is coming
+        self._again = False  # a reload was asked for while another one was under way
+        self._stopping = 0
+        self._questions: dict[int, Request] = {}
+        self._question = 0
+        self._signals: list[int] = []
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Start the first generation, or go on after an upgrade, and supervise until told to stop; the exit code."""
+        self._listen_to_signals()
+        for generation in self.generations():
+            self._attend(generation)
+        self.slots.inherit(inherited())
+        self.reload()
+        self._pat()
+        while self.current or self.coming or self.draining:
+            for key, _ in self._selector.select(self._timers.next_in()):
+                key.data()
+            self._timers.run_due()
+        self.admin.close()
+        self.slots.close()
+        return self.code
+
+    def generations(self) -> list[Generation]:
+        """All of them, the oldest first."""
+        return [*self.draining, *(each for each in (self.current, self.coming) if each is not None)]
+
+    def _listen_to_signals(self) -> None:
+        read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(write)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD):
+            signal.signal(number, lambda number, _: self._signals.append(number))
+        self._selector.register(read, selectors.EVENT_READ, lambda: self._signalled(read))
+
+    def _signalled(self, pipe: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(pipe, 512):
+                pass
+        pending, self._signals = self._signals, []
+        for number in dict.fromkeys(pending):
+            if number == signal.SIGHUP:
+                self.reload()
+            elif number == signal.SIGUSR1:
+                for generation in self.generations():
+                    self._tell(generation, Reopen())
+            elif number == signal.SIGUSR2:
+                self.upgrade()
+            elif number == signal.SIGCHLD:
+                self._reap()
+            else:
+                self.stop()
+
+    def _attend(self, generation: Generation) -> None:
+        self._selector.register(generation.post, selectors.EVENT_READ, lambda: self._hear(generation))
+
+    def _say(self, level: str, text: str) -> None:
+        self._voice.say(level, text)
+
+    # -- what may be asked ---------------------------------------------------------------------------------------------
+
+    def reload(self, request: Request | None = None) -> None:
+        """Begin a new generation. Its verdict goes to the log, and to `request`."""
+        if self._stopping or self.coming:
+            self._again = not self._stopping
+            if request is not None:
+                request.answer(ok=False, error="gproxy is stopping" if self._stopping else "a reload is under way")
+            return
+        self.number += 1
+        self._asked = request
+        if self.current is not None:
+            self._notifier.reloading()
+        self.coming = generation = Generation.start(self.number, self.sources, now())
+        self._attend(generation)
+        self._timers.after(_START_LIMIT, lambda: self._give_up(generation, "it was not ready in time"))
+
+    def upgrade(self, request: Request | None = None) -> None:
+        """Go on as the code that is installed now: exec it with all sockets and children, then reload."""
+        problem = "gproxy is stopping" if self._stopping else "a reload is under way" if self.coming else resume.trial()
+        if problem:
+            self._say("error", f"no upgrade: {problem}")
+            if request is not None:
+                request.answer(ok=False, error=problem)
+            return
+        if request is not None:
+            request.answer(ok=True, message="upgrading; `gproxy status` tells the new version when it serves")
+        self._say("info", f"upgrading from {__version__}")
+        resume.execute(self)
+
+    def stop(self, request: Request | None = None) -> None:
+        """The first time, let sessions end for a while; the second time, end them at once."""
+        self._stopping += 1
+        grace = self._stop_grace()
+        self._notifier.stopping(grace)
+        if self._stopping == 1:
+            self._say("info", "stopping")
+            self.admin.close()
+        if self.coming is not None and self.coming.state in {"loading", "forking"}:
+            os.kill(self.coming.pid, signal.SIGKILL)
+        for generation in self.generations():
+            self._tell(generation, Stop(grace) if self._stopping == 1 else StopNow())
+        if request is not None:
+            request.answer(ok=True)
+
+    def _stop_grace(self) -> float:
+        plan = self.current.plan if self.current is not None else None
+        return plan.stop_grace if plan is not None else 0.0
+
+    def _answer(self, request: Request) -> None:
+        """The control socket's questions."""
+        asked = request.values.get("ask")
+        if asked == "status":
+            self._ask_status(request)
+        elif asked == "reload":
+            self.reload(request)
+        elif asked == "upgrade":
+            self.upgrade(request)
+        elif asked == "stop":
+            self.stop(request)
+        else:
+            request.answer(ok=False, error="ask one of status, reload, upgrade, stop")
+
+    def _ask_status(self, request: Request) -> None:
+        if self.current is None:
+            request.answer(ok=True, **self._facts(None))
+            return
+        self._question += 1
+        number = self._question
+        self._questions[number] = request
+        self._tell(self.current, orders.AskStatus(number))
+        self._timers.after(1.0, lambda: self._answer_status(number, None))
+
+    def _answer_status(self, number: int, counters: dict[str, Any] | None) -> None:
+        request = self._questions.pop(number, None)
+        if request is not None:
+            request.answer(ok=True, **self._facts(counters))
+
+    def _facts(self, counters: dict[str, Any] | None) -> dict[str, Any]:
+        at = now()
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime": round(wall() - self.started, 1),
+            "listeners": [str(endpoint) for endpoint in self.slots.endpoints()],
+            "generations": [
+                {
+                    "number": each.number,
+                    "state": each.state,
+                    "age": round(at - each.since, 1),
+                    "workers": {str(number): pid for number, pid in sorted(each.workers().items())},
+                }
+                for each in self.generations()
+            ],
+            "counters": counters,
+        }
+
+    # -- what a generation says ----------------------------------------------------------------------------------------
+
+    def _hear(self, generation: Generation) -> None:
+        try:
+            message, descriptors = generation.post.receive()
+        except PostClosed:
+            self._lost(generation)
+            return
+        if isinstance(message, orders.Refused):
+            generation.refused = message.report
+        elif isinstance(message, orders.Plan):
+            self._provide(generation, message)
+        elif isinstance(message, orders.Forked):
+            generation.processes[message.worker] = message.pid
+        elif isinstance(message, orders.Died):
+            self._mourn(generation, message)
+        elif isinstance(message, Prepared):
+            self._take_over(generation)
+        elif isinstance(message, Handover):
+            self._hand_over(generation, message, descriptors)
+        elif isinstance(message, Yielded):
+            self._begin_serving()
+        elif isinstance(message, Serving):
+            self._installed(generation)
+        elif isinstance(message, orders.Status):
+            if message.request:
+                self._answer_status(message.request, message.counters)
+            else:
+                self._notifier.watchdog()
+
+    def _tell(self, generation: Generation, message: object, descriptors: tuple[int, ...] = ()) -> None:
+        with contextlib.suppress(PostClosed):  # its end is readable now, and that is where we notice
+            generation.post.send(message, descriptors)
+
+    def _provide(self, generation: Generation, plan: orders.Plan) -> None:
+        """Give a new generation the sockets that it needs, opening those that are not there yet."""
+        generation.accept_plan(plan)
+        try:
+            generation.opened = self.slots.open(generation.endpoints, max(1, plan.workers))
+            self.admin.listen(plan.control or default_path())
+        except (ConfigError, OSError) as error:
+            text = str(error) if isinstance(error, ConfigError) else f"no control socket: {error}"
+            self._give_up(generation, text)
+            return
+        places = [
+            (index, slot, sock.fileno())
+            for index, endpoint in enumerate(generation.endpoints)
+            for slot, sock in enumerate(self.slots.of(endpoint))
+        ]
+        for first in range(0, len(places), MAX_FDS):
+            batch = places[first : first + MAX_FDS]
+            pairs = [[index, slot] for index, slot, _ in batch]
+            self._tell(generation, orders.Sockets(pairs), tuple(fd for _, _, fd in batch))
+        generation.state = "forking"
+        self._tell(generation, orders.Fork())
+
+    def _take_over(self, generation: Generation) -> None:
+        """All is ready: let the serving generation yield, so that only one reads the sockets at a time."""
+        if generation is not self.coming:
+            return
+        generation.state = "taking over"
+        if self.current is None:
+            self._begin_serving()
+            return
+        self._tell(self.current, Yield())
+        self._timers.after(_HANDOVER_LIMIT, self._begin_serving)
+
+    def _hand_over(self, generation: Generation, message: Handover, descriptors: list[int]) -> None:
+        """Pass flows on to the generation that takes over, if it has their socket too."""
+        endpoint = generation.endpoints[message.endpoint]
+        coming = self.coming
+        if coming is not None and endpoint in coming.endpoints:
+            index = coming.endpoints.index(endpoint)
+            self._tell(coming, Handover(index, message.slot, message.clients), tuple(descriptors))
+        for fd in descriptors:
+            os.close(fd)
+
+    def _begin_serving(self) -> None:
+        if self.coming is not None and self.coming.state == "taking over":
+            self.coming.state = "serving"
+            self._tell(self.coming, Serve())
+
+    def _installed(self, generation: Generation) -> None:
+        """The new generation serves: the old one may finish."""
+        if generation is not self.coming or generation.plan is None:
+            return
+        self.coming, old, self.current = None, self.current, generation
+        self._voice.become(generation.plan.log)
+        if old is not None:
+            self._retire(old, generation.plan.grace)
+        self.slots.close(endpoint for endpoint in self.slots.endpoints() if endpoint not in generation.endpoints)
+        self.slots.store(self._notifier)
+        listening = ", ".join(map(str, self.slots.endpoints())) or "nothing"
+        self._say("info", f"generation {generation.number} serves with {generation.plan.workers} workers: {listening}")
+        self._notifier.ready(f"generation {generation.number}, {generation.plan.workers} workers, {listening}")
+        self._tell_verdict(ok=True, generation=generation.number)
+
+    def _retire(self, old: Generation, grace: float) -> None:
+        old.state = "draining"
+        self.draining.append(old)
+        self._tell(old, Stop(grace))
+        if len(self.draining) > _MOST_DRAINING:
+            self._say("warn", f"generation {self.draining[0].number} ends early: too many are draining")
+            self._tell(self.draining[0], StopNow())
+
+    def _tell_verdict(self, **verdict: Any) -> None:
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked.answer(**verdict)
+        if self._again:
+            self._again = False
+            self.reload()
+
+    # -- failures ------------------------------------------------------------------------------------------------------
+
+    def _give_up(self, generation: Generation, why: str) -> None:
+        """A generation that did not come so far as to serve: kill it. Its end comes as the end of its channel."""
+        if generation is self.coming:
+            generation.refused = generation.refused or why
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(generation.pid, signal.SIGKILL)
+
+    def _lost(self, generation: Generation) -> None:
+        """Its channel is closed: its template has ended, or is as good as dead."""
+        self._selector.unregister(generation.post)
+        generation.post.close()
+        if generation is self.coming:
+            self._refused(generation)
+        elif generation is self.current:
+            self.current = None
+            if not self._stopping:
+                self._say("error", f"the template of generation {generation.number} has died: a new one begins")
+                self.reload()
+        else:
+            self.draining.remove(generation)
+            self._say("info", f"generation {generation.number} has ended")
+
+    def _refused(self, generation: Generation) -> None:
+        """Nothing changes: what was opened for it is closed, and whoever was serving goes on."""
+        self.coming = None
+        self.slots.close(generation.opened)
+        report = generation.refused or "its template died while it started"
+        if self._stopping:
+            return
+        self._say("error", f"generation {generation.number} was refused:\n{report}")
+        if self.current is None:
+            self.code = 3 if generation.refused else 1
+        elif generation.state in {"taking over", "serving"}:  # the old one has yielded to it already
+            self._tell(self.current, Serve())
+        self._notifier.ready()
+        self._tell_verdict(ok=False, error=report)
+
+    def _mourn(self, generation: Generation, message: orders.Died) -> None:
+        """A process has died by itself. While a generation comes up, that is the end of it; later it is replaced."""
+        name = "control" if message.worker == orders.CONTROL else f"worker {message.worker}"
+        self._say("error", f"{name} ({message.pid}) of generation {generation.number} {message.how}")
+        if generation is self.coming:
+            self._give_up(generation, f"{name} {message.how} while it started")
+        elif generation is self.current:
+            wait = self._crashes.wait(message.worker, now())
+            self._timers.after(wait, lambda: self._tell(generation, orders.ForkAgain(message.worker)))
+
+    def _reap(self) -> None:
+        """Collect dead children: templates, and workers whose template died before them."""
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+    def _pat(self) -> None:
+        """Show the service manager a sign of life, if the generation that serves gives one (see `Status`)."""
+        interval = self._notifier.watchdog_interval()
+        if interval is not None:
+            if self.current is not None:
+                self._tell(self.current, orders.AskStatus(0))
+            else:
+                self._notifier.watchdog()
+            self._timers.after(interval, self._pat)
+
+
+def main() -> int:
+    """Be the master. The only argument is the sources, as JSON."""
+    become_subreaper()
+    master = Master(Sources.from_json(sys.argv[1]))
+    resume.restore(master)
+    return master.run()
+
+
+def become_subreaper() -> None:
+    """Workers whose template has died become ours."""
+    import ctypes
+
+    pr_set_child_subreaper = 36
+    ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""How a master goes on as other code: everything that it holds is in descriptors and in one JSON document.
+
+The document lies in a memory file whose number is in the environment. The new code opens nothing: it finds its
+listening sockets, the channels to its generations and its control socket at the same numbers. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from _socket import socket
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gproxy.base.clock import now
+from gproxy.proc.generation import Generation, make_post
+from gproxy.proc.orders import Plan, endpoint_from_json, endpoint_to_json
+
+if TYPE_CHECKING:
+    from gproxy.proc.master import Master
+
+_VARIABLE = "GPROXY_STATE_FD"
+_TRIAL_LIMIT = 20.0  # seconds
+
+
+def command(argument: str) -> list[str]:
+    """The command line of a master: its only argument is the sources, as JSON."""
+    isolated = ["-I"] if sys.flags.isolated else []
+    return [sys.executable, *isolated, "-m", "gproxy.proc.master", argument]
+
+
+def trial() -> str:
+    """Whether the installed code starts at all: empty, or what it says. There is no way back from an exec."""
+    try:
+        done = subprocess.run(
+            [*command("")[:-2], "-c", "import gproxy.proc.master, gproxy.proc.template"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_TRIAL_LIMIT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"the installed code does not start: {error}"
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        return f"the installed code does not start: {last}"
+    return ""
+
+
+def execute(master: Master) -> NoReturn:
+    """Become the installed code. Raises OSError when the exec itself fails; nothing has changed then."""
+    state: dict[str, Any] = {
+        "number": master.number,
+        "started": master.started,
+        "slots": [
+            [endpoint_to_json(endpoint), [sock.fileno() for sock in master.slots.of(endpoint)]]
+            for endpoint in master.slots.endpoints()
+        ],
+        "admin": [master.admin.path, master.admin.fileno()],
+        "generations": [_generation(each) for each in master.generations()],
+    }
+    memory = os.memfd_create("gproxy-state", 0)
+    os.write(memory, json.dumps(state).encode())
+    os.lseek(memory, 0, os.SEEK_SET)
+    for fd in _descriptors(state):
+        os.set_inheritable(fd, True)
+    os.environ[_VARIABLE] = str(memory)
+    os.execv(sys.executable, command(master.sources.to_json()))  # noqa: S606 - our own interpreter
+
+
+def _descriptors(state: dict[str, Any]) -> list[int]:
+    listening = [fd for _, fds in state["slots"] for fd in fds]
+    channels = [each["channel"] for each in state["generations"]]
+    return [fd for fd in (*listening, *channels, state["admin"][1]) if fd >= 0]
+
+
+def _generation(generation: Generation) -> dict[str, Any]:
+    return {
+        "number": generation.number,
+        "pid": generation.pid,
+        "channel": generation.post.fileno(),
+        "age": now() - generation.since,
+        "state": generation.state,
+        "plan": None if generation.plan is None else asdict(generation.plan),
+        "processes": [[worker, pid] for worker, pid in generation.processes.items()],
+    }
+
+
+def restore(master: Master) -> None:
+    """Take back what `execute` left, if this process began that way."""
+    number = os.environ.pop(_VARIABLE, "")
+    if not number:
+        return
+    with os.fdopen(int(number), "rb") as memory:
+        state = json.load(memory)
+    for fd in _descriptors(state):
+        os.set_inheritable(fd, False)
+    master.number = state["number"]
+    master.started = state["started"]
+    for endpoint, fds in state["slots"]:
+        master.slots.adopt(endpoint_from_json(endpoint), [socket(fileno=fd) for fd in fds])
+    path, fd = state["admin"]
+    if fd >= 0:
+        master.admin.adopt(path, fd)
+    for values in state["generations"]:
+        generation = _restored(values)
+        if generation.state == "serving":
+            master.current = generation
+        else:
+            master.draining.append(generation)
+
+
+def _restored(values: dict[str, Any]) -> Generation:
+    generation = Generation(
+        values["number"], values["pid"], make_post(socket(fileno=values["channel"])), now() - values["age"]
+    )
+    generation.state = values["state"]
+    generation.processes = dict(values["processes"])
+    if values["plan"] is not None:
+        generation.accept_plan(Plan(**values["plan"]))
+    return generation

@@ -1,0 +1,354 @@
+"""The template: one for each generation. It loads everything once, freezes it, and forks control and workers from it.
+
+It never runs a hub: it loops, blocking, on its channels and on a pipe that tells of dead children, with the system's
+own calls. So what it forks is a process in which nothing of gevent has begun. It starts as
+`python -m gproxy.proc.template`, with the channel to its master as a descriptor, and ends when its last worker has.
+"""
+
+from __future__ import annotations
+
+from gproxy.rt.patch import hub_exists, original, patch
+
+if __name__ == "__main__":
+    patch()
+
+import gc
+import logging
+import os
+import signal
+import sys
+from _socket import socket, socketpair
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import NoReturn
+
+from gproxy.app.build import House, build
+from gproxy.app.messages import (
+    Handover,
+    Prepared,
+    Reopen,
+    Serve,
+    Serving,
+    Snapshot,
+    Stop,
+    StopNow,
+    Stopped,
+    Yield,
+    Yielded,
+)  # fmt: skip
+from gproxy.base.errors import ConfigError
+from gproxy.config.load import load
+from gproxy.config.root import Root, read_root
+from gproxy.proc import control, orders, worker
+from gproxy.proc.arguments import Arguments
+from gproxy.proc.beat import HUNG, Beats
+from gproxy.proc.orders import CONTROL, KINDS
+from gproxy.proc.place import Place
+from gproxy.proc.post import Post, PostClosed
+
+_log = logging.getLogger("gproxy.proc")
+
+_select = original("select", "select")
+_fork = original("os", "fork")
+_signal = original("signal", "signal")
+
+# How often heartbeats are looked at, in seconds.
+_LOOK = 1.0
+
+# How long a hung worker may take to write down its stack before it is killed, in seconds.
+_LAST_WORDS = 3.0
+
+
+@dataclass(slots=True)
+class Child:
+    """A process of this generation."""
+
+    worker: int
+    pid: int
+    life: int
+    post: Post | None  # None: its channel is closed, and its end comes by SIGCHLD or has come
+    stopped: bool = False  # it has said that it ends, or was told to
+    hung: float = 0.0  # when it was told to write down its stack
+
+
+class Template:
+    """Stands between the master and the processes of one generation, and passes on what they say."""
+
+    def __init__(self, master: Post, root: Root, house: House, workers: int) -> None:
+        self._master: Post | None = master
+        self._root = root
+        self._house = house
+        self._workers = workers
+        self._descriptors: dict[tuple[int, int], int] = {}
+        self._children: dict[int, Child] = {}
+        self._lives: dict[int, int] = {}
+        self._said: dict[type, set[int]] = {Prepared: set(), Serving: set(), Yielded: set()}
+        self._serving = False
+        self._stopping = False
+        self._beats = Beats(workers)
+        self._dead_read, self._dead_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def run(self) -> None:
+        """Loop until the last worker has ended."""
+        _signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._dead_write)
+        while not (self._stopping and not any(self._living_workers())):
+            readable = [self._dead_read, *(child.post.fileno() for child in self._children.values() if child.post)]
+            if self._master is not None:
+                readable.append(self._master.fileno())
+            ready, _, _ = _select(readable, [], [], _LOOK)
+            for fd in ready:
+                self._hear(fd)
+            self._find_hung()
+        self._end_control()
+
+    def _hear(self, fd: int) -> None:
+        if fd == self._dead_read:
+            self._reap()
+        elif self._master is not None and fd == self._master.fileno():
+            self._obey()
+        else:
+            for child in list(self._children.values()):
+                if child.post is not None and child.post.fileno() == fd:
+                    self._listen_to(child, child.post)
+
+    def _living_workers(self) -> Iterator[Child]:
+        return (child for child in self._children.values() if child.worker != CONTROL)
+
+    # -- the master ----------------------------------------------------------------------------------------------------
+
+    def _obey(self) -> None:
+        assert self._master is not None
+        try:
+            message, descriptors = self._master.receive()
+        except PostClosed:  # nobody will ever replace us: let the clients finish
+            self._master.close()
+            self._master = None
+            self._stop(Stop(self._root.runtime.stop_grace))
+            return
+        if isinstance(message, orders.Sockets):
+            self._descriptors.update(zip(map(_place, message.places), descriptors, strict=True))
+        elif isinstance(message, orders.Fork):
+            self._fork_all()
+        elif isinstance(message, orders.ForkAgain):
+            self._fork_one(message.worker)
+        elif isinstance(message, orders.AskStatus):
+            self._tell(self._children.get(CONTROL), message)
+        elif isinstance(message, Handover):
+            self._tell(self._children.get(message.slot % self._workers), message, descriptors)
+            _close(descriptors)
+        elif isinstance(message, Stop | StopNow):
+            self._stop(message)
+        elif isinstance(message, Serve | Yield | Reopen):
+            self._serving = self._serving or isinstance(message, Serve)
+            for child in self._children.values():
+                if child.worker != CONTROL or isinstance(message, Reopen):
+                    self._tell(child, message)
+
+    def _stop(self, message: Stop | StopNow) -> None:
+        self._stopping = True
+        for child in list(self._living_workers()):
+            child.stopped = True
+            self._tell(child, message)
+
+    def _report(self, message: object, descriptors: tuple[int, ...] = ()) -> None:
+        if self._master is not None:
+            try:
+                self._master.send(message, descriptors)
+            except PostClosed:
+                return  # its end of the channel is readable now, and that is where we notice
+
+    # -- the children --------------------------------------------------------------------------------------------------
+
+    def _listen_to(self, child: Child, post: Post) -> None:
+        try:
+            message, descriptors = post.receive()
+        except PostClosed:
+            return _hang_up(child)
+        if isinstance(message, Prepared | Serving | Yielded):
+            self._note(type(message), child)
+        elif isinstance(message, Handover):
+            self._report(message, tuple(descriptors))
+            _close(descriptors)
+        elif isinstance(message, Snapshot):
+            counted = orders.Counted(child.worker, child.life, asdict(message))
+            self._tell(self._children.get(CONTROL), counted)
+        elif isinstance(message, Stopped):
+            child.stopped = True
+        elif isinstance(message, orders.Status):
+            self._report(message)
+        return None
+
+    def _note(self, what: type[Prepared | Serving | Yielded], child: Child) -> None:
+        """Tell the master when all have said so; a replaced worker begins to serve at once."""
+        everyone = self._said[what]
+        complete = len(everyone) == self._workers
+        if complete and what is Prepared and self._serving:
+            self._tell(child, Serve())
+        everyone.add(child.worker)
+        if not complete and len(everyone) == self._workers:
+            self._report(what())
+
+    @staticmethod
+    def _tell(child: Child | None, message: object, descriptors: list[int] | None = None) -> None:
+        """A child that does not take its messages is cut off: it sees that, finishes, and is replaced."""
+        if child is not None and child.post is not None:
+            try:
+                child.post.send(message, descriptors or ())
+            except PostClosed:
+                _hang_up(child)
+
+    def _reap(self) -> None:
+        while _drain(self._dead_read):
+            pass
+        for child in list(self._children.values()):
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
+                _hang_up(child)
+                del self._children[child.worker]
+                if not child.stopped and not self._stopping:
+                    self._report(orders.Died(child.worker, child.pid, _how(status)))
+
+    def _find_hung(self) -> None:
+        if not self._serving:
+            return
+        for child in self._living_workers():
+            silence = self._beats.silence(child.worker)
+            if silence < HUNG:
+                child.hung = 0.0
+            elif not child.hung:
+                child.hung = silence
+                _log.error("worker %d (%d) hangs for %.0f s: its stack follows", child.worker, child.pid, silence)
+                os.kill(child.pid, signal.SIGABRT)
+            elif silence - child.hung > _LAST_WORDS:
+                os.kill(child.pid, signal.SIGKILL)
+
+    def _end_control(self) -> None:
+        child = self._children.get(CONTROL)
+        if child is not None:
+            _hang_up(child)  # that is what it waits for
+            os.waitpid(child.pid, 0)
+
+    # -- forking -------------------------------------------------------------------------------------------------------
+
+    def _fork_all(self) -> None:
+        gc.collect()
+        gc.freeze()
+        for number in (CONTROL, *range(self._workers)):
+            self._fork_one(number)
+
+    def _fork_one(self, number: int) -> None:
+        assert not hub_exists(), "a template never makes a hub"
+        ours, theirs = socketpair()
+        self._beats.beat(number)
+        pid = _fork()
+        if pid == 0:
+            ours.close()
+            self._become(number, theirs)
+        theirs.close()
+        self._lives[number] = self._lives.get(number, -1) + 1
+        post = Post(ours, KINDS, _wait_readable, _wait_writable)
+        self._children[number] = Child(number, pid, self._lives[number], post)
+        self._report(orders.Forked(number, pid))
+
+    def _become(self, number: int, theirs: socket) -> NoReturn:
+        """In the child: let go of what is the template's, and be that process until the end."""
+        code = 1
+        try:
+            self._shed()
+            place = Place(number, self._workers, theirs, self._beats)
+            if number == CONTROL:
+                control.main(place, self._root)
+            else:
+                worker.main(place, self._root, self._house, self._descriptors)
+            code = 0
+        except BaseException:  # noqa: BLE001 - whatever it is, a child must not go on as a second template
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
+
+    def _shed(self) -> None:
+        signal.set_wakeup_fd(-1)
+        _signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.close(self._dead_read)
+        os.close(self._dead_write)
+        if self._master is not None:
+            self._master.close()
+        for child in self._children.values():
+            _hang_up(child)
+
+
+def _hang_up(child: Child) -> None:
+    if child.post is not None:
+        child.post.close()
+        child.post = None
+
+
+def _place(pair: list[int]) -> tuple[int, int]:
+    endpoint, slot = pair
+    return endpoint, slot
+
+
+def _close(descriptors: list[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
+
+
+def _drain(fd: int) -> bytes:
+    try:
+        return os.read(fd, 4096)
+    except BlockingIOError:
+        return b""
+
+
+def _how(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+
+
+def _wait_readable(fd: int) -> None:
+    _select([fd], [], [])
+
+
+def _wait_writable(fd: int) -> None:
+    """Raises PostClosed when the other side does not read for too long: nobody waits for a process that hangs."""
+    if not _select([], [fd], [], _LAST_WORDS)[1]:
+        raise PostClosed("it does not read its messages")
+
+
+def _load(arguments: Arguments) -> tuple[Root, House]:
+    """Read the configuration and wire it up. Raises ConfigError."""
+    sources = arguments.sources
+    if sources.base:
+        os.chdir(sources.base)
+    root = read_root(load(sources.files, sources.directories))
+    return root, build(root)
+
+
+def main() -> int:
+    """Be the template of a new generation. The channel's descriptor and the sources are the only argument, as JSON."""
+    arguments = Arguments.from_json(sys.argv[1])
+    master = Post(socket(fileno=arguments.channel), KINDS, _wait_readable, _wait_readable)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        _signal(number, signal.SIG_IGN)  # the terminal sends them to everyone, and the master speaks for all
+    try:
+        root, house = _load(arguments)
+    except (ConfigError, OSError) as error:
+        master.send(orders.Refused(str(error)))
+        return 1
+    runtime = root.runtime
+    workers = int(runtime.workers)
+    master.send(
+        orders.Plan(
+            [orders.endpoint_to_json(door.endpoint) for door in house.doors],
+            workers, runtime.grace, runtime.stop_grace, runtime.control,
+            {"output": root.log.output, "format": root.log.format, "timestamp": root.log.timestamp,
+             "disabled": root.log.disabled},
+        )
+    )  # fmt: skip
+    Template(master, root, house, workers).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
