@@ -26,7 +26,11 @@ def connect(port: int | str, host: str = LOOPBACK) -> socket.socket:
     if isinstance(port, str):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(PATIENCE)
-        sock.connect(port)
+        try:
+            sock.connect(port)
+        except OSError:
+            sock.close()
+            raise
         return sock
     return socket.create_connection((host, port), PATIENCE)
 

@@ -31,14 +31,14 @@ class _Scripted6(_Scripted):
     address_family = socket.AF_INET6
 
 
-def serving(script: Callable[[socket.socket], None], host: str = LOOPBACK) -> Server:
+def serving(script: Callable[[socket.socket], None], host: str = LOOPBACK, port: int = 0) -> Server:
     """A server that runs `script` on each connection, and closes it then."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             script(self.request)
 
-    return Server((_Scripted6 if ":" in host else _Scripted)((host, 0), Handler))
+    return Server((_Scripted6 if ":" in host else _Scripted)((host, port), Handler))
 
 
 def reset(sock: socket.socket) -> None:
@@ -48,15 +48,16 @@ def reset(sock: socket.socket) -> None:
 
 
 @contextmanager
-def silent_port() -> Iterator[int]:
+def silent_port(host: str = LOOPBACK) -> Iterator[int]:
     """A port whose queue is full: connecting to it never ends."""
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(socket.create_server((LOOPBACK, 0), backlog=0))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        server = stack.enter_context(socket.create_server((host, 0), family=family, backlog=0))
         port: int = server.getsockname()[1]
         for _ in range(3):
-            filler = stack.enter_context(socket.socket())
+            filler = stack.enter_context(socket.socket(family))
             filler.setblocking(False)
-            filler.connect_ex((LOOPBACK, port))
+            filler.connect_ex((host, port))
         yield port
 
 

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from tests.support.procs import run
+from tests.support.wait import wait_until
 
 _SYSTEM = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 
@@ -26,3 +27,24 @@ def shown(*argv: str) -> str:
     done = run(*argv, env={"PATH": _SYSTEM})
     assert done.returncode == 0, done.stderr
     return done.stdout.decode()
+
+
+def timer(which: str) -> str:
+    """The timer of an open connection, by a filter of `ss`: `keepalive,4min59sec,0`, or nothing."""
+    seen = ""
+
+    def settled() -> bool:  # one that still waits for an acknowledgement shows that timer first
+        nonlocal seen
+        seen = shown("ss", "-tnoH", "state", "established", which)
+        return "timer:(on" not in seen
+
+    wait_until(settled, lambda: seen)
+    return seen.partition("timer:(")[2]
+
+
+def side_link() -> None:
+    """A second interface in this namespace, `side0`, with 192.0.2.1/24."""
+    shown("ip", "link", "add", "side0", "type", "veth", "peer", "name", "side1")
+    shown("ip", "addr", "add", "192.0.2.1/24", "dev", "side0")
+    for name in ("side0", "side1"):
+        shown("ip", "link", "set", name, "up")
