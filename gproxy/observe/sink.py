@@ -32,6 +32,7 @@ class Sink:
         self._fd = self._open()
         self._lines: deque[str] = deque()
         self._lost = 0
+        self._stuck = False
         self._wake: Event | None = None
         self._writer = Group("log writer")
 
@@ -52,6 +53,8 @@ class Sink:
     def write(self, line: str) -> None:
         """Take one line, without its newline. Never raises, never waits."""
         wake = self._wake
+        if self._stuck:
+            return
         if wake is None:
             self._put(line + "\n")
         elif len(self._lines) >= MOST_LINES:
@@ -66,7 +69,7 @@ class Sink:
         self._writer.spawn(self._run, self._wake)
 
     def _run(self, wake: Event) -> None:
-        while self._wake is not None:
+        while self._wake is not None or self._lines:
             wake.wait()
             wake.clear()
             offload(self._put, self._batch())
@@ -90,14 +93,18 @@ class Sink:
     def reopen(self) -> None:
         """Open the file anew, after its old one was moved away. Raises OSError and keeps the old one."""
         if self._path:
-            old, self._fd = self._fd, self._open()
-            os.close(old)
+            new = self._open()
+            # The number stays, since a native thread may be about to write to it, and it must never mean a client.
+            os.dup2(new, self._fd, inheritable=False)
+            os.close(new)
 
     def close(self) -> None:
-        """Write what is left and stop the background writer, which may be in the middle of a batch."""
+        """Write what is left and stop the background writer, which may be in the middle of a batch.
+
+        If that batch can't be written for as long, nobody reads the log, and it takes no more lines.
+        """
         wake, self._wake = self._wake, None
         if wake is not None:
             wake.set()
-            self._writer.join(_LAST_BATCH)
+            self._stuck = not self._writer.join(_LAST_BATCH)
             self._writer.kill()
-        self._put(self._batch())
