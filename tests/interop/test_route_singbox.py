@@ -10,6 +10,7 @@ import json
 import random
 import socket
 import struct
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address
@@ -19,7 +20,8 @@ import pytest
 
 from gproxy.base.address import Address, parse_host, parse_ip
 from gproxy.base.session import Session
-from gproxy.route.action import RouteTo
+from gproxy.net.resolve import order
+from gproxy.route.action import Resolve, RouteTo, SetOptions
 from gproxy.route.options import RouteOptions
 from gproxy.route.rule import Router
 from gproxy.schema.model import read
@@ -39,6 +41,7 @@ HOSTS = {
     "ads7.tracker.test": ["100.64.0.1"],
 }
 USERS = ("alice", "bob")
+ACTION_KEYS = ("action", "outbound", "strategy", "override_address", "override_port")
 
 RULES: list[Rule] = [
     {"ip_version": 4},
@@ -87,6 +90,34 @@ RULES: list[Rule] = [
             {"auth_user": "bob", "invert": True},
         ],
     },
+]
+
+
+# Rules that follow each other; those that hold no outbound lead nowhere by themselves.
+SEQUENCES: list[list[Rule]] = [
+    [{"action": "resolve"}, {"ip_cidr": ["10.0.0.0/8", "2001:db8::/32"], "outbound": "yes"}],
+    [{"ip_is_private": True, "outbound": "yes"}, {"action": "resolve"}, {"ip_version": 4, "outbound": "yes"}],
+    [
+        {"domain": "xn--bcher-kva.test", "action": "resolve", "strategy": "ipv4_only"},
+        {"ip_cidr": ["fd00::/8", "10.0.0.0/8"], "outbound": "yes"},
+    ],
+    [
+        {"action": "route-options", "override_address": "10.9.9.9"},
+        {"ip_is_private": True, "port": 443, "outbound": "yes"},
+    ],
+    [{"action": "route-options", "override_address": "a.test"}, {"domain": "a.test", "outbound": "yes"}],
+    [{"port": 80, "action": "route-options", "override_port": 81}, {"port": 81, "outbound": "yes"}],
+    [
+        {"action": "resolve"},
+        {"domain_suffix": "org", "action": "route-options", "override_address": "a.test"},
+        {"ip_cidr": "0.0.0.0/0", "outbound": "yes"},
+    ],
+    [
+        {"action": "resolve"},
+        {"action": "route-options", "override_port": 81},
+        {"ip_cidr": "198.51.100.0/24", "port": 81, "outbound": "yes"},
+    ],
+    [{"port": 80, "outbound": "no"}, {"outbound": "yes"}],
 ]
 
 
@@ -140,18 +171,26 @@ def random_rule(draw: random.Random, depth: int = 0) -> Rule:
     return {**{key: items[key] for key in chosen}, "invert": draw.random() < 0.25}
 
 
-def ours(rule: Rule, visit: Visit, source: Address, *, resolved: bool) -> bool:
-    """Whether our router sends the visit where the rule says."""
+def router(rules: Sequence[Rule]) -> Router:
+    """Ours."""
     problems: list[Problem] = []
-    options = read(RouteOptions, {"rules": [{**rule, "outbound": "yes"}]}, ("route",), problems)
+    options = read(RouteOptions, {"rules": list(rules)}, ("route",), problems)
     assert options is not None, problems
-    host = parse_host(visit.host)
-    session = Session(1, "tcp", "in", source, Address(host, visit.port), user=visit.user)
-    if resolved and isinstance(host, str):
-        session.addresses = tuple(parse_ip(text) for text in HOSTS[host])
-    *_, action = Router(options.rules, "no").walk(session)
-    assert isinstance(action, RouteTo)
-    return action.outbound == "yes"
+    return Router(options.rules, "no")
+
+
+def ours(rules: Router, visit: Visit, source: Address) -> bool:
+    """Whether our router sends the visit to `yes`."""
+    session = Session(1, "tcp", "in", source, Address(parse_host(visit.host), visit.port), user=visit.user)
+    for action in rules.walk(session):
+        host = session.target.host
+        if isinstance(action, Resolve) and isinstance(host, str):
+            session.addresses = order([parse_ip(text) for text in HOSTS[host]], action.strategy)
+        elif isinstance(action, SetOptions):
+            action.overrides.apply(session)
+        elif isinstance(action, RouteTo):
+            return action.outbound == "yes"
+    raise AssertionError("no final action")
 
 
 def theirs(port: int, visit: Visit) -> tuple[bool, Address]:
@@ -182,8 +221,6 @@ def _socks_host(text: str) -> bytes:
 @contextmanager
 def teller(word: bytes) -> Iterator[int]:
     """A SOCKS5 server that accepts everything and says one word; its port."""
-    import threading
-
     with socket.create_server((LOOPBACK, 0), backlog=64) as server:
         thread = threading.Thread(target=_tell, args=(server, word), daemon=True)
         thread.start()
@@ -213,9 +250,18 @@ def _tell(server: socket.socket, word: bytes) -> None:
                 continue
 
 
-def sing_box(processes: Processes, rules: Sequence[Rule], yes: int, no: int, *, resolved: bool) -> list[int]:
-    """sing-box with an inbound for each rule; their ports."""
-    ports = free_ports(len(rules))
+def only_from(inbound: str, rule: Rule) -> Rule:
+    """The rule, for one inbound alone."""
+    action = {key: value for key, value in rule.items() if key in ACTION_KEYS}
+    looks = {key: value for key, value in rule.items() if key not in ACTION_KEYS}
+    if not looks:
+        return {"inbound": inbound, **action}
+    return {"type": "logical", "mode": "and", "rules": [{"inbound": inbound}, looks], **action}
+
+
+def sing_box(processes: Processes, sequences: Sequence[Sequence[Rule]], yes: int, no: int) -> list[int]:
+    """sing-box with an inbound for each sequence of rules; their ports."""
+    ports = free_ports(len(sequences))
     users = [{"username": user, "password": "pw"} for user in USERS]
     config = {
         "log": {"level": "warn"},
@@ -229,13 +275,7 @@ def sing_box(processes: Processes, rules: Sequence[Rule], yes: int, no: int, *, 
             for tag, port in (("no", no), ("yes", yes))
         ],
         "route": {
-            "rules": [
-                *([{"action": "resolve", "server": "hosts"}] if resolved else []),
-                *(
-                    {"type": "logical", "mode": "and", "rules": [{"inbound": f"in{index}"}, rule], "outbound": "yes"}
-                    for index, rule in enumerate(rules)
-                ),
-            ],
+            "rules": [only_from(f"in{index}", rule) for index, rules in enumerate(sequences) for rule in rules],
             "final": "no",
         },
     }
@@ -245,19 +285,33 @@ def sing_box(processes: Processes, rules: Sequence[Rule], yes: int, no: int, *, 
     return ports
 
 
-@pytest.mark.parametrize("resolved", [False, True], ids=["plain", "resolved"])
-@pytest.mark.parametrize("seed", [None, 1, 2], ids=["table", "random1", "random2"])
-def test_decisions_are_those_of_sing_box(processes: Processes, seed: int | None, *, resolved: bool) -> None:
-    draw = random.Random(seed)
-    rules = RULES if seed is None else [random_rule(draw) for _ in range(40)]
+def sequences(kind: str, *, resolved: bool) -> list[list[Rule]]:
+    """The rules to compare, each leading to `yes`."""
+    draw = random.Random(kind)
+    rules = RULES if kind == "table" else [random_rule(draw) for _ in range(40)]
+    return [[*([{"action": "resolve"}] if resolved else []), {**rule, "outbound": "yes"}] for rule in rules]
+
+
+def compare(processes: Processes, sequences: Sequence[Sequence[Rule]]) -> None:
+    """Ask both of every visit."""
+    wrong, hits = [], 0
     with teller(b"y") as yes, teller(b"n") as no:
-        ports = sing_box(processes, rules, yes, no, resolved=resolved)
-        wrong, hits = [], 0
-        for rule, port in zip(rules, ports, strict=True):
+        for rules, port in zip(sequences, sing_box(processes, sequences, yes, no), strict=True):
+            mine = router(rules)
             for visit in VISITS:
                 said, source = theirs(port, visit)
                 hits += said
-                if ours(rule, visit, source, resolved=resolved) != said:
-                    wrong.append((rule, visit, f"sing-box: {said}"))
+                if ours(mine, visit, source) != said:
+                    wrong.append((rules, visit, f"sing-box: {said}"))
     assert not wrong, "\n".join(map(str, wrong))
-    assert 0 < hits < len(rules) * len(VISITS)
+    assert 0 < hits < len(sequences) * len(VISITS)
+
+
+@pytest.mark.parametrize("resolved", [False, True], ids=["plain", "resolved"])
+@pytest.mark.parametrize("kind", ["table", "random 1", "random 2"])
+def test_a_rule_matches_where_it_matches_in_sing_box(processes: Processes, kind: str, *, resolved: bool) -> None:
+    compare(processes, sequences(kind, resolved=resolved))
+
+
+def test_actions_change_what_later_rules_see_as_in_sing_box(processes: Processes) -> None:
+    compare(processes, SEQUENCES)
