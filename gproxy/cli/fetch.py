@@ -78,7 +78,7 @@ def _final_head(stream: Buffered) -> ResponseHead:
 
 
 def _copy_body(stream: Buffered, head: ResponseHead, out: BinaryIO) -> None:
-    body = response_body(head, b"GET")
+    body = response_body(head, b"GET", bare=True)
     while not body.complete:
         data = stream.recv()
         if not data:

@@ -10,7 +10,7 @@ from gproxy.config.parse import Format, parse
 
 _STRING = r'"(?:[^"\\\n]|\\.)*+"'
 _JSON = re.compile(rf"(?P<string>{_STRING})|(?P<line>(?://|#)[^\n]*)|(?P<block>/\*.*?\*/)|(?P<space>\s+)|"
-                   r"(?P<sign>[{}\[\],:])|(?P<bare>[^\s{}\[\],:]+)", re.DOTALL)  # fmt: skip
+                   r"(?P<sign>[{}\[\],:])|(?P<bare>[^\s{}\[\],:/#]+)", re.DOTALL)  # fmt: skip
 _INDENT = "  "
 
 

@@ -25,7 +25,7 @@ HIDDEN = "***"
 _WIDTH = 100  # columns of a quoted line; a document may be one line of a megabyte
 
 
-# How a line begins that is not the rest of a longer text: a header, a bracket, or a key and its value. Base64 ends in =.
+# How a line begins that is not the rest of a longer text: a header, a bracket, a key and its value. Base64 ends in =.
 _STATEMENT = re.compile(r"""\s*(?:[\[{}\]]|["']?[\w .-]+["']?\s*[=:]\s*[^=\s])""")
 
 

@@ -75,7 +75,8 @@ SECRETS = st.text(st.characters(codec="utf-8", min_codepoint=0x21, exclude_categ
     lambda text: f"S3C{text}"
 )
 WRONG = st.sampled_from([
-    "", "listen_port = 'x'\n", "listn_port = 1\n", "udp_timeout = 5\n", "tag = 1\n", "detour = 'nowhere'\n", "tls = 5\n",
+    "", "listen_port = 'x'\n", "listn_port = 1\n", "udp_timeout = 5\n", "tag = 1\n",
+    "detour = 'nowhere'\n", "tls = 5\n",
 ])  # fmt: skip
 
 
@@ -104,12 +105,9 @@ def test_no_secret_is_in_the_report_on_a_syntax_error(secret, ending):
         (f'{{"a": [{{"password": "{secret}{ending}', "json"),
         (f'{{"uuid":\n"{secret}{ending}', "json"),
     ):
-        try:
-            loaded = load_sources([Source("c", text, form)], {})
-        except ConfigProblems as problems:
-            assert "S3C" not in problems.report
-        else:
-            pytest.fail(f"parsed: {loaded.tree}")
+        with pytest.raises(ConfigProblems) as caught:
+            load_sources([Source("c", text, form)], {})
+        assert "S3C" not in caught.value.report
 
 
 def test_a_value_from_the_environment_is_not_shown():
@@ -122,9 +120,9 @@ def test_a_value_from_the_environment_is_not_shown():
 
 def test_files_that_cant_be_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigProblems, match="^no configuration: neither config.toml nor config.json in"):
+    with pytest.raises(ConfigProblems, match=r"^no configuration: neither config\.toml nor config\.json in"):
         load()
-    with pytest.raises(ConfigProblems, match="^x.toml: no such file or directory$"):
+    with pytest.raises(ConfigProblems, match=r"^x\.toml: no such file or directory$"):
         load(["x.toml"])
 
 

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from gproxy.app.build import build_outbounds
+from gproxy.base.errors import DialError, ProtocolError
+from gproxy.cli.fetch import Location, fetch_to
+from gproxy.config.root import Root
+from tests.support.origin import content, http_origin, https_origin, tcp_echo
+from tests.support.tls import make_certificate
+
+
+def fetch(url: str) -> tuple[int, bytes]:
+    out = io.BytesIO()
+    outbounds = build_outbounds(Root())
+    return fetch_to(outbounds.get(outbounds.default, "tcp"), Location.parse(url), out), out.getvalue()
+
+
+def test_http():
+    with http_origin() as server:
+        assert fetch(f"http://{server.authority}/bytes/70000") == (200, b"".join(content(70000)))
+        assert fetch(f"http://{server.authority}/chunked/70000") == (200, b"".join(content(70000)))
+        assert fetch(f"http://{server.authority}/status/404") == (404, b"")
+
+
+def test_https_is_verified(tmp_path, monkeypatch):
+    certificate = make_certificate(tmp_path)
+    with https_origin(certificate.chain, certificate.key) as server:
+        port = server.authority.rpartition(":")[2]
+        with pytest.raises(DialError, match="TLS: ") as caught:
+            fetch(f"https://127.0.0.1:{port}/")
+        assert caught.value.reason == "tls"
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.authority))
+        assert fetch(f"https://127.0.0.1:{port}/bytes/70000") == (200, b"".join(content(70000)))
+
+
+def test_what_does_not_speak_http():
+    with tcp_echo() as server, pytest.raises(ProtocolError):
+        fetch(f"http://{server.authority}/")
+
+
+@pytest.mark.parametrize("url", ["ftp://x/", "http://", "x", "http://a b/", "http://x:99999/", "http://x/\x7fä"])
+def test_what_is_no_location(url):
+    with pytest.raises(ValueError):
+        Location.parse(url)
+
+
+def test_locations():
+    location = Location.parse("https://user:pw@Example.org/a?b=c#d")
+    assert location.secure
+    assert str(location.address) == "example.org:443"
+    assert (location.authority, location.target) == ("Example.org", "/a?b=c")
+    assert str(Location.parse("http://[::1]:8080").address) == "[::1]:8080"

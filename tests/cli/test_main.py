@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gproxy.cli.main import FAILED, INTERRUPTED, OK, REFUSED, USAGE, cli, main
+
+GOOD = '[[inbounds]]\ntype = "mixed"\nlisten = "127.0.0.1"\nlisten_port = 1080\n'
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.toml").write_text(GOOD)
+    (tmp_path / "bad.toml").write_text("[log]\nlevle = 1\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["check", "-c", "good.toml"], OK),
+        (["-c", "good.toml", "check"], OK),
+        (["--help"], OK),
+        (["run", "-h"], OK),
+        ([], USAGE),
+        (["chekc"], USAGE),
+        (["check", "--bogus"], USAGE),
+        (["generate", "rand", "x"], USAGE),
+        (["check", "-c", "bad.toml"], REFUSED),
+        (["check", "-c", "none.toml"], REFUSED),
+        (["check"], REFUSED),
+        (["tools", "fetch", "ftp://x", "-c", "good.toml"], USAGE),
+        (["tools", "connect", "127.0.0.1:x", "-c", "good.toml"], USAGE),
+        (["tools", "connect", "127.0.0.1:1", "-c", "good.toml", "-o", "nope"], USAGE),
+    ],
+)
+def test_exit_codes(arguments, code, capsys):
+    assert main(arguments) == code
+
+
+def test_errors_go_to_standard_error(capsys):
+    main(["check", "-c", "bad.toml"])
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("bad.toml:2:1: log.levle: unknown key\n    2 | levle = ***\n")
+
+
+def test_every_command_has_a_help_text(capsys):
+    for name in cli.commands or cli.list_commands(None):
+        command = cli.get_command(None, name)
+        assert command is not None
+        assert command.get_short_help_str()
+    assert main(["--help"]) == OK
+    assert "fetch" not in capsys.readouterr().out
+
+
+def test_an_interrupt_has_its_own_code(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gproxy.config.root.read_root", interrupted)
+    assert main(["check", "-c", "good.toml"]) == INTERRUPTED
+
+
+def test_a_room_that_fails_is_one_line(monkeypatch, capsys):
+    from gproxy.base.errors import DialError
+
+    def failing(*_):
+        raise DialError("no way")
+
+    monkeypatch.setattr("gproxy.app.build.build", failing)
+    assert main(["check", "-c", "good.toml"]) == FAILED
+    assert capsys.readouterr().err == "gproxy: no way\n"
+
+
+def test_a_reader_that_goes_away_is_no_crash():
+    code = "import sys; from gproxy.cli.main import main; sys.exit(main(['schema']))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == FAILED
+
+
+@pytest.mark.parametrize(
+    "module", ["difflib", "json", "gproxy.config.report", "gproxy.config.locate", "gproxy.config.jsonschema", "ssl"]
+)
+def test_a_good_start_imports_nothing_for_bad_days(module):
+    code = (
+        "import sys; from gproxy.cli.sources import Sources; Sources(files=['good.toml']).root();"
+        f"sys.exit({module!r} in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gproxy.config.load import Source, load_sources
+from gproxy.config.references import outbound_tags, references
+from gproxy.config.root import read_root
+from gproxy.schema.problem import dotted
+
+
+def complaints(tree):
+    problems = []
+    references(tree, problems)
+    return [(dotted(each.path), each.message) for each in problems]
+
+
+def test_good_references_pass():
+    assert complaints({
+        "inbounds": [{"type": "mixed", "tag": "a", "listen_port": 1}, {"type": "mixed", "detour": "a"}],
+        "outbounds": [{"type": "direct", "tag": "d"}, {"type": "direct"}],
+        "route": {"rules": {"inbound": ["a", "1"], "outbound": "d"}, "final": "1"},
+    }) == []  # fmt: skip
+
+
+def test_without_outbounds_there_is_direct():
+    assert complaints({"route": {"final": "direct"}}) == []
+    assert complaints({"route": {"final": "other"}}) == [("route.final", "no outbound has the tag `other`")]
+    root = read_root(load_sources([Source("c", "", "toml")], {}))
+    assert outbound_tags(root) == ["direct"]
+
+
+def test_a_tag_may_not_be_taken_by_an_index():
+    tree = {"outbounds": [{"type": "direct", "tag": "1"}, {"type": "direct"}]}
+    assert complaints(tree) == [("outbounds[1]", "the tag `1` is taken by outbounds[0]")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_each_circle_is_told_once(size):
+    circle = [{"type": "direct", "tag": f"t{i}", "detour": f"t{(i + 1) % size}"} for i in range(size)]
+    tail = [{"type": "direct", "tag": "tail", "detour": "t0"}]
+    found = complaints({"outbounds": tail + circle})
+    names = " → ".join(f"`t{i % size}`" for i in range(size + 1))
+    assert found == [("outbounds[1].detour", f"detours in a circle: {names}")]
+
+
+def test_inbounds_may_go_in_circles_too():
+    found = complaints({"inbounds": [{"type": "mixed", "tag": "a", "detour": "a"}]})
+    assert found == [("inbounds[0].detour", "detours in a circle: `a` → `a`")]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({"listen": "127.0.0.1", "listen_port": 80}, {"listen": "127.0.0.1", "listen_port": 80}, "tcp 127.0.0.1:80"),
+        ({"listen": "0.0.0.0", "listen_port": 80}, {"listen": "127.0.0.1", "listen_port": 80}, "tcp 127.0.0.1:80"),
+        ({"listen": "::", "listen_port": 80}, {"listen": "0.0.0.0", "listen_port": 80}, "tcp 0.0.0.0:80"),
+        ({"listen": "::1", "listen_ports": "1-9"}, {"listen": "::1", "listen_ports": "5-20"}, "tcp [::1]:5-9"),
+        ({"listen": "unix:/x"}, {"listen": "unix:/x"}, "unix:/x"),
+        ({"listen": "127.0.0.1", "listen_port": 80}, {"listen": "127.0.0.2", "listen_port": 80}, None),
+        ({"listen": "::1", "listen_port": 80}, {"listen": "127.0.0.1", "listen_port": 80}, None),
+        ({"listen": "127.0.0.1", "listen_port": 0}, {"listen": "127.0.0.1", "listen_port": 0}, None),
+        ({"listen_port": 80, "bind_interface": "a"}, {"listen_port": 80, "bind_interface": "b"}, None),
+        ({"listen_port": 80}, {"listen_port": "wrong"}, None),
+    ],
+)
+def test_what_is_bound_twice(first, second, message):
+    found = complaints({"inbounds": [{"type": "mixed", **first}, {"type": "mixed", **second}]})
+    assert [text for _, text in found] == ([f"{message} is bound by inbounds[0] already"] if message else [])
+
+
+def test_tcp_and_udp_do_not_meet():
+    tree = {"inbounds": [
+        {"type": "direct", "listen_port": 53, "network": "udp"},
+        {"type": "direct", "listen_port": 53, "network": "tcp"},
+    ]}  # fmt: skip
+    assert complaints(tree) == []
+
+
+def test_a_detour_leaves_nothing_to_the_other_dial_fields():
+    tree = {"outbounds": [{"type": "direct", "tag": "a", "detour": "b", "netns": "x"}, {"type": "direct", "tag": "b"}]}
+    assert complaints(tree) == [("outbounds[0].netns", "has no effect beside `detour`: leave one of them out")]
+
+
+JUNK = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.sampled_from(["", "a", "b", "direct", "mixed"])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["type", "tag", "detour", "rules", "inbound", "outbound", "final"]), inner),
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["inbounds", "outbounds", "route"]), JUNK))
+def test_no_document_upsets_it(tree):
+    complaints(tree)
