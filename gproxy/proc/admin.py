@@ -82,9 +82,8 @@ class AdminServer:
             client, _ = self._listener.accept()
         except OSError:
             return
-        if len(self._asking) >= _MOST_CLIENTS:
-            client.close()
-            return
+        if len(self._asking) >= _MOST_CLIENTS:  # those who connect and say nothing keep nobody else out
+            self._forget(next(iter(self._asking))).close()
         client.setblocking(False)
         self._asking[client] = b""
         self._selector.register(client, selectors.EVENT_READ, lambda: self._read(client))
@@ -100,16 +99,19 @@ class AdminServer:
         if data and b"\n" not in asked and len(asked) < _LARGEST_REQUEST:
             self._asking[client] = asked
             return
+        self._question(self._forget(client), asked)
+
+    def _forget(self, client: socket.socket) -> socket.socket:
         self._selector.unregister(client)
         del self._asking[client]
-        self._question(client, asked)
+        return client
 
     def _question(self, client: socket.socket, line: bytes) -> None:
         request = Request(client, {})
         try:
             request.values = json.loads(line)
             known = isinstance(request.values, dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             known = False
         if known:
             self._obey(request)
@@ -129,7 +131,10 @@ class AdminServer:
 
 def _bind(path: str) -> socket.socket:
     """A listening socket of mode 0600, in the place of one that nobody listens on any more. Raises OSError."""
-    Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = Path(path).parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid not in {0, os.geteuid()}:  # its owner could put another socket in the place of ours
+        raise PermissionError(errno.EPERM, "the folder belongs to somebody else", str(folder))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:

@@ -30,7 +30,7 @@ Wait = Callable[[int], object]
 
 
 class PostClosed(Exception):
-    """The other process has gone, or has closed its end."""
+    """The other process has gone, or has closed its end, or speaks another language."""
 
 
 class Post:
@@ -76,18 +76,18 @@ class Post:
                 raise PostClosed(f"a message of {length} bytes")
             name, values = json.loads(self._exactly(length, descriptors))
             return self._kinds[name](**values), descriptors
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            _close_all(descriptors)
+            raise PostClosed(f"not a message: {error!r}") from error
         except BaseException:
-            for fd in descriptors:
-                os.close(fd)
+            _close_all(descriptors)
             raise
 
     def _exactly(self, size: int, descriptors: list[int]) -> bytes:
         got = bytearray()
         while len(got) < size:
             try:
-                data, ancillary, _, _ = self._sock.recvmsg(
-                    size - len(got), CMSG_SPACE(MAX_FDS * 4), consts.MSG_CMSG_CLOEXEC
-                )
+                data, ancillary, _, _ = self._sock.recvmsg(size - len(got), _ROOM, consts.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 self._wait_read(self._sock.fileno())
                 continue
@@ -107,3 +107,8 @@ class Post:
         """Idempotent."""
         with contextlib.suppress(OSError):
             self._sock.close()
+
+
+def _close_all(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())

@@ -10,6 +10,9 @@ from typing import Any
 
 from gproxy.base.clock import wall
 
+# A pipe that nobody reads must not hold up the master.
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+
 
 class Voice:
     """Writes lines as the `log` table of the current configuration says; on standard error until it is known."""
@@ -36,7 +39,7 @@ class Voice:
             if not self._output:
                 os.write(2, line.encode("utf-8", "backslashreplace"))
                 return
-            fd = os.open(self._output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            fd = os.open(self._output, _FLAGS, 0o640)
             try:
                 os.write(fd, line.encode("utf-8", "backslashreplace"))
             finally:

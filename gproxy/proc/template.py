@@ -306,8 +306,18 @@ def _how(status: int) -> str:
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
 
 
-def _wait_readable(fd: int) -> None:
+def _wait_for_master_to_say(fd: int) -> None:
     _select([fd], [], [])
+
+
+def _wait_for_master_to_read(fd: int) -> None:
+    _select([], [fd], [])
+
+
+def _wait_readable(fd: int) -> None:
+    """Raises PostClosed when the rest of a message does not come for too long."""
+    if not _select([fd], [], [], _LAST_WORDS)[0]:
+        raise PostClosed("the rest of a message does not come")
 
 
 def _wait_writable(fd: int) -> None:
@@ -328,7 +338,7 @@ def _load(arguments: Arguments) -> tuple[Root, House]:
 def main() -> int:
     """Be the template of a new generation. The channel's descriptor and the sources are the only argument, as JSON."""
     arguments = Arguments.from_json(sys.argv[1])
-    master = Post(socket(fileno=arguments.channel), KINDS, _wait_readable, _wait_readable)
+    master = Post(socket(fileno=arguments.channel), KINDS, _wait_for_master_to_say, _wait_for_master_to_read)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         _signal(number, signal.SIG_IGN)  # the terminal sends them to everyone, and the master speaks for all
     try:
