@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from _socket import socket
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from gproxy.app.build import Door, House
@@ -17,7 +18,7 @@ from gproxy.app.messages import (
     Serve,
     Serving,
     Snapshot,
-    StopNow,
+    Stop,
     Stopped,
     Yield,
     Yielded,
@@ -62,8 +63,8 @@ class DataPlane:
             for index, door in enumerate(house.doors)
             for slot, sock in sockets[door.endpoint].items()
         }
+        self._until = inf  # when open sessions are ended
         self._stopping = False
-        self._hurry = False
 
     def serve(self, channel: DataEnd) -> None:
         """Obey messages until killed; after the last one, Stopped, there is nothing left to obey for."""
@@ -83,11 +84,12 @@ class DataPlane:
                     channel.tell(self.snapshot())
                 elif isinstance(message, Reopen):
                     self._reopen()
-                elif isinstance(message, StopNow):
-                    self._hurry = True
-                elif not self._stopping:
-                    self._stopping = True
-                    children.spawn(self._stop, message.grace, channel)
+                else:
+                    grace = message.grace if isinstance(message, Stop) else 0.0
+                    self._until = min(self._until, now() + grace)
+                    if not self._stopping:
+                        self._stopping = True
+                        children.spawn(self._stop, channel)
 
     def _adopt(self, message: Handover, descriptor: int | None) -> None:
         assert descriptor is not None, "a handover comes with its link"
@@ -101,12 +103,19 @@ class DataPlane:
     def _yield(self, channel: DataEnd) -> None:
         for (endpoint, slot), server in self._servers.items():
             if isinstance(server, Demux):
-                for clients, link in server.hand_over():
-                    channel.tell(Handover(endpoint, slot, clients), link)
-                server.handed_over()
+                self._hand_over(server, endpoint, slot, channel)
             else:
                 server.stop()
         channel.tell(Yielded())
+
+    @staticmethod
+    def _hand_over(server: Demux, endpoint: int, slot: int, channel: DataEnd) -> None:
+        try:
+            for clients, link in server.hand_over():
+                channel.tell(Handover(endpoint, slot, clients), link)
+        except OSError as error:
+            _log.error("%d UDP sessions can't be handed over: %s", len(server), error.strerror)
+        server.handed_over()
 
     def _reopen(self) -> None:
         try:
@@ -114,18 +123,17 @@ class DataPlane:
         except OSError as error:
             _log.error("the log file can't be opened anew, the old one goes on: %s", error)
 
-    def _stop(self, grace: float, channel: DataEnd) -> None:
-        ended = self.drain(grace)
+    def _stop(self, channel: DataEnd) -> None:
+        ended = self._drain()
         channel.tell(self.snapshot())
         channel.tell(Stopped(ended))
 
-    def drain(self, grace: float) -> int:
+    def _drain(self) -> int:
         """Accept no more and wait for the open sessions; how many had to be ended."""
         for server in self._servers.values():
             server.stop()
         table = self._house.table
-        until = now() + grace
-        while len(table) and now() < until and not self._hurry:
+        while len(table) and now() < self._until:
             sleep(_DRAIN_LOOK)
         ended = table.end_all(_DRAINED)
         until = now() + _LAST_WORDS

@@ -17,7 +17,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Control → data: begin to accept and to read."""
+    """Control → data: begin to accept and to read; or go on, when what Yield made room for did not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,17 @@ class Yielded:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Control → data: accept no more, let the open sessions end for `grace` seconds, then end them."""
+    """Control → data: accept no more, let the open sessions end for `grace` seconds, then end them.
+
+    A second one can only shorten the time.
+    """
 
     grace: float
 
 
 @dataclass(frozen=True, slots=True)
 class StopNow:
-    """Control → data: end the sessions that a Stop is still waiting for."""
+    """Control → data: a Stop without any grace."""
 
 
 @dataclass(frozen=True, slots=True)
