@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from _socket import socket
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -84,13 +84,20 @@ class Demux:
         self._watcher = watch(sock.fileno(), READ)
         self._stopped = False
         self._foreign: dict[Any, Link] = {}  # clients whose flows an older plane goes on serving
+        self._flows: Counter[Link] = Counter()  # how many each of these planes has left
         self._far_end: socket | None = None
         self._feed: Link | None = None  # where our own clients' datagrams come from after a newer plane has taken over
         name = sock.getsockname()
         self.local = Address(parse_ip(name[0]), name[1])
 
     def start(self) -> None:
-        """Begin to read."""
+        """Begin to read, or begin again after a stop."""
+        if self._stopped:
+            self._stopped = False
+            self._watcher = watch(self._sock.fileno(), READ)
+        if self._feed is not None:  # the plane that was to take over did not come so far
+            self._feed.close()
+            self._feed = None
         self._watcher.start(self._burst)
 
     def stop(self) -> None:
@@ -148,14 +155,20 @@ class Demux:
         link = Link(sock, heard=lambda name, _: self._disown(name), gone=lambda: self._disown_all(link))
         for name in clients:
             self._foreign[name] = link
+            self._flows[link] += 1
 
     def _disown(self, name: Any) -> None:
         link = self._foreign.pop(name, None)
-        if link is not None and link not in self._foreign.values():
+        if link is None:
+            return
+        self._flows[link] -= 1
+        if not self._flows[link]:
+            del self._flows[link]
             link.close()
 
     def _disown_all(self, gone: Link) -> None:
         self._foreign = {name: link for name, link in self._foreign.items() if link is not gone}
+        del self._flows[gone]
 
     def hand_over(self) -> list[tuple[list[Any], int]]:
         """Read no more; which clients go on, each group with the descriptor of the link to their plane.
@@ -164,18 +177,19 @@ class Demux:
         """
         self.stop()
         groups: list[tuple[list[Any], int]] = []
-        for link in set(self._foreign.values()):
+        for link in self._flows:
             groups.append(([name for name, its in self._foreign.items() if its is link], link.fileno()))
         if self._clients:
             ours, self._far_end = make_link()
-            self._feed = Link(ours, heard=self._fed, gone=self.close_all)
+            self._feed = Link(ours, heard=self._fed, gone=self._starve)
             groups.append((list(self._clients), self._far_end.fileno()))
         return groups
 
     def handed_over(self) -> None:
         """The links that were passed on are the new plane's alone."""
-        for link in set(self._foreign.values()):
+        for link in self._flows:
             link.close()
+        self._flows.clear()
         self._foreign.clear()
         if self._far_end is not None:
             self._far_end.close()
@@ -188,7 +202,7 @@ class Demux:
         elif self._feed is not None:
             self._feed.say(name)
 
-    def close_all(self) -> None:
+    def _starve(self) -> None:
         """Nobody brings datagrams any more: end the sessions."""
         for client in list(self._clients.values()):
             client.close()

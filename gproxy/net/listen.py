@@ -37,7 +37,10 @@ class StreamListener:
         self._stopped = False
 
     def start(self) -> None:
-        """Begin to accept."""
+        """Begin to accept, or begin again after a stop."""
+        if self._stopped:
+            self._stopped = False
+            self._watcher = watch(self._sock.fileno(), READ)
         self._watcher.start(self._burst)
 
     def stop(self) -> None:
@@ -48,6 +51,7 @@ class StreamListener:
             self._watcher.close()
             if self._pause is not None:
                 self._pause.stop()
+                self._pause = None
 
     def _burst(self) -> None:
         for _ in range(ACCEPT_BURST):
