@@ -196,11 +196,11 @@ def _refuse_hopeless(data: bytes | bytearray, start: int, limit: int, what: str)
     """Raise for what no further byte can make right: nobody shall wait for the rest of a TLS hello or of bare LFs."""
     if len(data) == start:
         return
-    if data[start] not in TOKEN and data[start] != _CR:
+    if (data[start] not in TOKEN and data[start] != _CR) or data.startswith(b"\r\n", start):
         raise ProtocolError(f"not an HTTP {what}")
-    newline = data.find(b"\n", start, start + limit)
-    if newline >= 0 and (newline < start + 2 or data[newline - 1] != _CR):
-        raise ProtocolError("an empty first line, or one that ends without CR")
+    begun = bytes(data[start : start + limit])
+    if begun.removesuffix(b"\r").translate(None, _TEXT) != b"\r\n" * begun.count(b"\r\n"):
+        raise ProtocolError(f"a control character in an HTTP {what}")
     if len(data) - start >= limit:
         raise TooLarge(f"an HTTP {what} of more than {limit} bytes")
 
