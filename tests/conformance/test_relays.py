@@ -89,6 +89,8 @@ class Run:
         try:
             self.outcome = relay(sides.left, sides.right, terms)
         finally:
+            sides.left.close()
+            sides.right.close()
             self._over.set()
 
     @property

@@ -7,6 +7,7 @@ import pytest
 from gproxy.base.errors import StreamClosed
 from gproxy.rt.group import Group
 from gproxy.rt.sync import Event, sleep
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaked_greenlets")
 
@@ -55,10 +56,11 @@ def test_join_has_patience() -> None:
 
 def test_an_error_in_the_block_ends_the_children_and_comes_out() -> None:
     with pytest.raises(KeyError), Group("test") as group:
-        group.spawn(Event().wait)
+        child = group.spawn(Event().wait)
         sleep(0)
         raise KeyError
-    assert len(group) == 0
+    assert child.dead
+    wait_until(lambda: len(group) == 0, "the child is not forgotten")
 
 
 def test_a_childs_fault_is_logged_in_full(caplog: pytest.LogCaptureFixture) -> None:
