@@ -16,10 +16,11 @@ unexport http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PR
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev run test static unit e2e interop bench lint fmt lock clean
+.PHONY: help venv dev run test static unit e2e interop bench lint fmt lock wheelhouse deb \
+        test-packages clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(VENV)/runtime.stamp  ## build .venv with what running needs: .venv/bin/gproxy
 
@@ -58,6 +59,15 @@ fmt: $(VENV)/dev.stamp  ## format, and mend what can be mended mechanically
 lock: $(VENV)/runtime.stamp  ## renew both locks from setup.py
 	$(PIP) install --quiet uv
 	$(BIN)/python scripts/lock.py
+
+wheelhouse: $(VENV)/runtime.stamp  ## fetch the locked wheels for the packages: the only step of packaging with network
+	$(BIN)/python scripts/wheelhouse.py
+
+deb: wheelhouse  ## dist/gproxy_VERSION_ARCH.deb
+	$(BIN)/python scripts/deb.py
+
+test-packages: wheelhouse $(VENV)/dev.stamp  ## build the packages and live with them, in booted systems; as root
+	$(PYTEST) -q --timeout=600 tests/packaging
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov

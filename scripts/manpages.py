@@ -85,7 +85,9 @@ def commands(group: click.Group, context: click.Context) -> Iterator[str]:
 def parameters(command: click.Command, context: click.Context) -> Iterator[str]:
     """The options of a command, but for those that every command has."""
     common = set() if command is cli else {each.name for each in cli.get_params(context)}
-    chosen = [each for each in command.get_params(context) if isinstance(each, click.Option) and each.name not in common]
+    chosen = [
+        each for each in command.get_params(context) if isinstance(each, click.Option) and each.name not in common
+    ]
     records = (each.get_help_record(context) for each in chosen)
     yield from items((bold(escape(record[0])), prose(record[1])) for record in records if record)
 
