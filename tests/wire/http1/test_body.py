@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import h11
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gproxy.base.errors import ProtocolError, TooLarge, Unsupported
-from gproxy.wire.http1 import Chunked, RequestHead, ResponseHead, Sized, UntilEnd, request_body, response_body
+from gproxy.wire.cursor import Cursor, Incomplete
+from gproxy.wire.http1 import (
+    Chunked,
+    RequestHead,
+    ResponseHead,
+    Sized,
+    UntilEnd,
+    check_host,
+    decode_request,
+    request_body,
+    response_body,
+)
 from tests.wire.http1.laws_http1 import fields
 
 TE, CL = b"Transfer-Encoding", b"Content-Length"
@@ -233,3 +245,58 @@ def test_any_bytes_are_judged_the_same_however_they_are_cut(data, cuts):
             return "refused"
 
     assert judged(()) == judged(cuts)
+
+
+MESSAGES = [
+    b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + NEXT,
+    b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n" + NEXT,
+    b"PUT / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc" + NEXT,
+]
+DAMAGE = [
+    b"\r", b"\n", b"\r\n", b" ", b"\t", b"\0", b":", b",", b";", b"0", b"5", b"+", b"-", b"_", b"\x0b", b"\x7f", b"\xe9",
+    b"x", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"chunked", b"HTTP/1.1",
+]  # fmt: skip
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True, database=None)
+@given(st.data())
+def test_damaged_messages_end_where_h11_has_them_end(data):
+    """Whatever we take, h11 takes, with the same body and rest: else a request could hide in the difference."""
+    raw = bytearray(data.draw(st.sampled_from(MESSAGES)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(raw)))
+        raw[at : at + data.draw(st.integers(0, 4))] = data.draw(st.sampled_from([b"", *DAMAGE]))
+    ours, theirs = read_ours(bytes(raw)), read_h11(bytes(raw))
+    if ours is not None and not raw.startswith(b"\r\n"):  # h11 skips no empty line
+        assert ours == theirs
+
+
+def read_ours(raw):
+    """The body and what follows it, or None if the message is refused or not all there."""
+    cursor = Cursor(raw)
+    try:
+        head = decode_request(cursor)
+        check_host(head)
+        body = request_body(head)
+        body = Chunked(bare=True) if isinstance(body, Chunked) else body
+        data, rest = body.feed(cursor.rest())
+    except (ProtocolError, Incomplete):
+        return None
+    return (head.method, data, rest) if body.complete else None
+
+
+def read_h11(raw):
+    reader = h11.Connection(h11.SERVER)
+    reader.receive_data(raw)
+    data, method = b"", None
+    try:
+        while not isinstance(event := reader.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                return None
+            if isinstance(event, h11.Request):
+                method = event.method
+            else:
+                data += bytes(event.data)
+    except h11.RemoteProtocolError:
+        return None
+    return method, data, reader.trailing_data[0]
