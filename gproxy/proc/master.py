@@ -255,7 +255,7 @@ class Master:
         """Give a new generation the sockets that it needs, opening those that are not there yet."""
         generation.accept_plan(plan)
         try:
-            generation.opened = self.slots.open(generation.endpoints, max(1, plan.workers))
+            generation.opened = self.slots.open(generation.endpoints, max(1, plan.workers), shared=True)
             self.admin.listen(plan.control or default_path())
         except (ConfigError, OSError) as error:
             text = str(error) if isinstance(error, ConfigError) else f"no control socket: {error}"
@@ -307,7 +307,7 @@ class Master:
         self._voice.become(generation.plan.log)
         if old is not None:
             self._retire(old, generation.plan.grace)
-        self.slots.close(endpoint for endpoint in self.slots.endpoints() if endpoint not in generation.endpoints)
+        self.slots.remove(endpoint for endpoint in self.slots.endpoints() if endpoint not in generation.endpoints)
         self.slots.store(self._notifier)
         listening = ", ".join(map(str, self.slots.endpoints())) or "nothing"
         self._say("info", f"generation {generation.number} serves with {generation.plan.workers} workers: {listening}")
@@ -357,7 +357,7 @@ class Master:
     def _refused(self, generation: Generation) -> None:
         """Nothing changes: what was opened for it is closed, and whoever was serving goes on."""
         self.coming = None
-        self.slots.close(generation.opened)
+        self.slots.remove(generation.opened)
         report = generation.refused or "its template died while it started"
         if self._stopping:
             return

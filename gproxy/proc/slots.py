@@ -28,10 +28,11 @@ class Slots:
         self._spare: list[tuple[str, socket]] = []  # handed over by the service manager, and not asked for yet
         self._stored: set[str] = set()
 
-    def open(self, endpoints: Iterable[Endpoint], count: int = 1) -> list[Endpoint]:
+    def open(self, endpoints: Iterable[Endpoint], count: int = 1, *, shared: bool = False) -> list[Endpoint]:
         """Open those that are not open yet, with `count` slots each; which they were.
 
-        All or none: half a server never starts. Raises ConfigError that names all that failed.
+        Shared ones can be followed by others at the same address, with other options. All or none: half a server never
+        starts. Raises ConfigError that names all that failed.
         """
         opened: list[Endpoint] = []
         failures = []
@@ -43,14 +44,21 @@ class Slots:
             if slots:
                 continue
             try:
+                if shared and not (endpoint.is_unix or self._is_ours(endpoint)):
+                    endpoint.open().close()  # shared sockets would let us in beside another process that shares too
                 for _ in range(1 if endpoint.is_unix else count):
-                    slots.append(endpoint.open(shared=count > 1))
+                    slots.append(endpoint.open(shared=shared))
             except OSError as error:
                 failures.append(f"can't listen on {endpoint}: {error.strerror or error}")
         if failures:
-            self.close(opened)
+            self.remove(opened)
             raise ConfigError("\n".join(failures))
         return opened
+
+    def _is_ours(self, endpoint: Endpoint) -> bool:
+        """Whether its port is taken by ourselves, for an endpoint with other options."""
+        place = (endpoint.kind, endpoint.port)
+        return any(slots and (other.kind, other.port) == place for other, slots in self._sockets.items())
 
     def inherit(self, descriptors: Iterable[tuple[str, int]]) -> None:
         """Use these named descriptors, of a service manager, in place of new sockets where they fit."""
@@ -71,6 +79,8 @@ class Slots:
     def store(self, notifier: Notifier) -> None:
         """Let the service manager keep copies of what is open now, and of nothing else."""
         self._drop_spare()
+        if not notifier.managed:
+            return
         names = {
             f"{name_of(endpoint)}.{slot}": sock
             for endpoint, slots in self._sockets.items()
@@ -99,16 +109,27 @@ class Slots:
         """All that is open."""
         return list(self._sockets)
 
-    def close(self, endpoints: Iterable[Endpoint] | None = None) -> None:
-        """Close these, or all, and remove the files of unix sockets."""
-        for endpoint in list(self._sockets if endpoints is None else endpoints):
-            slots = self._sockets.pop(endpoint, [])
-            for sock in slots:
-                sock.close()
-            # What could not be opened may be the socket of somebody who is well alive.
-            if slots and isinstance(endpoint.host, str) and not endpoint.host.startswith("\0"):
-                with contextlib.suppress(OSError):
-                    Path(endpoint.host).unlink()
+    def remove(self, endpoints: Iterable[Endpoint]) -> None:
+        """Listen there no more, whoever still has copies of these sockets."""
+        for endpoint in list(endpoints):
+            for sock in self._sockets.get(endpoint, []) if endpoint.kind == "stream" else []:
+                with contextlib.suppress(OSError):  # a copy of it would go on queueing clients that nobody serves
+                    sock.shutdown(consts.SHUT_RDWR)
+            self._close(endpoint, unlink=True)
+
+    def close(self) -> None:
+        """Close all. What the service manager keeps copies of can be served again by the next process."""
+        for endpoint in list(self._sockets):
+            self._close(endpoint, unlink=f"{name_of(endpoint)}.0" not in self._stored)
+
+    def _close(self, endpoint: Endpoint, *, unlink: bool) -> None:
+        slots = self._sockets.pop(endpoint, [])
+        for sock in slots:
+            sock.close()
+        # What could not be opened may be the socket of somebody who is well alive.
+        if unlink and slots and isinstance(endpoint.host, str) and not endpoint.host.startswith("\0"):
+            with contextlib.suppress(OSError):
+                Path(endpoint.host).unlink()
 
 
 def name_of(endpoint: Endpoint) -> str:
