@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Literal, Never
 
 Format = Literal["toml", "json"]
 Tree = dict[str, Any]
+
+MAX_DEPTH = 64  # a rule inside a rule takes two levels, and nobody needs more than a few of those
 
 
 class SyntaxProblem(ValueError):
@@ -21,9 +24,28 @@ class SyntaxProblem(ValueError):
 def parse(text: str, form: Format) -> Tree:
     """The document as a tree. Raises SyntaxProblem."""
     try:
-        return _parse_toml(text) if form == "toml" else _parse_json(text)
+        tree = _parse_toml(text) if form == "toml" else _parse_json(text)
     except RecursionError:
-        raise SyntaxProblem("nested too deeply", 0) from None
+        raise SyntaxProblem(_TOO_DEEP, 0) from None
+    _refuse_depth(tree)
+    return tree
+
+
+_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
+
+
+def _refuse_depth(tree: Tree) -> None:
+    """Everything that walks over a tree later calls itself, and trusts in this."""
+    level: list[Any] = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [inner for each in level for inner in _inside(each) if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise SyntaxProblem(_TOO_DEEP, 0)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -60,14 +82,39 @@ def _parse_json(text: str) -> Tree:
 
     bare = _TRAILING_COMMAS.sub(lambda found: " " if found[1] else found[0], blank_comments(text))
     try:
-        tree = json.loads(bare, parse_constant=_refuse_constant)
+        tree = json.loads(bare, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise SyntaxProblem(_plain(error.msg), error.pos) from None
+    except _KeyTwiceError:
+        raise SyntaxProblem("the key is given twice in its table", _second_key(bare)) from None
     except ValueError as error:
         raise SyntaxProblem(_plain(str(error)), 0) from None
     if not isinstance(tree, dict):
         raise SyntaxProblem("expected a table: a configuration begins with `{`", 0)
     return tree
+
+
+class _KeyTwiceError(Exception):
+    """A JSON object with two members of one name: whichever is taken, the other is ignored."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Tree:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise _KeyTwiceError
+    return table
+
+
+def _second_key(text: str) -> int:
+    """The offset of the first key that repeats another."""
+    from gproxy.config.locate import locate
+
+    seen = set()
+    for path, spot in locate(text, "json"):
+        if path in seen:
+            return spot.key
+        seen.add(path)
+    return 0
 
 
 def _refuse_constant(name: str) -> Never:

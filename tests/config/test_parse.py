@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gproxy.config.load import ConfigProblems, Source, load_sources
 from gproxy.config.parse import SyntaxProblem, blank_comments, parse
+from gproxy.config.root import read_root
 
 
 def test_json_takes_comments_and_trailing_commas():
@@ -35,8 +37,10 @@ def test_blanking_keeps_every_offset():
         ('{"a": /* x */ }', "json", "expecting value", 14),
         ("[1]", "json", "expected a table: a configuration begins with `{`", 0),
         ('{"a": NaN}', "json", "NaN is no JSON", 0),
-        ("[" * 5000, "json", "nested too deeply", 0),
-        ("a = " + "[" * 5000, "toml", "nested too deeply", 0),
+        ("[" * 5000, "json", "nested more than 64 levels deep", 0),
+        ("a = " + "[" * 5000, "toml", "nested more than 64 levels deep", 0),
+        ("a = " + "[" * 65 + "]" * 65, "toml", "nested more than 64 levels deep", 0),
+        ('{"a": [{"b": 1, /* "b": */ "c": {"b": 2}, "b": 3}]}', "json", "the key is given twice in its table", 42),
     ],
 )
 def test_syntax_errors_have_a_place(text, form, message, offset):
@@ -54,3 +58,11 @@ def test_any_text_gives_a_tree_or_a_syntax_problem(text, form):
     except SyntaxProblem as error:
         offset = error.offset
     assert 0 <= offset <= len(text) + 1
+
+
+@pytest.mark.parametrize("form", ["toml", "json"])
+def test_what_is_as_deep_as_allowed_can_be_used(form):
+    deep = "[" * 63 + "]" * 63
+    text = f"a = {deep}" if form == "toml" else f'{{"a": {deep}}}'
+    with pytest.raises(ConfigProblems, match="unknown key"):
+        read_root(load_sources([Source("c", text, form)], {}))
