@@ -253,8 +253,8 @@ MESSAGES = [
     b"PUT / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc" + NEXT,
 ]
 DAMAGE = [
-    b"\r", b"\n", b"\r\n", b" ", b"\t", b"\0", b":", b",", b";", b"0", b"5", b"+", b"-", b"_", b"\x0b", b"\x7f", b"\xe9",
-    b"x", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"chunked", b"HTTP/1.1",
+    b"\r", b"\n", b"\r\n", b" ", b"\t", b"\0", b":", b",", b";", b"0", b"5", b"+", b"-", b"_", b"\x0b", b"\x7f",
+    b"\xe9", b"x", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"chunked", b"HTTP/1.1",
 ]  # fmt: skip
 
 
