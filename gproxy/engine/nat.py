@@ -59,7 +59,7 @@ class Nat:
         return self._end, self._detail
 
     def _forward(self) -> None:
-        ways = self._ways
+        ways = self._ways  # for as long as we run: `_lose` and `_open` change it in place
         recv_from = self._conn.recv_from
         while True:
             data, to = recv_from()
@@ -128,8 +128,10 @@ class Nat:
     def _lose(self, upstream: PacketConn) -> None:
         """An upstream ended by itself: its destinations are decided anew."""
         upstream.close()
-        self._upstreams = {key: conn for key, conn in self._upstreams.items() if conn is not upstream}
-        self._ways = {to: way for to, way in self._ways.items() if way.upstream is not upstream}
+        for key in [key for key, conn in self._upstreams.items() if conn is upstream]:
+            del self._upstreams[key]
+        for to in [to for to, way in self._ways.items() if way.upstream is upstream]:
+            del self._ways[to]
 
     def _backward(self, upstream: PacketConn) -> None:
         asked = self._asked

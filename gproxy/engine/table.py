@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gproxy.base.errors import CloseReason, StreamClosed
 from gproxy.base.session import Session
-from gproxy.rt.sockets import Task, current, throw_into
+from gproxy.rt.sockets import Task, call_soon, current
 
 
 class Table:
@@ -38,11 +38,16 @@ class Table:
 
     def end(self, session_id: int, reason: CloseReason) -> bool:
         """Make a session end where it waits; False if there is none of that id."""
-        entry = self._live.get(session_id)
-        if entry is None:
+        if session_id not in self._live:
             return False
-        throw_into(entry[1], StreamClosed(f"ended here: {reason}", reason=reason))
+        call_soon(self._end, session_id, reason)
         return True
+
+    def _end(self, session_id: int, reason: CloseReason) -> None:
+        """In the hub. A session that is over by now has no greenlet any more: that may be serving another one."""
+        entry = self._live.get(session_id)
+        if entry is not None:
+            entry[1].throw(StreamClosed(f"ended here: {reason}", reason=reason))
 
     def end_all(self, reason: CloseReason) -> int:
         """End every session; how many there were."""

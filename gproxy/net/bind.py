@@ -108,7 +108,7 @@ def remove_stale(path: str) -> None:
             return
     except OSError:
         return
-    probe = socket(consts.AF_UNIX, consts.SOCK_STREAM)
+    probe = socket(consts.AF_UNIX, consts.SOCK_STREAM | consts.SOCK_NONBLOCK)  # a full queue means a live listener
     try:
         if probe.connect_ex(path) == errno.ECONNREFUSED:
             with contextlib.suppress(FileNotFoundError):

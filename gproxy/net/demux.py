@@ -14,7 +14,8 @@ from gproxy.base.defaults import DATAGRAM_BURST, MAX_DATAGRAM, UDP_INBOX, UDP_SE
 from gproxy.base.errors import StreamClosed
 from gproxy.base.iface import Buffer
 from gproxy.net.handover import Link, make_link
-from gproxy.rt.sockets import READ, Gate, launch, watch
+from gproxy.rt.crew import launch
+from gproxy.rt.sockets import READ, Gate, watch
 
 _log = logging.getLogger("gproxy.net.demux")
 

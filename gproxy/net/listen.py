@@ -11,7 +11,8 @@ from typing import Any
 
 from gproxy.base.defaults import ACCEPT_BACKOFF, ACCEPT_BACKOFF_CEILING, ACCEPT_BURST
 from gproxy.net.stream import SocketStream
-from gproxy.rt.sockets import READ, Timer, launch, watch
+from gproxy.rt.crew import launch
+from gproxy.rt.sockets import READ, Timer, watch
 
 _log = logging.getLogger("gproxy.net.listen")
 

@@ -68,8 +68,7 @@ class UdpConn:
         known = self._names.get(name[:2])
         if known is None:
             known = Address(parse_ip(name[0]), name[1])
-            if len(self._names) >= _KNOWN:
-                self._names.clear()
+            self._make_room()
             self._names[name[:2]] = known
         return known
 
@@ -89,13 +88,18 @@ class UdpConn:
     def _learn(self, to: Address) -> tuple[str, int]:
         ip = self._ip_of(to.host)
         text = f"::ffff:{ip}" if self._ipv6 and ip.version == 4 else str(ip)
-        if len(self._targets) >= _KNOWN:
-            self._targets.clear()
+        self._make_room()
         target = (text, to.port)
         self._targets[to] = target
         if self._unmap and to.is_domain:
             self._names[target] = to
         return target
+
+    def _make_room(self) -> None:
+        """Both tables at once: a target must not outlive the name that its answers carry."""
+        if len(self._targets) >= _KNOWN or len(self._names) >= _KNOWN:
+            self._targets.clear()
+            self._names.clear()
 
     def connect(self, target: Address) -> None:
         """From now on only hear `target`, and let the kernel drop everything else. Raises DialError, StreamClosed."""

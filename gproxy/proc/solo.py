@@ -14,6 +14,7 @@ from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root
 from gproxy.observe.log import setup
 from gproxy.observe.sink import Sink
+from gproxy.proc.heap import settle
 from gproxy.proc.limits import raise_descriptor_limit
 from gproxy.proc.local import LocalChannel
 from gproxy.proc.slots import Slots
@@ -36,6 +37,7 @@ def run(root: Root, *, colour: bool = True) -> None:
     house = build(root)
     slots = Slots()
     slots.open(door.endpoint for door in house.doors)
+    settle()
     try:
         Control(house, slots, sink).run()
     finally:

@@ -12,7 +12,6 @@ from gproxy.rt.patch import hub_exists, original, patch
 if __name__ == "__main__":
     patch()
 
-import gc
 import logging
 import os
 import signal
@@ -42,6 +41,7 @@ from gproxy.config.root import Root, read_root
 from gproxy.proc import control, orders, worker
 from gproxy.proc.arguments import Arguments
 from gproxy.proc.beat import HUNG, Beats
+from gproxy.proc.heap import settle
 from gproxy.proc.orders import CONTROL, KINDS
 from gproxy.proc.place import Place
 from gproxy.proc.post import Post, PostClosed
@@ -232,8 +232,7 @@ class Template:
     # -- forking -------------------------------------------------------------------------------------------------------
 
     def _fork_all(self) -> None:
-        gc.collect()
-        gc.freeze()
+        settle()
         for number in (CONTROL, *range(self._workers)):
             self._fork_one(number)
 

@@ -162,8 +162,9 @@ class Flow:
         """The source has said all. Its silence from now on is not an event."""
         self._ended = True
         self._reader.stop()
-        self._end_target()
-        self._pump.ended()
+        # When the other direction has ended too, both streams are closed now, which says the same.
+        if self._pump.ended():
+            self._end_target()
 
     def stop(self) -> None:
         """Let go of everything but the descriptors, which are their streams'."""
@@ -208,14 +209,18 @@ class Pump:
         finally:
             SWEEPER.remove(self)
             self._stop()
-        return Outcome(self._up.moved, self._down.moved, self._result, now() - started, self._culprit)
+        up, down = self._up, self._down
+        # Each flow knows its pump, and the pump its flows: untied, they need no garbage collector.
+        del self._up, self._down
+        return Outcome(up.moved, down.moved, self._result, now() - started, self._culprit)
 
-    def ended(self) -> None:
-        """A direction has come to its end."""
+    def ended(self) -> bool:
+        """A direction has come to its end; whether the other one goes on."""
         self._open -= 1
         self.seen = -1  # an end is news too: the patience with the other direction begins now
         if not self._open:
             self._finish("ok")
+        return self._open > 0
 
     def fail(self, side: Side, error: OSError) -> None:
         """The descriptor of `side` is broken: that ends both directions."""

@@ -13,7 +13,7 @@ from gevent import get_hub, getcurrent
 from greenlet import greenlet
 
 Task = greenlet
-"""A line of execution: what `current` gives and `throw_into` takes."""
+"""A line of execution: what `current` gives."""
 
 READ: Final = 1
 WRITE: Final = 2
@@ -60,14 +60,6 @@ class Readiness:
 def watch(fd: int, event: int) -> Any:
     """A bare watcher: `start(callback, *args)`, `stop()`, `close()`. Callbacks run in the hub: they never wait."""
     return get_hub().loop.io(fd, event)
-
-
-def launch(run: Callable[..., object], /, *args: object) -> greenlet:
-    """Start a light greenlet that nobody joins. `run` must not raise: it is a boundary with an except of its own."""
-    hub = get_hub()
-    child = greenlet(run, hub)
-    hub.loop.run_callback(child.switch, *args)
-    return child
 
 
 def call_soon(call: Callable[..., object], /, *args: object) -> None:
@@ -159,13 +151,3 @@ class Timer:
         """Idempotent."""
         self._timer.stop()
         self._timer.close()
-
-
-def throw_into(target: greenlet, error: BaseException) -> None:
-    """Raise `error` in a parked greenlet at the hub's next turn; nothing happens if it is over by then."""
-    get_hub().loop.run_callback(_throw_if_alive, target, error)
-
-
-def _throw_if_alive(target: greenlet, error: BaseException) -> None:
-    if not target.dead:
-        target.throw(error)

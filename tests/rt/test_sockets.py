@@ -14,11 +14,9 @@ from gproxy.rt.sockets import (
     Gate,
     Parking,
     Readiness,
+    Task,
     Timer,
     call_soon,
-    current,
-    launch,
-    throw_into,
     watch,
 )
 from gproxy.rt.sync import Event, sleep
@@ -48,6 +46,10 @@ def group() -> Iterator[Group]:
 
 
 Pair = tuple[socket, socket]
+
+
+def _throw_into(target: Task, error: BaseException) -> None:
+    call_soon(target.throw, error)
 
 
 def test_waiting_ends_when_there_is_something(pair: Pair, group: Group) -> None:
@@ -116,7 +118,7 @@ def test_a_waiter_that_has_gone_by_itself_is_not_hit(pair: Pair, group: Group) -
 
     waiter = group.spawn(wait)
     sleep(0)
-    throw_into(waiter, Late())
+    _throw_into(waiter, Late())
     call_soon(readable.wake, StreamClosed("too late"))
     assert group.join(5)
     assert seen == ["undisturbed"]
@@ -133,15 +135,6 @@ def test_a_bare_watcher_calls_back(pair: Pair) -> None:
     watcher.stop()
     watcher.close()
     assert seen == [b"x"]
-
-
-def test_a_launched_greenlet_runs_at_the_next_turn() -> None:
-    seen: list[object] = []
-    child = launch(lambda a, b: seen.extend([a, b, current()]), 1, 2)
-    assert seen == []
-    sleep(0)
-    assert seen == [1, 2, child]
-    assert child.dead
 
 
 def test_parking_ends_with_its_release(group: Group) -> None:
@@ -172,7 +165,7 @@ def test_what_is_thrown_at_a_parked_greenlet_comes_out(group: Group) -> None:
 
     waiter = group.spawn(wait)
     sleep(0)
-    throw_into(waiter, StreamClosed("over", reason="killed"))
+    _throw_into(waiter, StreamClosed("over", reason="killed"))
     parking.release()
     assert group.join(5)
     assert seen == ["killed", "slept"]
@@ -212,7 +205,7 @@ def test_an_opening_survives_a_waiter_that_dies() -> None:
     with Group("test") as group:
         waiter = group.spawn(gate.wait)
         sleep(0)
-        throw_into(waiter, StreamClosed("over"))
+        _throw_into(waiter, StreamClosed("over"))
         gate.open()
         assert group.join(5)
     with deadline(1, Late()):
@@ -237,11 +230,3 @@ def test_a_timer_again_and_again_until_it_is_stopped() -> None:
     count = len(rings)
     sleep(0.005)
     assert len(rings) == count
-
-
-def test_a_throw_at_one_that_is_over_is_quiet() -> None:
-    child = launch(lambda: None)
-    throw_into(child, StreamClosed("too late"))
-    sleep(0)
-    sleep(0)
-    assert child.dead

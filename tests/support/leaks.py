@@ -13,6 +13,7 @@ from functools import cache
 import pytest
 from greenlet import greenlet
 
+from gproxy.rt import crew
 from gproxy.rt.offload import offload
 from gproxy.rt.sync import sleep
 from tests.support.wait import wait_until
@@ -32,7 +33,8 @@ def descriptors() -> set[tuple[int, str]]:
 
 
 def live_greenlets() -> list[greenlet]:
-    """Every greenlet that has started and is not over."""
+    """Every greenlet that has started and is not over, without those that only wait to be used again."""
+    crew.dismiss()
     return [thing for thing in gc.get_objects() if isinstance(thing, greenlet) and bool(thing)]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gproxy.base.errors import ProtocolError, StreamClosed
-from gproxy.rt.sockets import throw_into
+from gproxy.rt.sockets import call_soon
 from gproxy.rt.sync import sleep
 from tests.protocol.http.lab import Lab
 from tests.support.wait import wait_until
@@ -403,7 +403,7 @@ def test_a_session_that_is_ended_from_outside_takes_its_client_along(lab, when):
     elif when == "idle":
         server.say(OK)
         lab.client << OK
-    throw_into(serving, StreamClosed("ended here", reason="drained"))
+    call_soon(serving.throw, StreamClosed("ended here", reason="drained"))
     lab.client.closed()
     server.stream.close()
     [outcome] = lab.upstreams.outcomes
