@@ -16,7 +16,7 @@ __all__ = ["certificate", "echo", "own_network", "own_world", "processes", "site
 
 @pytest.fixture
 def launch(processes: Processes) -> Iterator[Launcher]:
-    """Starts proxies. At the end of the test they must still run, with every socket closed and no failure in the log."""
+    """Starts proxies. At the end of the test they must run still, with every socket closed and nothing failed."""
     launcher = Launcher(processes)
     yield launcher
     launcher.settle()

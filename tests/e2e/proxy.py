@@ -57,11 +57,11 @@ class Proxy:
             if record["logger"] == "session" and all(record.get(key) == value for key, value in facts.items())
         ]
 
-    def session(self, **facts: object) -> dict[str, Any]:
+    def session(self, **facts: Any) -> dict[str, Any]:
         """The one session with these facts, as soon as it is finished."""
         return self.wait_sessions(1, **facts)[0]
 
-    def wait_sessions(self, count: int, seconds: float = 10.0, **facts: object) -> list[dict[str, Any]]:
+    def wait_sessions(self, count: int, seconds: float = 10.0, **facts: Any) -> list[dict[str, Any]]:
         """So many finished sessions with these facts."""
         wait_until(
             lambda: len(self.sessions(**facts)) >= count,

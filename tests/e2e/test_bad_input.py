@@ -1,4 +1,4 @@
-"""Clients that are broken or hostile: each gets the reply that its protocol has, or a close, and one line in the log."""
+"""Clients that are broken or hostile: each gets its protocol's reply, or a close, and one line in the log."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ from tests.support.ports import free_port
 from tests.support.procs import curl
 from tests.support.wait import wait_until
 
-
-NO_USER4 = b"\0\x5b"
+REJECTED4 = b"\0\x5b"
 HTTP = b"HTTP/1.1 %d "
 
 # What is said, what the answer begins with, the status word.
@@ -42,13 +41,13 @@ SOCKS = [
     (b"\x05\x01\x00\x05\x01\x00\x03\x00\0\0", b"\x05\x00\x05\x01", "protocol"),  # an empty domain
     (b"\x05\x01\x00\x05\x01\x00\x03\x04a\nb!\0\x50", b"\x05\x00\x05\x01", "protocol"),
     (b"\x05\x01\x00\x05\x01\x00\x03\x02\xff\xfe\0\x50", b"\x05\x00\x05\x01", "protocol"),
-    (b"\x05\x01\x01", b"\x05\xff", "auth"),  # GSSAPI only
-    (b"\x05\x00", b"\x05\xff", "auth"),  # no method at all
+    (b"\x05\x01\x01", b"\x05\xff", "auth-method"),  # GSSAPI only
+    (b"\x05\x00", b"\x05\xff", "auth-method"),  # no method at all
     (b"\x05\x01\x02\x02\x01u\x01p", b"\x05\x02\x01\x01", "protocol"),  # a password message of another version
-    (b"\x04\x02\0\x50\x7f\0\0\x01\0", NO_USER4, "unsupported-command"),
-    (b"\x04\x01\0\x50\0\0\0\x01\0bad name\0", NO_USER4, "protocol"),
-    (b"\x04\x01\0\x50\x7f\0\0\x01" + b"u" * 2000, NO_USER4, "limit"),
-    (b"\x04\x01\0\x50\0\0\0\x01u\0" + b"d" * 2000, NO_USER4, "limit"),
+    (b"\x04\x02\0\x50\x7f\0\0\x01\0", REJECTED4, "unsupported-command"),
+    (b"\x04\x01\0\x50\0\0\0\x01\0bad name\0", REJECTED4, "protocol"),
+    (b"\x04\x01\0\x50\x7f\0\0\x01" + b"u" * 2000, REJECTED4, "limit"),
+    (b"\x04\x01\0\x50\0\0\0\x01u\0" + b"d" * 2000, REJECTED4, "limit"),
 ]
 
 WEB = [
@@ -72,8 +71,8 @@ WEB = [
     (b"POST http://x/ HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, "protocol"),
     (b"POST http://x/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
      "protocol"),
-    (b"POST http://x/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "unsupported"),
-    (b"GET http://x/" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", 414, "limit-target"),
+    (b"POST http://x/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "unsupported-coding"),
+    (b"GET http://x/" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", 414, "limit-target"),
     (b"GET http://x/ HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 100_000 + b"\r\n\r\n", 431, "limit"),
     (b"GET http://x/ HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 20_000 + b"\r\n", 431, "limit"),
     (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + b"\0" * 100, 400, "protocol"),  # TLS where none is spoken
@@ -176,7 +175,7 @@ def test_what_can_t_be_reached(proxy: Proxy) -> None:
             assert say(proxy.port, shape % (name, name)).startswith(HTTP % status), name
         ip = b"\0\0\0\x01" if target[0].endswith("d") else socket.inet_aton(target[0])
         domain = target[0].encode() + b"\0" if target[0].endswith("d") else b""
-        assert say(proxy.port, b"\x04\x01" + struct.pack("!H", target[1]) + ip + b"\0" + domain)[:2] == NO_USER4
+        assert say(proxy.port, b"\x04\x01" + struct.pack("!H", target[1]) + ip + b"\0" + domain)[:2] == REJECTED4
         if word:
             proxy.wait_sessions(4, status=word)
 
@@ -205,8 +204,8 @@ def test_responses_that_are_broken(alive: Proxy) -> None:
     """A server's nonsense becomes a 502, and half an answer never looks like a whole one."""
     bad = [
         b"nonsense\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Le",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000,
-        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000, b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
     ]  # fmt: skip
     halves = [
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab",
@@ -225,7 +224,7 @@ def test_responses_that_are_broken(alive: Proxy) -> None:
         if answer in bad:
             assert heard.startswith(HTTP % 502), (answer[:60], heard)
         else:
-            assert heard.startswith(b"HTTP/1.1 200 OK")
+            assert heard.startswith((b"HTTP/1.1 200 OK", HTTP % 502))
             assert not heard.endswith(b"0\r\n\r\n")
 
 

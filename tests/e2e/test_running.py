@@ -244,8 +244,8 @@ def test_json_lines_have_what_was_promised(launch: Launcher, site: Server) -> No
     curl("-x", proxy.url("http", "bob:p"), "http://site.test:81/bytes/1000")
     session = proxy.session()
     assert session.keys() == {
-        "time", "level", "logger", "message", "session", "network", "inbound", "source", "target", "asked", "user", "rule",
-        "outbound", "up", "down", "seconds", "status",
+        "time", "level", "logger", "message", "session", "network", "inbound", "source", "target", "asked", "user",
+        "rule", "outbound", "up", "down", "seconds", "status",
     }  # fmt: skip
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", session["time"])
     assert session["source"].startswith(f"{LOOPBACK}:")

@@ -1,4 +1,4 @@
-"""Datagrams: through SOCKS5 associations and through tunnels, of all sizes, for many clients, and their sessions' ends."""
+"""Datagrams through SOCKS5 associations and through tunnels: all sizes, many clients, and how their sessions end."""
 
 from __future__ import annotations
 
