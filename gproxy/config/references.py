@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Tags = Mapping[str, KeyPath]
 
+_MANY = 50  # complaints, after which nobody needs a hint with each: finding the nearest of many tags takes its time
+
 _IMPLIED: Mapping[str, Tags] = {"inbounds": {}, "outbounds": {"direct": ("outbounds",)}}
 """Without any outbound there is one, `direct`."""
 
@@ -37,9 +39,7 @@ def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
         uses = [*_detours(tree, section), *_uses_in_route(tree, kind)]
         for use in uses:
             if use.tag not in tags:
-                hint = near_miss(use.tag, tags) or (
-                    f"there is {_listed(tags)}" if tags else f"there is no {kind} at all"
-                )
+                hint = _meant(use.tag, tags, kind) if len(problems) < _MANY else ""
                 problems.append(Problem(use.path, f"no {kind} has the tag `{use.tag}`", hint))
         problems.extend(_circles(tree, section, tags))
     problems.extend(_listening_problems(tree))
@@ -50,6 +50,10 @@ def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
 def outbound_tags(root: Root) -> list[str]:
     """The tags of the outbounds that there are, the implied one too."""
     return [each.tag or str(index) for index, each in enumerate(root.outbounds)] or list(_IMPLIED["outbounds"])
+
+
+def _meant(tag: str, tags: Tags, kind: str) -> str:
+    return near_miss(tag, tags) or (f"there is {_listed(tags)}" if tags else f"there is no {kind} at all")
 
 
 def _entries(tree: Mapping[str, Any], section: str) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:

@@ -22,6 +22,8 @@ from gproxy.config.secrecy import Secrecy, looks_secret
 from gproxy.schema.problem import KeyPath, Problem, dotted
 
 HIDDEN = "***"
+_SHOWN = 100  # problems; whoever mends these will ask again
+_REACH = 1000  # columns on each side of the caret that are looked at
 _WIDTH = 100  # columns of a quoted line; a document may be one line of a megabyte
 
 
@@ -41,7 +43,9 @@ def report(loaded: Loaded, problems: Sequence[Problem]) -> ConfigProblems:
     """All problems, in the order of the files and their lines, as the error to raise."""
     writer = _Writer(loaded, problems)
     placed = sorted(((writer.place(problem), problem) for problem in problems), key=lambda pair: pair[0])
-    entries = list(dict.fromkeys(writer.entry(place, problem) for place, problem in placed))
+    entries = list(dict.fromkeys(writer.entry(place, problem) for place, problem in placed[:_SHOWN]))
+    if len(placed) > _SHOWN:
+        entries.append(f"and {len(placed) - _SHOWN} more problems")
     return ConfigProblems("\n".join(entries), [problem for _, problem in placed])
 
 
@@ -107,10 +111,12 @@ class _Writer:
         return _entry(head, row, *self.masked(place.source, row, column, width), problem.hint)
 
     def masked(self, source: int, row: int, column: int, width: int) -> tuple[str, int, int]:
-        """A line with its secrets hidden, and the caret's column and width moved along."""
+        """A line, or its part around the caret, with its secrets hidden; the caret's column and width moved along."""
         text = self.texts[source]
-        begin = text.starts[row]
-        line = text.lines[row]
+        cut = max(0, column - _REACH)
+        line = text.lines[row][cut : column + _REACH]
+        begin = text.starts[row] + cut
+        column -= cut
         for start, end in sorted(self.secret_spans(source, begin, begin + len(line)), reverse=True):
             line = line[:start] + HIDDEN + line[end:]
             if column >= end:
@@ -122,7 +128,7 @@ class _Writer:
         return line, column, width
 
     def secret_spans(self, source: int, begin: int, end: int) -> set[tuple[int, int]]:
-        """The parts of a line, by columns, that hold scalars which must not be seen."""
+        """The stretches between two offsets, counted from the first, that hold scalars which must not be seen."""
         spots = self.spots[source]
         return {
             (max(spot.start, begin) - begin, min(spot.end, end) - begin)

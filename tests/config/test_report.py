@@ -110,6 +110,15 @@ def test_no_secret_is_in_the_report_on_a_syntax_error(secret, ending):
         assert "S3C" not in caught.value.report
 
 
+def test_a_long_list_of_problems_is_cut_and_made_in_time():
+    wrong = '{"type": "socks", "server": "x", "server_port": "x", "password": "hunter2", "detour": "nowhere"}'
+    source = Source("c.json", f'{{"outbounds": [{", ".join([wrong] * 1000)}]}}', "json")
+    report = report_on(source)
+    assert report.endswith("\nand 1900 more problems")
+    assert report.count("c.json:1:") == 100
+    assert 'password": ***' in report
+
+
 def test_a_value_from_the_environment_is_not_shown():
     source = toml('[log]\nlevel = "${LEVEL}"\noutput = 5\n')
     with pytest.raises(ConfigProblems) as caught:
