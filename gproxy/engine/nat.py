@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gproxy.base.address import Address
 from gproxy.base.defaults import UDP_DECISIONS, UDP_PORT_TIMEOUTS
-from gproxy.base.errors import ASKED, GproxyError, StreamClosed
+from gproxy.base.errors import ASKED, DialError, GproxyError, StreamClosed
 from gproxy.base.iface import Outbound, PacketConn
 from gproxy.base.session import Session
 from gproxy.engine.decide import Decider
@@ -140,7 +140,10 @@ class Nat:
             while True:
                 data, source = upstream.recv_from()
                 self.down += len(data)
-                send_to(data, asked.get(source, source) if asked else source)
+                try:
+                    send_to(data, asked.get(source, source) if asked else source)
+                except DialError as why:  # this answer is lost; the next one may arrive
+                    self._note(why)
         except StreamClosed:
             self._lose(upstream)
 

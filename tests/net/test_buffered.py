@@ -16,7 +16,7 @@ from tests.support.pipe import PipeEnd, pipe
 @pytest.fixture
 def ends() -> Iterator[tuple[Buffered, PipeEnd]]:
     near, far = pipe()
-    yield Buffered(near), far
+    return Buffered(near), far
 
 
 def line(cursor: Cursor) -> bytes:

@@ -28,7 +28,8 @@ def test_it_says_what_the_system_says() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (ConnectionResetError(errno.ECONNRESET, "reset by peer"), "reset"), (BrokenPipeError(errno.EPIPE, "x"), "reset"),
+        (ConnectionResetError(errno.ECONNRESET, "reset by peer"), "reset"),
+        (BrokenPipeError(errno.EPIPE, "x"), "reset"),
         (TimeoutError(errno.ETIMEDOUT, "timed out"), "timeout"), (OSError("no number"), "reset"),
     ],
 )  # fmt: skip

@@ -22,7 +22,8 @@ def answer(monkeypatch: pytest.MonkeyPatch, *texts: str) -> None:
 
 @pytest.mark.parametrize(
     ("strategy", "expected"),
-    [("", (X, A, Y, B)), ("prefer_ipv4", (A, B, X, Y)), ("prefer_ipv6", (X, Y, A, B)), ("ipv4_only", (A, B)), ("ipv6_only", (X, Y))],
+    [("", (X, A, Y, B)), ("prefer_ipv4", (A, B, X, Y)), ("prefer_ipv6", (X, Y, A, B)), ("ipv4_only", (A, B)),
+     ("ipv6_only", (X, Y))],
 )  # fmt: skip
 def test_the_order(strategy: str, expected: tuple[object, ...]) -> None:
     assert order([X, A, Y, B, A, X], strategy) == expected  # type: ignore[arg-type]

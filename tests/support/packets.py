@@ -38,14 +38,14 @@ class MemoryPackets:
         """See PacketConn."""
         while not self._inbox:
             if self.closed:
-                raise StreamClosed("closed here", reason="killed")
+                raise StreamClosed("closed here", reason="local")
             self._wait()
         return self._inbox.popleft()
 
     def send_to(self, data: Buffer, to: Address, /) -> None:
         """See PacketConn."""
         if self.closed:
-            raise StreamClosed("closed here", reason="killed")
+            raise StreamClosed("closed here", reason="local")
         self.sent.append((bytes(data), to))
         self._changed.set()
 

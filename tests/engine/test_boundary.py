@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+from greenlet import GreenletExit
+
+from gproxy.base.address import UNSPECIFIED, Address
+from gproxy.base.errors import AuthError, DialError, GproxyError, Overloaded, ProtocolError, StreamClosed
+from gproxy.base.session import Session
+from gproxy.engine.boundary import Boundary
+from gproxy.engine.table import Table
+from gproxy.observe.meter import Meter
+from gproxy.rt.deadline import deadline
+from gproxy.rt.sync import Event
+from tests.support.packets import MemoryPackets
+from tests.support.pipe import pipe
+
+NAME = ("192.0.2.7", 40000)
+LOCAL = Address(IPv4Address("192.0.2.1"), 1080)
+
+
+class House:
+    def __init__(self) -> None:
+        self.table = Table()
+        self.meter = Meter()
+        self.boundary = Boundary("in", self.table, self.meter, udp_timeout=7.0)
+        self.stream, _ = pipe(bound=LOCAL)
+        self.session: Session | None = None
+
+    def serve(self, run: Callable[[], Any], name: Any = NAME, local: Address | None = None) -> None:
+        def accept(stream: object, session: Session) -> None:
+            self.session = session
+            assert (self.meter.active, len(self.table)) == (1, 1)
+            run()
+
+        self.boundary.stream(accept, self.stream, name, local)
+
+    def is_clean(self) -> bool:
+        return self.stream.closed and self.meter.active == 0 and len(self.table) == 0
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def run() -> None:
+        raise error
+
+    return run
+
+
+def test_an_accepted_stream_becomes_a_session() -> None:
+    house = House()
+    house.serve(lambda: None)
+    session = house.session
+    assert session is not None
+    assert (session.id, session.network, session.inbound) == (1, "tcp", "in")
+    assert (session.source, session.target, session.local) == (
+        Address(IPv4Address(NAME[0]), NAME[1]),
+        UNSPECIFIED,
+        LOCAL,
+    )
+    assert session.udp_timeout == 7.0
+    assert house.is_clean()
+    assert house.meter.opened == 1
+    assert house.meter.statuses == {}  # whoever dispatches it records it
+
+
+def test_what_the_listener_knows_is_not_asked_again() -> None:
+    house = House()
+    known = Address(IPv4Address("192.0.2.2"), 1)
+    house.serve(lambda: None, local=known)
+    assert house.session is not None
+    assert house.session.local == known
+
+
+@pytest.mark.parametrize("name", ["", b"", b"\0abstract", None])
+def test_a_client_of_a_unix_socket_has_no_address(name: object) -> None:
+    house = House()
+    house.serve(lambda: None, name=name)
+    assert house.session is not None
+    assert house.session.source == UNSPECIFIED
+
+
+def test_a_mapped_address_is_what_it_means() -> None:
+    house = House()
+    house.serve(lambda: None, name=("::ffff:192.0.2.7", 1, 0, 0))
+    assert house.session is not None
+    assert house.session.source == Address(IPv4Address("192.0.2.7"), 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProtocolError("odd", reason="version"), AuthError("who?"), DialError("no", reason="refused"),
+        StreamClosed("gone"), StreamClosed("ended here", reason="drained"), Overloaded("full"), GproxyError("other"),
+    ],
+)  # fmt: skip
+def test_a_known_failure_is_one_line_and_one_count(error: GproxyError, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    house = House()
+    house.serve(raising(error))
+    assert house.is_clean()
+    assert house.meter.statuses == {error.word: 1}
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    assert record.getMessage().endswith(f" {error.word}: {error}")
+
+
+def test_a_client_that_says_nothing_is_not_worth_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    house = House()
+    house.serve(raising(ProtocolError("nothing", reason="empty")))
+    assert caplog.records == []
+    assert house.meter.statuses == {"protocol-empty": 1}
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), OSError("x"), AssertionError("x"), RecursionError(), ValueError()])
+def test_a_fault_of_ours_is_logged_in_full_and_goes_no_further(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House()
+    house.serve(raising(error))
+    assert house.is_clean()
+    assert house.meter.statuses == {"error": 1}
+    (record,) = caplog.records
+    assert (record.levelno, record.exc_info is not None) == (logging.ERROR, True)
+
+
+def test_a_kill_closes_too() -> None:
+    house = House()
+    with pytest.raises(GreenletExit):
+        house.serve(raising(GreenletExit()))
+    assert house.is_clean()
+
+
+def test_a_deadline_of_a_handshake() -> None:
+    house = House()
+
+    def run() -> None:
+        with deadline(0.001, ProtocolError("too slow", reason="timeout")):
+            Event().wait()
+
+    house.serve(run)
+    assert house.is_clean()
+    assert house.meter.statuses == {"protocol-timeout": 1}
+
+
+def test_datagrams_have_a_session_too(caplog: pytest.LogCaptureFixture) -> None:
+    house, conn = House(), MemoryPackets()
+    sessions: list[Session] = []
+    source = Address(IPv4Address("192.0.2.7"), 53)
+    house.boundary.packets(lambda conn, session: sessions.append(session), conn, source, LOCAL)
+    (session,) = sessions
+    assert (session.network, session.source, session.target, session.local) == ("udp", source, LOCAL, LOCAL)
+    assert session.udp_timeout == 7.0
+    assert conn.closed
+    assert (house.meter.opened, house.meter.active, len(house.table)) == (1, 0, 0)
