@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import Any
 
@@ -38,7 +39,7 @@ class Ledger:
 
 
 def main(place: Place, root: Root) -> None:
-    """Answer the template until it closes the channel."""
+    """Answer the template until it says no more; the last word are the final counters."""
     begin_anew()
     readable, writable = Readiness(place.channel.fileno(), READ), Readiness(place.channel.fileno(), WRITE)
     post = Post(place.channel, KINDS, lambda _: readable.wait(), lambda _: writable.wait())
@@ -51,4 +52,5 @@ def main(place: Place, root: Root) -> None:
             elif isinstance(message, AskStatus):
                 post.send(Status(message.request, ledger.totals()))
     except PostClosed:
-        return
+        with contextlib.suppress(PostClosed):  # it may have ended without waiting for the last word
+            post.send(Status(0, ledger.totals()))

@@ -30,7 +30,8 @@ class Generation:
     endpoints: list[Endpoint] = field(default_factory=list)
     processes: dict[int, int] = field(default_factory=dict)  # worker number → pid
     opened: list[Endpoint] = field(default_factory=list)  # the sockets that were opened for it
-    refused: str = ""
+    refused: str = ""  # why it does not serve
+    misconfigured: bool = False  # that is the configuration's fault
 
     @classmethod
     def start(cls, number: int, sources: Sources, since: float) -> Generation:
@@ -38,9 +39,8 @@ class Generation:
         ours, theirs = socketpair()
         try:
             arguments = Arguments(sources, theirs.fileno())
-            isolated = ["-I"] if sys.flags.isolated else []
             child = subprocess.Popen(
-                [sys.executable, *isolated, "-m", "gproxy.proc.template", arguments.to_json()],
+                [*interpreter(), "-m", "gproxy.proc.template", arguments.to_json()],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
@@ -57,6 +57,11 @@ class Generation:
     def workers(self) -> dict[int, int]:
         """The pids of the worker processes, without control."""
         return {number: pid for number, pid in self.processes.items() if number != CONTROL}
+
+
+def interpreter() -> list[str]:
+    """The command line of another Python like this one."""
+    return [sys.executable, *(["-I"] if sys.flags.isolated else [])]
 
 
 def make_post(sock: socket) -> Post:

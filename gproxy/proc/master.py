@@ -23,10 +23,13 @@ from gproxy.proc.admin import AdminServer, Request, default_path
 from gproxy.proc.arguments import Sources
 from gproxy.proc.crashes import Crashes
 from gproxy.proc.generation import Generation
+from gproxy.proc.limits import raise_descriptor_limit
 from gproxy.proc.notify import Notifier, inherited
 from gproxy.proc.post import MAX_FDS, PostClosed
 from gproxy.proc.say import Voice
 from gproxy.proc.slots import Slots
+from gproxy.proc.status import StatusDesk
+from gproxy.proc.tally import Tally
 from gproxy.proc.timers import Timers
 
 # A new generation must serve by then, in seconds, or it is given up and the old one goes on.
@@ -38,8 +41,11 @@ _HANDOVER_LIMIT = 5.0
 # More draining generations than this are too many: the oldest ends at once. Each has a process for every worker.
 _MOST_DRAINING = 8
 
-# After a generation that could not even start, when there is none to go on with: seconds until the next try.
-_RETRY = 1.0
+# The template among the workers, for the back-off of its crashes.
+_TEMPLATE = -2
+
+# Exit codes: see docs/cli.md.
+_FAILED, _REFUSED = 1, 3
 
 
 class Master:
@@ -53,19 +59,22 @@ class Master:
         self.draining: list[Generation] = []
         self.number = 0
         self.started = wall()
+        self.tally = Tally()
         self.code = 0
         self._selector = selectors.DefaultSelector()
         self.admin = AdminServer(self._selector, self._answer)
         self._voice = Voice()
         self._notifier = Notifier()
-        self._timers = Timers()
+        self.timers = Timers()
         self._crashes = Crashes()
-        self._asked: Request | None = None  # who waits for the verdict on what is coming
+        self._asked: list[Request] = []  # who wait for the verdict on what is coming
+        self._asked_again: list[Request] = []  # who wait for the verdict on what comes after that
         self._again = False  # a reload was asked for while another one was under way
+        self._retrying = False  # nothing serves, and a reload will begin soon
+        self._served = False  # some generation has come so far
         self._stopping = 0
-        self._questions: dict[int, Request] = {}
-        self._question = 0
         self._signals: list[int] = []
+        self._desk = StatusDesk(self)
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -74,13 +83,16 @@ class Master:
         self._listen_to_signals()
         for generation in self.generations():
             self._attend(generation)
+        if self.current is not None and self.current.plan is not None:
+            self._served = True
+            self._voice.become(self.current.plan.log)
         self.slots.inherit(inherited())
         self.reload()
         self._pat()
-        while self.current or self.coming or self.draining:
-            for key, _ in self._selector.select(self._timers.next_in()):
+        while self.current or self.coming or self.draining or self._retrying:
+            for key, _ in self._selector.select(self.timers.next_in()):
                 key.data()
-            self._timers.run_due()
+            self.timers.run_due()
         self.admin.close()
         self.slots.close()
         return self.code
@@ -92,27 +104,33 @@ class Master:
     def _listen_to_signals(self) -> None:
         read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(write)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD):
+        for number in resume.SIGNALS:
             signal.signal(number, lambda number, _: self._signals.append(number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, resume.SIGNALS)  # an upgrade keeps them until here
         self._selector.register(read, selectors.EVENT_READ, lambda: self._signalled(read))
 
     def _signalled(self, pipe: int) -> None:
         with contextlib.suppress(BlockingIOError):
             while os.read(pipe, 512):
                 pass
-        pending, self._signals = self._signals, []
-        for number in dict.fromkeys(pending):
-            if number == signal.SIGHUP:
+        while self._signals:
+            number = self._signals.pop(0)
+            if number == signal.SIGHUP and signal.SIGUSR2 not in self._signals:  # an upgrade is a reload, too
                 self.reload()
             elif number == signal.SIGUSR1:
                 for generation in self.generations():
-                    self._tell(generation, Reopen())
+                    self.tell(generation, Reopen())
             elif number == signal.SIGUSR2:
                 self.upgrade()
             elif number == signal.SIGCHLD:
                 self._reap()
             else:
                 self.stop()
+
+    def take_signals(self) -> list[int]:
+        """Those that have come and are not obeyed yet; they are the caller's now."""
+        taken, self._signals = self._signals, []
+        return taken
 
     def _attend(self, generation: Generation) -> None:
         self._selector.register(generation.post, selectors.EVENT_READ, lambda: self._hear(generation))
@@ -124,18 +142,22 @@ class Master:
 
     def reload(self, request: Request | None = None) -> None:
         """Begin a new generation. Its verdict goes to the log, and to `request`."""
-        if self._stopping or self.coming:
-            self._again = not self._stopping
+        if self._stopping:
             if request is not None:
-                request.answer(ok=False, error="gproxy is stopping" if self._stopping else "a reload is under way")
+                request.answer(ok=False, error="gproxy is stopping")
             return
+        if self.coming is not None:  # it may have read the file before the last change to it
+            self._again = True
+            self._asked_again += [request] if request is not None else []
+            return
+        self._retrying = False
         self.number += 1
-        self._asked = request
+        self._asked += [request] if request is not None else []
         if self.current is not None:
             self._notifier.reloading()
         self.coming = generation = Generation.start(self.number, self.sources, now())
         self._attend(generation)
-        self._timers.after(_START_LIMIT, lambda: self._give_up(generation, "it was not ready in time"))
+        self.timers.after(_START_LIMIT, lambda: self._give_up(generation, "it was not ready in time"))
 
     def upgrade(self, request: Request | None = None) -> None:
         """Go on as the code that is installed now: exec it with all sockets and children, then reload."""
@@ -148,11 +170,15 @@ class Master:
         if request is not None:
             request.answer(ok=True, message="upgrading; `gproxy status` tells the new version when it serves")
         self._say("info", f"upgrading from {__version__}")
-        resume.execute(self)
+        try:
+            resume.execute(self)
+        except OSError as error:
+            self._say("error", f"no upgrade: {error}")
 
     def stop(self, request: Request | None = None) -> None:
         """The first time, let sessions end for a while; the second time, end them at once."""
         self._stopping += 1
+        self._retrying = False
         grace = self._stop_grace()
         self._notifier.stopping(grace)
         if self._stopping == 1:
@@ -161,7 +187,7 @@ class Master:
         if self.coming is not None and self.coming.state in {"loading", "forking"}:
             os.kill(self.coming.pid, signal.SIGKILL)
         for generation in self.generations():
-            self._tell(generation, Stop(grace) if self._stopping == 1 else StopNow())
+            self.tell(generation, Stop(grace) if self._stopping == 1 else StopNow())
         if request is not None:
             request.answer(ok=True)
 
@@ -173,7 +199,7 @@ class Master:
         """The control socket's questions."""
         asked = request.values.get("ask")
         if asked == "status":
-            self._ask_status(request)
+            self._desk.ask(request)
         elif asked == "reload":
             self.reload(request)
         elif asked == "upgrade":
@@ -182,40 +208,6 @@ class Master:
             self.stop(request)
         else:
             request.answer(ok=False, error="ask one of status, reload, upgrade, stop")
-
-    def _ask_status(self, request: Request) -> None:
-        if self.current is None:
-            request.answer(ok=True, **self._facts(None))
-            return
-        self._question += 1
-        number = self._question
-        self._questions[number] = request
-        self._tell(self.current, orders.AskStatus(number))
-        self._timers.after(1.0, lambda: self._answer_status(number, None))
-
-    def _answer_status(self, number: int, counters: dict[str, Any] | None) -> None:
-        request = self._questions.pop(number, None)
-        if request is not None:
-            request.answer(ok=True, **self._facts(counters))
-
-    def _facts(self, counters: dict[str, Any] | None) -> dict[str, Any]:
-        at = now()
-        return {
-            "version": __version__,
-            "pid": os.getpid(),
-            "uptime": round(wall() - self.started, 1),
-            "listeners": [str(endpoint) for endpoint in self.slots.endpoints()],
-            "generations": [
-                {
-                    "number": each.number,
-                    "state": each.state,
-                    "age": round(at - each.since, 1),
-                    "workers": {str(number): pid for number, pid in sorted(each.workers().items())},
-                }
-                for each in self.generations()
-            ],
-            "counters": counters,
-        }
 
     # -- what a generation says ----------------------------------------------------------------------------------------
 
@@ -227,6 +219,7 @@ class Master:
             return
         if isinstance(message, orders.Refused):
             generation.refused = message.report
+            generation.misconfigured = True
         elif isinstance(message, orders.Plan):
             self._provide(generation, message)
         elif isinstance(message, orders.Forked):
@@ -242,12 +235,11 @@ class Master:
         elif isinstance(message, Serving):
             self._installed(generation)
         elif isinstance(message, orders.Status):
-            if message.request:
-                self._answer_status(message.request, message.counters)
-            else:
+            self._desk.hear(generation, message)
+            if not message.request:
                 self._notifier.watchdog()
 
-    def _tell(self, generation: Generation, message: object, descriptors: tuple[int, ...] = ()) -> None:
+    def tell(self, generation: Generation, message: object, descriptors: tuple[int, ...] = ()) -> None:
         with contextlib.suppress(PostClosed):  # its end is readable now, and that is where we notice
             generation.post.send(message, descriptors)
 
@@ -269,9 +261,9 @@ class Master:
         for first in range(0, len(places), MAX_FDS):
             batch = places[first : first + MAX_FDS]
             pairs = [[index, slot] for index, slot, _ in batch]
-            self._tell(generation, orders.Sockets(pairs), tuple(fd for _, _, fd in batch))
+            self.tell(generation, orders.Sockets(pairs), tuple(fd for _, _, fd in batch))
         generation.state = "forking"
-        self._tell(generation, orders.Fork())
+        self.tell(generation, orders.Fork())
 
     def _take_over(self, generation: Generation) -> None:
         """All is ready: let the serving generation yield, so that only one reads the sockets at a time."""
@@ -281,8 +273,8 @@ class Master:
         if self.current is None:
             self._begin_serving()
             return
-        self._tell(self.current, Yield())
-        self._timers.after(_HANDOVER_LIMIT, self._begin_serving)
+        self.tell(self.current, Yield())
+        self.timers.after(_HANDOVER_LIMIT, self._begin_serving)
 
     def _hand_over(self, generation: Generation, message: Handover, descriptors: list[int]) -> None:
         """Pass flows on to the generation that takes over, if it has their socket too."""
@@ -290,20 +282,21 @@ class Master:
         coming = self.coming
         if coming is not None and endpoint in coming.endpoints:
             index = coming.endpoints.index(endpoint)
-            self._tell(coming, Handover(index, message.slot, message.clients), tuple(descriptors))
+            self.tell(coming, Handover(index, message.slot, message.clients), tuple(descriptors))
         for fd in descriptors:
             os.close(fd)
 
     def _begin_serving(self) -> None:
         if self.coming is not None and self.coming.state == "taking over":
             self.coming.state = "serving"
-            self._tell(self.coming, Serve())
+            self.tell(self.coming, Serve())
 
     def _installed(self, generation: Generation) -> None:
         """The new generation serves: the old one may finish."""
         if generation is not self.coming or generation.plan is None:
             return
         self.coming, old, self.current = None, self.current, generation
+        self._served = True
         self._voice.become(generation.plan.log)
         if old is not None:
             self._retire(old, generation.plan.grace)
@@ -317,15 +310,15 @@ class Master:
     def _retire(self, old: Generation, grace: float) -> None:
         old.state = "draining"
         self.draining.append(old)
-        self._tell(old, Stop(grace))
+        self.tell(old, Stop(grace))
         if len(self.draining) > _MOST_DRAINING:
             self._say("warn", f"generation {self.draining[0].number} ends early: too many are draining")
-            self._tell(self.draining[0], StopNow())
+            self.tell(self.draining[0], StopNow())
 
     def _tell_verdict(self, **verdict: Any) -> None:
-        asked, self._asked = self._asked, None
-        if asked is not None:
-            asked.answer(**verdict)
+        for each in self._asked:
+            each.answer(**verdict)
+        self._asked, self._asked_again = self._asked_again, []
         if self._again:
             self._again = False
             self.reload()
@@ -343,13 +336,14 @@ class Master:
         """Its channel is closed: its template has ended, or is as good as dead."""
         self._selector.unregister(generation.post)
         generation.post.close()
+        self.tally.close(generation.number)
         if generation is self.coming:
             self._refused(generation)
         elif generation is self.current:
             self.current = None
             if not self._stopping:
                 self._say("error", f"the template of generation {generation.number} has died: a new one begins")
-                self.reload()
+                self._start_over()
         else:
             self.draining.remove(generation)
             self._say("info", f"generation {generation.number} has ended")
@@ -362,12 +356,31 @@ class Master:
         if self._stopping:
             return
         self._say("error", f"generation {generation.number} was refused:\n{report}")
-        if self.current is None:
-            self.code = 3 if generation.refused else 1
-        elif generation.state in {"taking over", "serving"}:  # the old one has yielded to it already
-            self._tell(self.current, Serve())
+        if self.current is None and self._served:
+            self._start_over()
+        elif self.current is None:
+            self.code = _REFUSED if generation.misconfigured else _FAILED
+        else:
+            self._go_on(self.current, yielded=generation.state in {"taking over", "serving"})
+        self._tell_verdict(ok=False, error=report, code=_REFUSED if generation.misconfigured else _FAILED)
+
+    def _go_on(self, current: Generation, *, yielded: bool) -> None:
+        """As if nothing had happened."""
+        if yielded:
+            self.tell(current, Serve())
+        if current.plan is not None:
+            with contextlib.suppress(OSError):
+                self.admin.listen(current.plan.control or default_path())
         self._notifier.ready()
-        self._tell_verdict(ok=False, error=report)
+
+    def _start_over(self) -> None:
+        """Nothing serves, though something did: try the configuration again, ever more slowly."""
+        self._retrying = True
+        self.timers.after(self._crashes.wait(_TEMPLATE, now()), self._retry)
+
+    def _retry(self) -> None:
+        if self._retrying:
+            self.reload()
 
     def _mourn(self, generation: Generation, message: orders.Died) -> None:
         """A process has died by itself. While a generation comes up, that is the end of it; later it is replaced."""
@@ -377,7 +390,7 @@ class Master:
             self._give_up(generation, f"{name} {message.how} while it started")
         elif generation is self.current:
             wait = self._crashes.wait(message.worker, now())
-            self._timers.after(wait, lambda: self._tell(generation, orders.ForkAgain(message.worker)))
+            self.timers.after(wait, lambda: self.tell(generation, orders.ForkAgain(message.worker)))
 
     def _reap(self) -> None:
         """Collect dead children: templates, and workers whose template died before them."""
@@ -390,15 +403,16 @@ class Master:
         interval = self._notifier.watchdog_interval()
         if interval is not None:
             if self.current is not None:
-                self._tell(self.current, orders.AskStatus(0))
+                self.tell(self.current, orders.AskStatus(0))
             else:
                 self._notifier.watchdog()
-            self._timers.after(interval, self._pat)
+            self.timers.after(interval, self._pat)
 
 
 def main() -> int:
     """Be the master. The only argument is the sources, as JSON."""
     become_subreaper()
+    raise_descriptor_limit()  # all others inherit it
     master = Master(Sources.from_json(sys.argv[1]))
     resume.restore(master)
     return master.run()

@@ -103,6 +103,11 @@ class Post:
             got += data
         return bytes(got)
 
+    def end(self) -> None:
+        """Say no more; what the other side still says can be heard."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(consts.SHUT_WR)
+
     def close(self) -> None:
         """Idempotent."""
         with contextlib.suppress(OSError):

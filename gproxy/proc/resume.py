@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from _socket import socket
@@ -15,11 +16,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gproxy.base.clock import now
-from gproxy.proc.generation import Generation, make_post
+from gproxy.proc.generation import Generation, interpreter, make_post
 from gproxy.proc.orders import Plan, endpoint_from_json, endpoint_to_json
+from gproxy.proc.tally import Tally
 
 if TYPE_CHECKING:
     from gproxy.proc.master import Master
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
+"""What a master obeys. None of them is lost in an exec: they wait until the new code listens."""
 
 _VARIABLE = "GPROXY_STATE_FD"
 _TRIAL_LIMIT = 20.0  # seconds
@@ -27,15 +32,14 @@ _TRIAL_LIMIT = 20.0  # seconds
 
 def command(argument: str) -> list[str]:
     """The command line of a master: its only argument is the sources, as JSON."""
-    isolated = ["-I"] if sys.flags.isolated else []
-    return [sys.executable, *isolated, "-m", "gproxy.proc.master", argument]
+    return [*interpreter(), "-m", "gproxy.proc.master", argument]
 
 
 def trial() -> str:
     """Whether the installed code starts at all: empty, or what it says. There is no way back from an exec."""
     try:
         done = subprocess.run(
-            [*command("")[:-2], "-c", "import gproxy.proc.master, gproxy.proc.template"],
+            [*interpreter(), "-c", "import gproxy.proc.master, gproxy.proc.template"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -55,6 +59,7 @@ def execute(master: Master) -> NoReturn:
     state: dict[str, Any] = {
         "number": master.number,
         "started": master.started,
+        "tally": master.tally.to_json(),
         "slots": [
             [endpoint_to_json(endpoint), [sock.fileno() for sock in master.slots.of(endpoint)]]
             for endpoint in master.slots.endpoints()
@@ -65,10 +70,23 @@ def execute(master: Master) -> NoReturn:
     memory = os.memfd_create("gproxy-state", 0)
     os.write(memory, json.dumps(state).encode())
     os.lseek(memory, 0, os.SEEK_SET)
-    for fd in _descriptors(state):
-        os.set_inheritable(fd, True)
     os.environ[_VARIABLE] = str(memory)
-    os.execv(sys.executable, command(master.sources.to_json()))  # noqa: S606 - our own interpreter
+    _set_inheritable(state, True)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for number in master.take_signals():
+        os.kill(os.getpid(), number)
+    try:
+        os.execv(sys.executable, command(master.sources.to_json()))  # noqa: S606 - our own interpreter
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        _set_inheritable(state, False)
+        os.environ.pop(_VARIABLE)
+        os.close(memory)
+
+
+def _set_inheritable(state: dict[str, Any], inheritable: bool) -> None:
+    for fd in _descriptors(state):
+        os.set_inheritable(fd, inheritable)
 
 
 def _descriptors(state: dict[str, Any]) -> list[int]:
@@ -96,10 +114,10 @@ def restore(master: Master) -> None:
         return
     with os.fdopen(int(number), "rb") as memory:
         state = json.load(memory)
-    for fd in _descriptors(state):
-        os.set_inheritable(fd, False)
+    _set_inheritable(state, False)
     master.number = state["number"]
     master.started = state["started"]
+    master.tally = Tally.from_json(state["tally"])
     for endpoint, fds in state["slots"]:
         master.slots.adopt(endpoint_from_json(endpoint), [socket(fileno=fd) for fd in fds])
     path, fd = state["admin"]

@@ -82,6 +82,7 @@ class Template:
         self._descriptors: dict[tuple[int, int], int] = {}
         self._children: dict[int, Child] = {}
         self._lives: dict[int, int] = {}
+        self._counted: dict[tuple[int, int], orders.Counted] = {}  # for a control that has to begin anew
         self._said: dict[type, set[int]] = {Prepared: set(), Serving: set(), Yielded: set()}
         self._serving = False
         self._stopping = False
@@ -172,6 +173,7 @@ class Template:
             _close(descriptors)
         elif isinstance(message, Snapshot):
             counted = orders.Counted(child.worker, child.life, asdict(message))
+            self._counted[child.worker, child.life] = counted
             self._tell(self._children.get(CONTROL), counted)
         elif isinstance(message, Stopped):
             child.stopped = True
@@ -204,10 +206,16 @@ class Template:
         for child in list(self._children.values()):
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if pid:
-                _hang_up(child)
+                self._hear_out(child)
                 del self._children[child.worker]
                 if not child.stopped and not self._stopping:
                     self._report(orders.Died(child.worker, child.pid, _how(status)))
+
+    def _hear_out(self, child: Child) -> None:
+        """The last that it said is still in its channel."""
+        while child.post is not None and _select([child.post], [], [], 0)[0]:
+            self._listen_to(child, child.post)
+        _hang_up(child)
 
     def _find_hung(self) -> None:
         if not self._serving:
@@ -226,7 +234,12 @@ class Template:
     def _end_control(self) -> None:
         child = self._children.get(CONTROL)
         if child is not None:
-            _hang_up(child)  # that is what it waits for
+            if child.post is not None:
+                child.post.end()
+            while child.post is not None and _select([child.post], [], [], _LAST_WORDS)[0]:
+                self._listen_to(child, child.post)
+            _hang_up(child)
+            os.kill(child.pid, signal.SIGKILL)
             os.waitpid(child.pid, 0)
 
     # -- forking -------------------------------------------------------------------------------------------------------
@@ -247,7 +260,10 @@ class Template:
         theirs.close()
         self._lives[number] = self._lives.get(number, -1) + 1
         post = Post(ours, KINDS, _wait_readable, _wait_writable)
-        self._children[number] = Child(number, pid, self._lives[number], post)
+        child = self._children[number] = Child(number, pid, self._lives[number], post)
+        if number == CONTROL:
+            for counted in self._counted.values():
+                self._tell(child, counted)
         self._report(orders.Forked(number, pid))
 
     def _become(self, number: int, theirs: socket) -> NoReturn:

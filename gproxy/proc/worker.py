@@ -98,6 +98,6 @@ class TemplateChannel:
             if self._alone is not None:
                 order, self._alone = self._alone, None
                 return order, None
-            self.stopped.wait()
+            Event().wait()  # for the end of the process: there is nothing left to obey
             raise
         return message, descriptors[0] if descriptors else None
