@@ -16,11 +16,10 @@ unexport http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PR
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev run test static unit e2e interop bench lint fmt lock wheelhouse deb \
-        test-packages clean
+.PHONY: help venv dev run test static unit e2e interop bench lint fmt lock wheelhouse deb test-packages clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(VENV)/runtime.stamp  ## build .venv with what running needs: .venv/bin/gproxy
 
@@ -38,7 +37,7 @@ static: $(VENV)/dev.stamp
 	$(BIN)/lint-imports --no-logo
 
 unit: $(VENV)/dev.stamp
-	$(PYTEST) -q -n $(JOBS) --ignore=tests/e2e --ignore=tests/interop tests
+	$(PYTEST) -q -n $(JOBS) --ignore=tests/e2e --ignore=tests/interop --ignore=tests/packaging tests
 
 e2e: $(VENV)/dev.stamp  ## real processes, curl; each test in a network namespace of its own
 	$(call suite,tests/e2e)

@@ -1,7 +1,7 @@
-"""Builds the Debian package into dist/, from what git knows of the tree, in a folder of its own that is removed again.
+"""Builds the Debian package into dist/, from the commit that is checked out, in a folder that is removed again.
 
-Nothing of the desk gets in: no other file, no variable of the environment. Needs the wheelhouse (`make wheelhouse`), and
-from Debian debhelper and dpkg-dev; no network.
+Nothing of the desk gets in: no uncommitted change, no variable of the environment. Needs the wheelhouse (`make wheelhouse`),
+and from Debian debhelper and dpkg-dev; no network.
 """
 
 from __future__ import annotations
@@ -36,13 +36,10 @@ def main() -> None:
 
 
 def copy_tree(tree: Path) -> None:
-    """Copy what git tracks, as it is now, and lend the wheelhouse."""
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, stdout=subprocess.PIPE, check=True)
-    for name in filter(None, listing.stdout.decode().split("\0")):
-        if (ROOT / name).exists():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
-    (tree / "build").mkdir()
+    """Copy the commit that is checked out, and lend the wheelhouse."""
+    (tree / "build").mkdir(parents=True)
+    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
     (tree / "build/wheelhouse").symlink_to(ROOT / "build/wheelhouse")
 
 
@@ -57,7 +54,8 @@ def build(tree: Path) -> None:
     """Run Debian's builder; what it says is shown only when it fails."""
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}
     command = ["dpkg-buildpackage", "--build=binary", "--unsigned-source", "--unsigned-changes"]
-    done = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run(command, cwd=tree, env=environment, check=False, **pipes)
     if done.returncode:
         raise SystemExit(done.stdout.decode(errors="replace"))
 

@@ -1,4 +1,4 @@
-"""Writes gproxy(1) and gproxy.toml(5) into a folder: from the commands as click knows them, and the models of the options.
+"""Writes gproxy(1) and gproxy.toml(5) into a folder, from the commands as click knows them and the options' models.
 
 Run it with a Python that can import gproxy. The pages are built, never committed.
 """
