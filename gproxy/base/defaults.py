@@ -36,6 +36,10 @@ UDP_IDLE = 300.0
 # UDP sessions by the destination's port: answers to these come at once or not at all (as sing-box has it).
 UDP_PORT_TIMEOUTS = {53: 10.0, 123: 10.0, 3478: 10.0, 443: 30.0}
 
+# A UDP destination that could not be dialled (its name did not resolve, the proxy on the way was down) is tried again
+# after this. Not sooner, since the client's other datagrams wait for each try.
+UDP_RETRY = 10.0
+
 # HTTP: an idle client between two requests, as nginx has it; and how long a refused one is heard out.
 HTTP_KEEP_ALIVE = 75.0
 HTTP_LINGER = 2.0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from gproxy.base.address import Address
-from gproxy.base.defaults import UDP_DECISIONS, UDP_PORT_TIMEOUTS
+from gproxy.base.clock import now
+from gproxy.base.defaults import UDP_DECISIONS, UDP_PORT_TIMEOUTS, UDP_RETRY
 from gproxy.base.errors import ASKED, DialError, GproxyError, StreamClosed
 from gproxy.base.iface import Outbound, PacketConn
 from gproxy.base.session import Session
@@ -16,10 +18,11 @@ from gproxy.rt.group import Group
 
 @dataclass(slots=True)
 class _Way:
-    """How datagrams for one destination travel. No upstream: they are dropped."""
+    """How datagrams for one destination travel. No upstream: they are dropped, until it is tried again."""
 
     upstream: PacketConn | None
     target: Address
+    again: float = inf  # when a way that could not be opened is tried again, by `now`
 
 
 class Nat:
@@ -64,7 +67,7 @@ class Nat:
         while True:
             data, to = recv_from()
             way = ways.get(to)
-            if way is None:
+            if way is None or (way.upstream is None and now() >= way.again):
                 way = self._open(to)
             if way.upstream is None:
                 continue
@@ -79,23 +82,35 @@ class Nat:
                 self._note(why)
 
     def _open(self, to: Address) -> _Way:
-        """Decide where datagrams for `to` go. A refusal is remembered too."""
+        """Decide where datagrams for `to` go. A refusal is remembered too, and a failure for a while."""
         if len(self._ways) >= UDP_DECISIONS:
-            self._ways.clear()
-            self._asked.clear()
+            self._forget()
         one = replace(self._session, target=to, asked=None, addresses=())
         way = _Way(None, to)
         try:
             outbound = self._decider.decide(one)
             way.target = one.target
             way.upstream = self._upstream(one, outbound)
+        except StreamClosed as ended:
+            if ended.reason in ASKED:
+                raise
+            self._note(ended)
         except GproxyError as why:
             self._note(why)
+            if isinstance(why, DialError):
+                way.again = now() + UDP_RETRY
         if way.target != to:
             self._asked[way.target] = to
         self._learn(one)
         self._ways[to] = way
         return way
+
+    def _forget(self) -> None:
+        """There are too many destinations to remember. Upstreams that are connected to one each go with them."""
+        self._ways.clear()
+        self._asked.clear()
+        for key in [key for key in self._upstreams if key[1] is not None]:
+            self._upstreams.pop(key).close()
 
     def _upstream(self, one: Session, outbound: Outbound) -> PacketConn:
         # A connected upstream hears one target only, so it is that target's own.

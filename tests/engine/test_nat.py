@@ -167,6 +167,22 @@ def test_an_outbound_that_can_not_be_reached() -> None:
     assert out.dialled == [A]
 
 
+def test_an_outbound_that_can_be_reached_later(held_clock: HeldClock) -> None:
+    out = FakeOutbound(error=DialError("no", reason="dns"))
+    flow = Flow(to(out))
+    flow.conn.deliver(b"lost", A)
+    wait_until(lambda: out.dialled, "not dialled")
+    out.error = None
+    held_clock.advance(defaults.UDP_RETRY - 0.1)
+    flow.conn.deliver(b"lost", A)
+    sleep(0)
+    assert out.dialled == [A]
+    held_clock.advance(0.1)
+    flow.conn.deliver(b"arrives", A)
+    assert upstream_of(out).wait_sent(1) == [(b"arrives", A)]
+    assert flow.end() == ("dial-dns", "no")
+
+
 def test_a_destination_that_can_not_be_reached_is_noted_and_tried_again(out: FakeOutbound) -> None:
     class Picky(MemoryPackets):
         def send_to(self, data: Buffer, to: Address, /) -> None:
@@ -239,6 +255,21 @@ def test_connected_upstreams_are_their_targets_own(out: FakeOutbound) -> None:
     flow.conn.deliver(b"b", B)
     assert upstream_of(out, 2).wait_sent(1) == [(b"b", B)]
     assert out.upstreams[0].sent == [(b"a", A)]
+    flow.end()
+
+
+def test_the_number_of_connected_upstreams_is_bounded(out: FakeOutbound, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "UDP_DECISIONS", 4)
+
+    def decide(session: Session) -> Outbound:
+        session.dial = replace(session.dial, udp_connect=True)
+        return to(out)(session)
+
+    flow = Flow(decide)
+    for number in range(20):
+        flow.conn.deliver(b"x", Address(A.host, number + 1))
+        upstream_of(out, number + 1).wait_sent(1)
+        assert sum(not upstream.closed for upstream in out.upstreams) <= 4
     flow.end()
 
 
@@ -317,6 +348,13 @@ def test_an_end_from_outside_has_its_word(flow: Flow, out: FakeOutbound, reason:
     flow.table.end(1, reason)  # type: ignore[arg-type]
     assert flow.wait() == (f"closed-{reason}", "")
     assert out.upstreams[0].closed
+
+
+def test_an_end_from_outside_comes_while_a_way_is_opened() -> None:
+    out = FakeOutbound(error=StreamClosed("ended here", reason="killed"))
+    flow = Flow(to(out))
+    flow.conn.deliver(b"x", A)
+    assert flow.wait() == ("closed-killed", "")
 
 
 def test_a_client_that_breaks_the_protocol_ends_its_session(out: FakeOutbound) -> None:
