@@ -16,6 +16,7 @@ class Copy:
 
     __slots__ = (
         "_culprit",
+        "_cut",
         "_down",
         "_left",
         "_open",
@@ -36,6 +37,7 @@ class Copy:
         self._down = early_down
         self._open = 2
         self._result = "ok"
+        self._cut = ""  # why the right side takes no more, while the other direction goes on
         self._culprit: Side = ""
         self._stop = Cancel()
         self.seen = -1
@@ -54,20 +56,32 @@ class Copy:
             self._result = asked.reason
         finally:
             SWEEPER.remove(self)
+        if self._cut and self._result == "ok":
+            self._result, self._culprit = self._cut, "right"
         return Outcome(self._up, self._down, self._result, now() - started, self._culprit)
 
     def _upward(self) -> None:
-        at: Side = "left"
         try:
             while data := self._left.recv():
                 self._up += len(data)
-                at = "right"
-                self._right.sendall(data)
-                at = "left"
+                if not self._sent(data):
+                    return
             self._ended()
             self._right.close_write()
         except StreamClosed as error:
-            self._fail(at, error)
+            self._fail("left", error)
+
+    def _sent(self, data: bytes) -> bool:
+        """Send upwards. A target that takes no more may have more to say: it may answer before it has heard all."""
+        try:
+            self._right.sendall(data)
+        except StreamClosed as error:
+            if error.reason != "reset":
+                self._fail("right", error)
+            self._cut = error.reason
+            self._ended()
+            return False
+        return True
 
     def _downward(self) -> None:
         at: Side = "right"

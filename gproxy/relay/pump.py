@@ -7,6 +7,7 @@ that reads in bulk moves its bytes by splice, so that they never come into this 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from os import readv, write
 from typing import Any
@@ -75,7 +76,7 @@ class Flow:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._pump.fail(OTHER[self._side], error)
+            self._give_up(error)
             return
         if sent < size:
             self._wait(_view[sent:size].tobytes())
@@ -108,7 +109,7 @@ class Flow:
             return
         self.moved += size
         self._empty(pipe)
-        if size < SPLICE_FROM // 8 and self._rest is None and not self._pump.over:
+        if size < SPLICE_FROM // 8 and self._rest is None and not self._ended:
             self._end_bulk()
 
     def _end_bulk(self) -> None:
@@ -123,7 +124,7 @@ class Flow:
         except OSError as error:
             pipe.destroy()
             self._rest = None
-            self._pump.fail(OTHER[self._side], error)
+            self._give_up(error)
             return
         if done:
             self._rest = None
@@ -151,12 +152,20 @@ class Flow:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._pump.fail(OTHER[self._side], error)
+                self._give_up(error)
                 return
             self._rest = rest[sent:] or None
-        if self._rest is None and not self._pump.over:
+        if self._rest is None and not self._ended:
             self._writer.stop()
             self._reader.start(self._splice if self._bulk else self._copy)
+
+    def _give_up(self, error: OSError) -> None:
+        """The target takes no more. What it has said before may still be on its way: the other direction brings it."""
+        self._ended = True
+        self._reader.stop()
+        if self._writer is not None:
+            self._writer.stop()
+        self._pump.cut(OTHER[self._side], error)
 
     def _end(self) -> None:
         """The source has said all. Its silence from now on is not an event."""
@@ -168,6 +177,7 @@ class Flow:
 
     def stop(self) -> None:
         """Let go of everything but the descriptors, which are their streams'."""
+        self._ended = True
         for watcher in (self._reader, self._writer):
             if watcher is not None:
                 watcher.stop()
@@ -180,7 +190,7 @@ class Flow:
 class Pump:
     """Both directions, and the one greenlet that waits for their end."""
 
-    __slots__ = ("_culprit", "_down", "_open", "_parking", "_result", "_terms", "_up", "over", "seen", "since")
+    __slots__ = ("_culprit", "_cut", "_down", "_open", "_parking", "_result", "_terms", "_up", "over", "seen", "since")
 
     def __init__(
         self, left: Stream, right: Stream, left_fd: int, right_fd: int, terms: Terms, up: int = 0, down: int = 0
@@ -188,6 +198,7 @@ class Pump:
         self._terms = terms
         self._parking = Parking()
         self._result = "ok"
+        self._cut = ""  # why one side takes no more, while the other direction goes on
         self._culprit: Side = ""
         self._open = 2
         self.over = False
@@ -219,12 +230,19 @@ class Pump:
         self._open -= 1
         self.seen = -1  # an end is news too: the patience with the other direction begins now
         if not self._open:
-            self._finish("ok")
+            self._finish(self._cut or "ok")
         return self._open > 0
 
+    def cut(self, side: Side, error: OSError) -> None:
+        """`side` takes no more, but may have more to say: a server may answer and hang up before it has heard all."""
+        self._cut = closed(error).reason
+        # A broken pipe is what Linux reports where the end came in order before the reset: what was said is complete.
+        self._culprit = "" if error.errno == errno.EPIPE else side
+        self.ended()
+
     def fail(self, side: Side, error: OSError) -> None:
-        """The descriptor of `side` is broken: that ends both directions."""
-        self._culprit = side
+        """`side` is broken and has nothing more to say: that ends both directions."""
+        self._culprit = self._culprit or side
         self._finish(closed(error).reason)
 
     def _finish(self, result: str) -> None:
