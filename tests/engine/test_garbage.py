@@ -34,7 +34,7 @@ def serving(port: int) -> Iterator[House]:
     slots = Slots()
     slots.open(door.endpoint for door in house.doors)
     channel = LocalChannel()
-    plane = DataPlane(house, {each: dict(enumerate(slots.of(each))) for each in slots.endpoints()}, Sink("/dev/null"))
+    plane = DataPlane(house, {each: dict(enumerate(slots.of(each))) for each in slots.endpoints()}, Sink())
     with Group("plane") as group:
         group.spawn(plane.serve, channel)
         channel.order(Serve())
