@@ -1,4 +1,4 @@
-"""Names to addresses by the system's resolver, in the hub's thread pool."""
+"""Names to addresses by the system's resolver, in native threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from gproxy.base.address import IP, parse_ip
 from gproxy.base.errors import DialError
 from gproxy.base.session import Strategy
-from gproxy.rt.offload import offload
+from gproxy.rt.offload import offload_lookup
 
 
 def resolve(domain: str, strategy: Strategy = "") -> tuple[IP, ...]:
@@ -19,7 +19,7 @@ def resolve(domain: str, strategy: Strategy = "") -> tuple[IP, ...]:
     """
     try:
         # Naming one kind of socket gives one row for each address. This is the system's own call, not the patched one.
-        rows = offload(getaddrinfo, domain, None, 0, consts.SOCK_STREAM)
+        rows = offload_lookup(getaddrinfo, domain, None, 0, consts.SOCK_STREAM)
     except OSError as error:
         raise DialError(f"{domain}: {error.strerror or error}", reason="dns") from error
     addresses = order((parse_ip(str(row[4][0])) for row in rows), strategy)

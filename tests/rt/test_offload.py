@@ -6,7 +6,7 @@ import pytest
 
 from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
-from gproxy.rt.offload import offload
+from gproxy.rt.offload import offload, offload_lookup
 from gproxy.rt.sync import sleep
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -51,3 +51,15 @@ def test_a_deadline_leaves_the_call_behind() -> None:
         go.set()
     assert offload(int) == 0
     sleep(0)
+
+
+def test_look_ups_that_hang_hold_up_nothing_else() -> None:
+    go = threading.Event()
+    with Group("test") as group:
+        for _ in range(20):
+            group.spawn(offload_lookup, go.wait, 5)
+        sleep(0)
+        assert offload_lookup(int, "7") == 7
+        assert offload(int, "8") == 8
+        go.set()
+        assert group.join(5)

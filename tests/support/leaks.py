@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
 
 from gproxy.rt import crew
 from gproxy.rt.offload import offload
@@ -33,9 +33,17 @@ def descriptors() -> set[tuple[int, str]]:
 
 
 def live_greenlets() -> list[greenlet]:
-    """Every greenlet that has started and is not over, without those that only wait to be used again."""
+    """Every greenlet of this thread that has started and is not over, without those that wait to be used again."""
     crew.dismiss()
-    return [thing for thing in gc.get_objects() if isinstance(thing, greenlet) and bool(thing)]
+    ours = _root(getcurrent())
+    return [thing for thing in gc.get_objects() if isinstance(thing, greenlet) and bool(thing) and _root(thing) is ours]
+
+
+def _root(thing: greenlet) -> greenlet:
+    """The main greenlet of its thread: those of a pool's threads stay, to be used again."""
+    while thing.parent is not None:
+        thing = thing.parent
+    return thing
 
 
 @cache
