@@ -22,6 +22,10 @@ _COMMANDS = {
     "schema": "files:schema",
     "generate": "generate:generate",
     "tools": "tools:tools",
+    "status": "admin:status",
+    "reload": "admin:reload",
+    "upgrade": "admin:upgrade",
+    "stop": "admin:stop",
     "version": "about:version",
     "completion": "about:completion",
 }
