@@ -14,7 +14,7 @@ from gproxy.protocol.http.forward import Exchange
 from gproxy.protocol.http.intake import Intake, Request
 from gproxy.protocol.http.options import HttpInboundOptions
 from gproxy.protocol.http.refusal import ForwardReply, TunnelReply, encode_refusal, part, tell
-from gproxy.protocol.http.users import Users
+from gproxy.schema.users import Users
 
 # Nobody is there to be told, or was told already.
 _TOLD = ("empty", "missing")

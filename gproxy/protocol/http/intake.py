@@ -9,8 +9,9 @@ from gproxy.base.defaults import HANDSHAKE_TIMEOUT, HTTP_KEEP_ALIVE
 from gproxy.base.errors import AuthError, ProtocolError, StreamClosed, Unsupported
 from gproxy.net.buffered import Buffered
 from gproxy.protocol.http.rewrite import persists, upgrades
-from gproxy.protocol.http.users import Users
+from gproxy.protocol.http.users import identify
 from gproxy.rt.deadline import deadline
+from gproxy.schema.users import Users
 from gproxy.wire.http1 import (
     MAX_HEAD,
     AbsoluteTarget,
@@ -84,7 +85,7 @@ class Intake:
         check_host(head)
         body = request_body(head)
         try:
-            user = self._users.identify(head.fields)
+            user = identify(self._users, head.fields)
         except AuthError as error:
             if error.reason != "missing":
                 raise

@@ -16,9 +16,9 @@ from gproxy.protocol.socks import wire
 from gproxy.protocol.socks.options import SocksInboundOptions
 from gproxy.protocol.socks.packets import AssociatedClient
 from gproxy.protocol.socks.replies import SUCCEEDED, code_for
-from gproxy.protocol.socks.users import Users
 from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
+from gproxy.schema.users import Users
 
 _WELCOME_ALL = wire.encode_method(wire.NO_AUTH)
 

@@ -6,7 +6,7 @@ import pytest
 
 from gproxy.net.buffered import Buffered
 from gproxy.protocol.http.intake import Intake
-from gproxy.protocol.http.users import Users
+from gproxy.schema.users import Users
 from tests.support.pipe import pipe
 
 pytestmark = pytest.mark.usefixtures("no_leaks")

@@ -1,4 +1,4 @@
-"""Who may use a SOCKS inbound."""
+"""Who may use an inbound: the `users` option, ready to be asked."""
 
 from __future__ import annotations
 

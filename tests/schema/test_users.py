@@ -1,10 +1,10 @@
-"""gproxy.protocol.socks.users."""
+"""gproxy.schema.users."""
 
 from __future__ import annotations
 
-from gproxy.protocol.socks.users import Users
 from gproxy.schema.fields import Secret
 from gproxy.schema.groups import User
+from gproxy.schema.users import Users
 
 
 def users(*pairs):
