@@ -159,11 +159,11 @@ def _open(options: SocketOptions, family: int) -> socket:
 
     sock = options.make(family, consts.SOCK_DGRAM)
     try:
-        if family == consts.AF_INET6:
-            sock.setsockopt(consts.IPPROTO_IPV6, consts.IPV6_V6ONLY, 0)
         if options.udp_fragment is not None:
             sockopt.set_udp_fragment(sock, family, options.udp_fragment)
-        if options.bind_address(family) is None:
+        if options.bind_address(family) is None:  # one that is bound already speaks for that address alone
+            if family == consts.AF_INET6:
+                sock.setsockopt(consts.IPPROTO_IPV6, consts.IPV6_V6ONLY, 0)
             sock.bind(("::" if family == consts.AF_INET6 else "0.0.0.0", 0))  # noqa: S104 - an outgoing socket
     except OSError:
         sock.close()

@@ -12,6 +12,8 @@ def unix_path(text: str) -> str | None:
     name = text[len(PREFIX) :]
     if not name or name == "@":
         raise ValueError("expected a path after `unix:`")
+    if "\0" in name:  # the kernel would take what stands before it
+        raise ValueError("a unix socket's path can't hold a NUL")
     if len(name.encode()) > 107:  # sun_path has 108 bytes (unix(7)), one of them the end
         raise ValueError("a unix socket's path has at most 107 bytes")
     return "\0" + name[1:] if name[0] == "@" else name
