@@ -17,9 +17,11 @@ from gproxy.observe.sink import Sink
 from gproxy.proc.heap import settle
 from gproxy.proc.limits import raise_descriptor_limit
 from gproxy.proc.local import LocalChannel
+from gproxy.proc.notify import Notifier
 from gproxy.proc.slots import Slots
 from gproxy.rt.group import Group
 from gproxy.rt.signals import on_signal
+from gproxy.rt.sync import sleep
 
 _log = logging.getLogger("gproxy")
 
@@ -53,6 +55,7 @@ class Control:
         self._slots = slots
         self._sink = sink
         self._channel = LocalChannel()
+        self._notifier = Notifier()
         self._stopping = False
 
     def run(self) -> None:
@@ -65,6 +68,7 @@ class Control:
         plane = DataPlane(self._house, sockets, self._sink)
         with Group("planes") as planes:
             planes.spawn(plane.serve, self._channel)
+            planes.spawn(self._pat)
             self._rule()
 
     def _rule(self) -> None:
@@ -83,6 +87,7 @@ class Control:
 
     def _stop(self) -> None:
         """Once: let sessions end by themselves for a while. Twice: now."""
+        self._notifier.stopping(STOP_GRACE)
         self._channel.order(StopNow() if self._stopping else Stop(STOP_GRACE))
         self._stopping = True
 
@@ -93,6 +98,14 @@ class Control:
         for endpoint in self._slots.endpoints():
             _log.info("listening on %s", endpoint)
         _log.info("gproxy %s is ready", __version__)
+        self._notifier.ready(", ".join(map(str, self._slots.endpoints())))
+
+    def _pat(self) -> None:
+        """Show the service manager, where it asks for that, that the hub turns."""
+        interval = self._notifier.watchdog_interval()
+        while interval is not None:
+            self._notifier.watchdog()
+            sleep(interval)
 
 
 def _say_stopped(message: Stopped, last: Snapshot | None) -> None:
