@@ -31,9 +31,9 @@ def master(tmp_path):
 
     class Master:
         path = str(tmp_path / "control.sock")
-        asked: list[object] = []
 
         def __init__(self):
+            self.asked = []
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.bind(self.path)
             self.sock.listen()
