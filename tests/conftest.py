@@ -18,5 +18,7 @@ PATIENCE = 60.0
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """End a test whose greenlets wait for each other, with a trace that says where the test itself stood."""
-    with deadline(PATIENCE, TimeoutError(f"{item.name} took more than {PATIENCE:.0f} s")):
+    asked = item.get_closest_marker("timeout")
+    patience = PATIENCE if asked is None else asked.args[0] * 0.9
+    with deadline(patience, TimeoutError(f"{item.name} took more than {patience:.0f} s")):
         return (yield)
