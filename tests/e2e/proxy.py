@@ -134,19 +134,19 @@ class Launcher:
         rules: tuple[Mapping[str, Any], ...] = (),
         log: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
-        hosts: str = "",
+        etc: Mapping[str, str] | None = None,
         **route: Any,
     ) -> Proxy:
         """A gproxy with this configuration: a mixed inbound and the way out, if nothing is said.
 
-        `hosts` is what it finds in /etc/hosts instead of the machine's own, `route` what the table `route` has.
+        `etc` are files that it finds in /etc instead of the machine's own, `route` is what the table `route` has.
         """
         config: dict[str, Any] = {"log": dict(LOG, **(log or {})), "inbounds": list(inbounds or (inbound("mixed"),))}
         if outbounds:
             config["outbounds"] = list(outbounds)
         if rules or route:
             config["route"] = {"rules": list(rules), **route}
-        around = _with_hosts(self._processes, hosts) if hosts else ()
+        around = _with_etc(self._processes, etc) if etc else ()
         process = self._processes.gproxy(config, env=env, around=around)
         if "output" not in config["log"]:
             process.wait_log("is ready")
@@ -168,8 +168,11 @@ class Launcher:
 Launch = Callable[..., Proxy]
 
 
-def _with_hosts(processes: Processes, hosts: str) -> tuple[str, ...]:
-    """A command in front of another, which then sees this file as /etc/hosts."""
-    path = processes.folder / "hosts"
-    path.write_text(hosts, "utf-8")
-    return ("unshare", "--mount", "sh", "-c", f'mount --bind "{path}" /etc/hosts && exec "$0" "$@"')
+def _with_etc(processes: Processes, files: Mapping[str, str]) -> tuple[str, ...]:
+    """A command in front of another, which then sees these files in /etc."""
+    mounts = ""
+    for name, text in files.items():
+        path = processes.folder / name
+        path.write_text(text, "utf-8")
+        mounts += f'mount --bind "{path}" "/etc/{name}" && '
+    return ("unshare", "--mount", "sh", "-c", mounts + 'exec "$0" "$@"')

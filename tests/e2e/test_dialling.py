@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.clients import Refused, association, everything, socks5, tunnel
+from tests.e2e.clients import Refused, association, connect, everything, exactly, socks5, socks5_request, tunnel
 from tests.e2e.proxy import Launcher, Proxy, outbound
 from tests.e2e.servers import serving, silent_port
 from tests.e2e.tools import needs, shown, timer
@@ -21,7 +21,7 @@ from tests.support.origin import HELLO, Server, http_origin, tcp_echo, udp_echo
 from tests.support.ports import LOOPBACK
 from tests.support.procs import curl
 
-GET = b"GET / HTTP/1.0\r\n\r\n"
+BOTH = {"hosts": f"{LOOPBACK} both.test\n::1 both.test\n"}
 
 
 def test_the_source_address(launch: Launcher) -> None:
@@ -145,7 +145,7 @@ def test_a_namespace_that_is_not_there(launch: Launcher, echo: Server) -> None:
 def test_both_families_of_a_name(launch: Launcher) -> None:
     """Whichever address of a name answers is taken, and one that is refused costs nothing."""
     needs("unshare", "mount")
-    proxy = launch(hosts=f"{LOOPBACK} both.test\n::1 both.test\n")
+    proxy = launch(etc=BOTH)
     for host in (LOOPBACK, "::1"):
         with tcp_echo(host) as server, tunnel(proxy.port, ("both.test", server.port)) as sock:
             sock.sendall(b"x")
@@ -159,7 +159,7 @@ def test_a_family_that_does_not_answer(launch: Launcher, stack: ExitStack) -> No
     port = stack.enter_context(silent_port("::1"))
     stack.enter_context(serving(lambda sock: sock.sendall(b"four"), port=port))
     proxy = launch(
-        hosts=f"{LOOPBACK} both.test\n::1 both.test\n",
+        etc=BOTH,
         outbounds=(outbound("direct", fallback_delay="100ms", connect_timeout="10s"),),
         rules=({"domain": "both.test", "action": "resolve", "strategy": "prefer_ipv6"},),
     )
@@ -167,6 +167,30 @@ def test_a_family_that_does_not_answer(launch: Launcher, stack: ExitStack) -> No
     with tunnel(proxy.port, ("both.test", port)) as sock:
         assert everything(sock) == b"four"
     assert 0.09 < time.monotonic() - began < 3
+
+
+def test_a_name_server_that_is_silent(launch: Launcher, site: Server, stack: ExitStack) -> None:
+    """Whoever waits for it waits alone: other names, addresses and the log go on."""
+    needs("unshare", "mount")
+    silent = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    silent.bind((LOOPBACK, 53))
+    hosts = f"{LOOPBACK} known.test\n"
+    proxy = launch(
+        etc={"resolv.conf": f"nameserver {LOOPBACK}\n", "hosts": hosts},
+        outbounds=(outbound("direct", connect_timeout="3s"),),
+    )
+    waiting = [stack.enter_context(connect(proxy.port)) for _ in range(30)]
+    for number, sock in enumerate(waiting):
+        sock.sendall(socks5_request((f"name{number}.test", 80)))
+    silent.settimeout(10)
+    silent.recv(1000)
+    for host in (site.host, "known.test"):
+        assert curl("-x", proxy.url("socks5h"), f"http://{host}:{site.port}/", seconds=2) == HELLO
+        proxy.session(target=f"{host}:{site.port}", status="ok")
+    assert not proxy.sessions(status="dial-timeout")
+    for sock in waiting:
+        assert exactly(sock, 4)[2:] == b"\x05\x06"
+    proxy.wait_sessions(30, status="dial-timeout")
 
 
 def test_a_target_that_does_not_answer(launch: Launcher, stack: ExitStack) -> None:

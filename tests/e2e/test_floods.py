@@ -232,3 +232,16 @@ def test_datagrams_without_an_end(proxy: Proxy) -> None:
                     heard = slow.recv(10_000)
             assert proxy.process.memory() - memory < 16 << 20
     proxy.session(network="udp", status="ok")
+
+
+def test_datagrams_to_everywhere(launch: Launcher, udp_echo_server: Server) -> None:
+    """One client's targets are bounded, also where a rule gives each a socket of its own."""
+    proxy = launch(rules=({"action": "route-options", "udp_connect": True},))
+    target = (udp_echo_server.host, udp_echo_server.port)
+    with association(proxy.port) as client:
+        for number in range(4000):
+            client.send(b"x", ("127.0.0.2", 20_000 + number))
+            if number % 100 == 99:  # so that none is dropped from the inbox
+                assert client.ask(b"%d" % number, target) == b"%d" % number
+        assert proxy.sockets() < 1100
+    proxy.session(network="udp")

@@ -88,6 +88,23 @@ def test_told_twice_it_ends_at_once(proxy: Proxy, echo: Server) -> None:
     assert not listening(proxy.port)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_signals_as_soon_as_it_listens(number: signal.Signals, processes: Processes, tmp_path: Path) -> None:
+    """There is no moment at which it has sockets and a signal is not heeded."""
+    path = tmp_path / "in.sock"
+    config = write_config(tmp_path, 0, {"inbounds": [inbound("mixed", listen=f"unix:{path}")]})
+    for _ in range(4):
+        process = processes.start(*GPROXY, "run", "-c", str(config))
+        wait_until(path.exists, "it makes no socket", 15)
+        process.signal(number)
+        if number == signal.SIGUSR1:
+            process.wait_log("is ready")
+            process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+        assert not path.exists()
+        assert "Traceback" not in process.log
+
+
 def test_the_log_moves_on(launch: Launcher, site: Server, tmp_path: Path) -> None:
     log, moved = tmp_path / "gproxy.log", tmp_path / "gproxy.log.1"
     proxy = launch(log={"output": str(log), "format": "human"})
@@ -172,7 +189,7 @@ def test_a_port_that_is_not_for_everybody(tmp_path: Path) -> None:
     setpriv = ("setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service")
     done = run(*setpriv, *GPROXY, "run", "-c", str(config), seconds=20)
     assert done.returncode == FAILED
-    assert done.stderr.decode().strip() == f"gproxy: can't listen on {LOOPBACK}:80/tcp: Permission denied"
+    assert done.stderr.decode().splitlines()[-1] == f"gproxy: can't listen on {LOOPBACK}:80/tcp: Permission denied"
 
 
 def test_a_broken_file(tmp_path: Path) -> None:
