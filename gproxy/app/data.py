@@ -73,9 +73,7 @@ class DataPlane:
             while True:
                 message, descriptor = channel.receive()
                 if isinstance(message, Serve):
-                    for server in self._servers.values():
-                        server.start()
-                    channel.tell(Serving())
+                    self._start(channel)
                 elif isinstance(message, Handover):
                     self._adopt(message, descriptor)
                 elif isinstance(message, Yield):
@@ -90,6 +88,13 @@ class DataPlane:
                     if not self._stopping:
                         self._stopping = True
                         children.spawn(self._stop, channel)
+
+    def _start(self, channel: DataEnd) -> None:
+        """Begin, unless the order to stop came first."""
+        if not self._stopping:
+            for server in self._servers.values():
+                server.start()
+            channel.tell(Serving())
 
     def _adopt(self, message: Handover, descriptor: int | None) -> None:
         assert descriptor is not None, "a handover comes with its link"

@@ -38,10 +38,12 @@ def run(root: Root, *, colour: bool = True) -> None:
     raise_descriptor_limit()
     house = build(root)
     slots = Slots()
+    control = Control(house, slots, sink)
+    control.heed_signals()  # before there is anything that one of them could leave behind
     slots.open(door.endpoint for door in house.doors)
     settle()
     try:
-        Control(house, slots, sink).run()
+        control.run()
     finally:
         slots.close()
         sink.close()
@@ -58,11 +60,14 @@ class Control:
         self._notifier = Notifier()
         self._stopping = False
 
-    def run(self) -> None:
-        """Start the data plane and stay until it has stopped."""
+    def heed_signals(self) -> None:
+        """From now on a signal is a message, which waits for the data plane if need be."""
         on_signal(signal.SIGTERM, self._stop)
         on_signal(signal.SIGINT, self._stop)
         on_signal(signal.SIGUSR1, self._reopen)
+
+    def run(self) -> None:
+        """Start the data plane and stay until it has stopped."""
         self._sink.start()
         sockets = {endpoint: dict(enumerate(self._slots.of(endpoint))) for endpoint in self._slots.endpoints()}
         plane = DataPlane(self._house, sockets, self._sink)
