@@ -46,7 +46,9 @@ def restate(tree: Path, version: str) -> None:
     }
     for name, pattern in places.items():
         path = tree / name
-        replaced = re.sub(pattern, lambda old: " " * old[0].startswith(" ") + version, path.read_text("utf-8"), flags=re.M)
+        replaced = re.sub(
+            pattern, lambda old: " " * old[0].startswith(" ") + version, path.read_text("utf-8"), flags=re.M
+        )
         path.write_text(replaced, "utf-8")
 
 
