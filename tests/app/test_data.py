@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import os
+import socket as consts
+from _socket import socket
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gproxy.app.data import DataPlane
+from gproxy.app.messages import (
+    AskSnapshot,
+    Handover,
+    Prepared,
+    Reopen,
+    Serve,
+    Serving,
+    Snapshot,
+    Stop,
+    StopNow,
+    Stopped,
+    Yield,
+    Yielded,
+)
+from gproxy.base.errors import StreamClosed
+from gproxy.net.bind import Endpoint
+from gproxy.net.listen import StreamListener
+from gproxy.net.stream import SocketStream
+from gproxy.observe.sink import Sink
+from gproxy.proc.local import LocalChannel
+from gproxy.rt.deadline import deadline
+from gproxy.rt.group import Group
+from tests.app.rooms import client_of, house_of, sockets_of
+from tests.support.ports import free_port
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+LOOPBACK = IPv4Address("127.0.0.1")
+
+
+class Plane:
+    """A data plane with one tunnel to a target that the test plays, ruled by the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.target = Endpoint("stream", LOOPBACK).open()
+        self.port = free_port()
+        self.house = house_of(
+            inbounds=[
+                {
+                    "type": "direct", "tag": "in", "listen": "127.0.0.1", "listen_port": self.port,
+                    "override_address": "127.0.0.1", "override_port": self.target.getsockname()[1],
+                }
+            ]
+        )  # fmt: skip
+        self.sockets = sockets_of(self.house)
+        self.reached: list[SocketStream] = []
+        self._arrivals = StreamListener(self.target, lambda stream, name: self.reached.append(stream))
+        self._arrivals.start()
+        self.log = folder / "log"
+        self._stopped = False
+        self._sink = Sink(str(self.log))
+        self.channel = LocalChannel()
+        self._group = Group("test")
+        self._group.spawn(DataPlane(self.house, self.sockets, self._sink).serve, self.channel)
+
+    def hear(self, kind: type) -> Any:
+        with deadline(5, TimeoutError(f"no {kind.__name__}")):
+            message = self.channel.hear()
+        assert isinstance(message, kind), message
+        self._stopped = kind is Stopped
+        return message
+
+    def begin(self) -> None:
+        self.hear(Prepared)
+        self.channel.order(Serve())
+        self.hear(Serving)
+
+    def connect(self) -> tuple[SocketStream, SocketStream]:
+        count = len(self.reached)
+        client = client_of(self.port)
+        wait_until(lambda: len(self.reached) > count, "the target is not reached")
+        return client, self.reached[count]
+
+    def close(self) -> None:
+        if not self._stopped:
+            self.channel.order(StopNow())
+        with deadline(5, TimeoutError("it does not stop")):
+            while not self._stopped:
+                self._stopped = isinstance(self.channel.hear(), Stopped)
+        self._group.kill()
+        self._arrivals.stop()
+        self.target.close()
+        for stream in self.reached:
+            stream.close()
+        for slots in self.sockets.values():
+            for sock in slots.values():
+                sock.close()
+        self._sink.close()
+        os.close(self._sink._fd)
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[Plane]:
+    plane = Plane(tmp_path)
+    yield plane
+    plane.close()
+
+
+def exchange(one: SocketStream, other: SocketStream) -> None:
+    one.sendall(b"ping")
+    assert other.recv() == b"ping"
+    other.sendall(b"pong")
+    assert one.recv() == b"pong"
+
+
+def test_nothing_is_served_before_it_is_told_to(plane: Plane) -> None:
+    plane.hear(Prepared)
+    client = client_of(plane.port)  # waits in the queue
+    plane.channel.order(AskSnapshot())
+    assert plane.hear(Snapshot).opened == 0
+    plane.channel.order(Serve())
+    plane.hear(Serving)
+    wait_until(lambda: plane.reached, "the one in the queue is not served")
+    exchange(client, plane.reached[0])
+    client.close()
+
+
+def test_the_counters_are_told(plane: Plane) -> None:
+    plane.begin()
+    client, target = plane.connect()
+    exchange(client, target)
+    plane.channel.order(AskSnapshot())
+    assert plane.hear(Snapshot) == Snapshot(1, 1, 0, 0, {})
+    client.close()
+    target.close()
+    wait_until(lambda: plane.house.meter.active == 0, "the session does not end")
+    plane.channel.order(AskSnapshot())
+    assert plane.hear(Snapshot) == Snapshot(1, 0, 4, 4, {"ok": 1})
+
+
+def test_a_stop_lets_open_sessions_end_by_themselves(plane: Plane) -> None:
+    plane.begin()
+    client, target = plane.connect()
+    plane.channel.order(Stop(60))
+    plane.channel.order(AskSnapshot())
+    assert plane.hear(Snapshot).active == 1
+    exchange(client, target)
+    client.close()
+    target.close()
+    assert plane.hear(Snapshot) == Snapshot(1, 0, 4, 4, {"ok": 1})
+    assert plane.hear(Stopped) == Stopped(0)
+
+
+def test_a_stop_accepts_no_more_and_leaves_the_queue(plane: Plane) -> None:
+    plane.begin()
+    plane.channel.order(Stop(60))
+    plane.hear(Snapshot)
+    plane.hear(Stopped)
+    client = client_of(plane.port)
+    ((sock),) = [slots[0] for endpoint, slots in plane.sockets.items() if endpoint.kind == "stream"]
+    fd, _ = sock._accept()
+    consts.close(fd)
+    client.close()
+
+
+@pytest.mark.parametrize("order", [lambda plane: plane.channel.order(Stop(0.01)), lambda plane: _hurry(plane)])
+def test_a_session_that_does_not_end_is_ended(plane: Plane, order: Callable[[Plane], None]) -> None:
+    plane.begin()
+    client, target = plane.connect()
+    order(plane)
+    assert plane.hear(Snapshot).statuses == {"closed-drained": 1}
+    assert plane.hear(Stopped) == Stopped(1)
+    for stream in (client, target):
+        with deadline(5, TimeoutError()):
+            try:
+                assert stream.recv() == b""
+            except StreamClosed as error:
+                assert error.reason == "reset"
+    client.close()
+
+
+def _hurry(plane: Plane) -> None:
+    plane.channel.order(Stop(3600))
+    plane.channel.order(StopNow())
+
+
+def test_a_plane_that_yields_goes_on_with_its_sessions(plane: Plane) -> None:
+    plane.begin()
+    client, target = plane.connect()
+    packets = socket(consts.AF_INET, consts.SOCK_DGRAM)
+    packets.connect(("127.0.0.1", plane.port))
+    packets.send(b"x")
+    wait_until(lambda: plane.house.meter.opened == 2, "the datagram is not served")
+    plane.channel.order(Yield())
+    handover = plane.hear(Handover)
+    assert (handover.endpoint, handover.slot, handover.clients) == (1, 0, [packets.getsockname()])
+    plane.hear(Yielded)
+    exchange(client, target)
+    late = client_of(plane.port)
+    plane.channel.order(AskSnapshot())
+    assert plane.hear(Snapshot).opened == 2
+    for thing in (client, late, packets):
+        thing.close()
+    plane.channel.order(Stop(0))
+    plane.hear(Snapshot)
+    plane.hear(Stopped)
+
+
+def test_the_log_is_opened_anew(plane: Plane) -> None:
+    plane.begin()
+    plane.log.rename(plane.log.with_suffix(".1"))
+    plane.channel.order(Reopen())
+    plane.channel.order(AskSnapshot())
+    plane.hear(Snapshot)
+    assert plane.log.exists()
+
+
+def test_a_log_that_can_not_be_opened_anew_is_no_reason_to_end(plane: Plane) -> None:
+    plane.begin()
+    plane.log.rename(plane.log.with_suffix(".1"))
+    plane.log.mkdir()
+    plane.channel.order(Reopen())
+    plane.channel.order(AskSnapshot())
+    plane.hear(Snapshot)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+
+from gproxy.app import layers
+from gproxy.base.address import Address
+from gproxy.base.iface import Outbound, Stream
+from gproxy.base.session import Session
+from gproxy.net.direct import SystemDialer
+from gproxy.net.sockopt import KeepAlive
+from gproxy.protocol.direct.options import DirectInboundOptions, DirectOutboundOptions
+from gproxy.protocol.socks.options import SocksOutboundOptions
+from gproxy.schema.fields import Mark, Port
+from gproxy.schema.groups import Dial
+from gproxy.wire.proxyproto import encode_v1
+from tests.engine.stand_ins import FakeOutbound
+from tests.support.pipe import pipe
+from tests.support.playbook import new_session, play
+
+TARGET = Address("site.test", 80)
+
+
+def echo(stream: Stream, session: Session) -> None:
+    while data := stream.recv():
+        stream.sendall(data)
+
+
+def test_a_door_without_layers_is_the_door_itself() -> None:
+    assert layers.accepting(DirectInboundOptions(type="direct"), echo) is echo
+
+
+def test_the_proxy_protocol_is_read_before_anything_else() -> None:
+    accept = layers.accepting(DirectInboundOptions(type="direct", proxy_protocol=True), echo)
+    source, session = Address(IPv4Address("198.51.100.1"), 5), new_session()
+    (play(accept, session) >> encode_v1(source, source) + b"x" << b"x").end().closed()
+    assert session.source == source
+
+
+def test_the_dial_fields_reach_the_dialer() -> None:
+    dialer = layers.system_dialer(
+        Dial(
+            bind_interface="lo", inet4_bind_address=IPv4Address("127.0.0.1"), inet6_bind_address=IPv6Address("::1"),
+            bind_address_no_port=True, routing_mark=Mark(7), reuse_addr=True, netns="x", connect_timeout=2.0,
+            tcp_fast_open=True, tcp_multi_path=True, udp_fragment=True, fallback_delay=0.1, tcp_keep_alive=10.0,
+            tcp_keep_alive_interval=5.0,
+        )  # type: ignore[arg-type]
+    )  # fmt: skip
+    sockets = dialer.sockets
+    assert (dialer.connect_timeout, dialer.fallback_delay) == (2.0, 0.1)
+    assert (sockets.bind_interface, sockets.routing_mark, sockets.reuse_addr, sockets.netns) == ("lo", 7, True, "x")
+    assert (sockets.inet4_bind_address, sockets.inet6_bind_address) == (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+    assert (sockets.bind_address_no_port, sockets.tcp_fast_open, sockets.tcp_multi_path) == (True, True, True)
+    assert (sockets.udp_fragment, sockets.keep_alive) == (True, KeepAlive(10, 5))
+    assert layers.system_dialer(Dial(disable_tcp_keep_alive=True)).sockets.keep_alive is None
+
+
+def test_without_a_detour_the_system_dials() -> None:
+    assert isinstance(layers.dialer(DirectOutboundOptions(type="direct"), {}), SystemDialer)
+
+
+def test_a_detour_is_looked_up_when_it_is_dialled() -> None:
+    by_tag: dict[str, Outbound] = {}
+    dialer = layers.dialer(DirectOutboundOptions(type="direct", detour="other"), by_tag)
+    other = by_tag["other"] = FakeOutbound(lambda target, session: pipe()[0])
+    dialer.dial(TARGET, new_session())
+    dialer.dial_packet(Address("packets.test", 53), new_session())
+    assert other.dialled == [TARGET, Address("packets.test", 53)]
+
+
+def test_detours_make_chains_of_any_length() -> None:
+    """Each link sees as its target what the one before it wants to reach."""
+    end = FakeOutbound(lambda target, session: pipe()[0])
+    by_tag: dict[str, Outbound] = {"0": end}
+    for number in range(1, 5):
+        dialer = layers.dialer(DirectOutboundOptions(type="direct", detour=str(number - 1)), by_tag)
+        by_tag[str(number)] = FakeOutbound(dialer.dial)
+    by_tag["4"].dial(TARGET, new_session())
+    assert end.dialled == [TARGET]
+
+
+def test_an_outbound_reaches_its_server_through_its_dialer() -> None:
+    options = SocksOutboundOptions(type="socks", server="Proxy.Test", server_port=Port(1080))
+    via = FakeOutbound(lambda target, session: pipe()[0])
+    layers.connecting(options, via)(new_session())
+    assert via.dialled == [Address("proxy.test", 1080)]
+
+
+def test_one_without_a_server_never_asks() -> None:
+    connect = layers.connecting(DirectOutboundOptions(type="direct"), FakeOutbound())
+    with pytest.raises(AssertionError):
+        connect(new_session())
