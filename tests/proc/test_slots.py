@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+import socket as consts
+from _socket import socket
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from gproxy.base.errors import ConfigError
+from gproxy.net.bind import Endpoint
+from gproxy.proc.slots import Slots, name_of, share
+from tests.support.ports import free_port, free_ports
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+LOOPBACK = IPv4Address("127.0.0.1")
+
+
+@pytest.fixture
+def slots() -> Iterator[Slots]:
+    slots = Slots()
+    yield slots
+    slots.close()
+
+
+def stream(port: int) -> Endpoint:
+    return Endpoint("stream", LOOPBACK, port)
+
+
+def test_all_are_opened_once(slots: Slots) -> None:
+    one, other = (stream(port) for port in free_ports(2))
+    assert slots.open([one, other, one]) == [one, other]
+    assert slots.endpoints() == [one, other]
+    assert [len(slots.of(endpoint)) for endpoint in (one, other)] == [1, 1]
+    first = slots.of(one)[0]
+    assert slots.open([one]) == []
+    assert slots.of(one)[0] is first
+
+
+def test_all_or_none(slots: Slots, tmp_path: Path) -> None:
+    """Half a server never starts, and every trouble is told."""
+    kept, good, taken = (stream(port) for port in free_ports(3))
+    other = taken.open()
+    slots.open([kept])
+    away = Endpoint("packet", IPv4Address("192.0.2.1"), 9)
+    path = tmp_path / "sock"
+    with pytest.raises(ConfigError) as caught:
+        slots.open([kept, good, taken, away, Endpoint("stream", str(path))])
+    assert str(taken) in str(caught.value)
+    assert str(away) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 2
+    assert slots.endpoints() == [kept]
+    assert not path.exists()
+    good.open().close()
+    other.close()
+
+
+def test_somebody_elses_unix_socket_survives_our_failure(slots: Slots, tmp_path: Path) -> None:
+    endpoint = Endpoint("stream", str(tmp_path / "sock"))
+    other = endpoint.open()
+    with pytest.raises(ConfigError):
+        slots.open([endpoint])
+    assert (tmp_path / "sock").exists()
+    other.close()
+
+
+def test_many_slots_share_an_address(slots: Slots, tmp_path: Path) -> None:
+    endpoints = [stream(free_port()), Endpoint("packet", LOOPBACK, free_port())]
+    slots.open(endpoints, count=3, shared=True)
+    for endpoint in endpoints:
+        assert [sock.getsockname()[1] for sock in slots.of(endpoint)] == [endpoint.port] * 3
+    unix = Endpoint("stream", str(tmp_path / "sock"))
+    slots.open([unix], count=3, shared=True)
+    assert len(slots.of(unix)) == 1
+
+
+def test_a_close_takes_the_files_along(tmp_path: Path) -> None:
+    slots, path = Slots(), tmp_path / "sock"
+    one = stream(free_port())
+    slots.open([Endpoint("stream", str(path)), Endpoint("stream", f"\0gproxy-slots-{os.getpid()}"), one])
+    assert path.exists()
+    slots.remove([one])
+    assert len(slots.endpoints()) == 2
+    slots.close()
+    slots.close()
+    assert not path.exists()
+    assert slots.endpoints() == []
+
+
+def test_what_the_service_manager_has_opened_is_used(slots: Slots) -> None:
+    wanted, unwanted = stream(free_port()), stream(free_port())
+    theirs, other = wanted.open(), unwanted.open()
+    slots.inherit([("web", theirs.detach()), ("other", other.detach())])
+    slots.open([wanted])
+    (sock,) = slots.of(wanted)
+    assert sock.getsockname() == ("127.0.0.1", wanted.port)
+    with pytest.raises(ConfigError):
+        wanted_again = Slots()
+        wanted_again.open([wanted])
+    slots._drop_spare()
+    unwanted.open().close()
+
+
+def test_our_own_from_an_earlier_life_come_back_in_their_order(slots: Slots) -> None:
+    endpoint = stream(free_port())
+    mine = [endpoint.open(shared=True) for _ in range(3)]
+    inodes = [os.fstat(sock.fileno()).st_ino for sock in mine]
+    names = [f"{name_of(endpoint)}.{number}" for number in range(3)]
+    slots.inherit([(names[number], mine[number].detach()) for number in (2, 0, 1)])
+    slots.open([endpoint], count=3, shared=True)
+    assert [os.fstat(sock.fileno()).st_ino for sock in slots.of(endpoint)] == inodes
+
+
+def test_names_tell_endpoints_apart() -> None:
+    one = stream(80)
+    names = {name_of(each) for each in (one, stream(81), Endpoint("packet", LOOPBACK, 80), Endpoint("stream", "\0x"))}
+    assert len(names) == 4
+    assert name_of(one) == name_of(stream(80))
+    assert all(name.isascii() and ":" not in name and len(name) < 255 for name in names)
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+@pytest.mark.parametrize("slots", [1, 2, 3, 8])
+@pytest.mark.parametrize("workers", [1, 2, 3, 8])
+def test_every_slot_has_a_reader(slots: int, workers: int, is_stream: bool) -> None:
+    shares = [share(slots, worker, workers, stream=is_stream) for worker in range(workers)]
+    read = [slot for each in shares for slot in each]
+    assert set(read) == set(range(slots))
+    if is_stream:
+        assert all(shares)  # nobody is without work
+    else:
+        assert len(read) == slots  # a datagram socket has one reader
+
+
+def test_sockets_may_be_adopted(slots: Slots) -> None:
+    endpoint = stream(free_port())
+    sock = endpoint.open()
+    slots.adopt(endpoint, [sock])
+    assert slots.open([endpoint]) == []
+    assert list(slots.of(endpoint)) == [sock]
+    probe = socket(consts.AF_INET, consts.SOCK_STREAM)
+    assert probe.connect_ex(("127.0.0.1", endpoint.port)) == 0
+    probe.close()

@@ -1,0 +1,90 @@
+"""Solo mode as a process: it starts, serves, reopens its log, and stops."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import LOOPBACK, free_port, listening
+from tests.support.procs import Processes, ProcessFailed
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    processes = Processes(tmp_path)
+    yield processes
+    processes.stop()
+
+
+def tunnel(port: int, target: int, **more: object) -> dict[str, object]:
+    return {
+        "inbounds": [
+            {
+                "type": "direct", "listen": LOOPBACK, "listen_port": port, "network": "tcp",
+                "override_address": LOOPBACK, "override_port": target,
+            }
+        ],
+        **more,
+    }  # fmt: skip
+
+
+def test_it_serves_and_stops_when_its_sessions_have_ended(processes: Processes) -> None:
+    port = free_port()
+    with socket.create_server((LOOPBACK, 0)) as target:
+        gproxy = processes.gproxy(tunnel(port, target.getsockname()[1]))
+        gproxy.wait_log("is ready")
+        with socket.create_connection((LOOPBACK, port)) as client:
+            server, _ = target.accept()
+            with server:
+                client.sendall(b"ping")
+                assert server.recv(16) == b"ping"
+                gproxy.signal(signal.SIGTERM)
+                client.shutdown(socket.SHUT_WR)
+                assert server.recv(16) == b""
+                server.sendall(b"a late answer")
+                server.shutdown(socket.SHUT_WR)
+                assert client.recv(64) == b"a late answer"
+                assert client.recv(64) == b""
+        assert gproxy.wait() == 0
+    assert "stopped: 1 clients served, 4 bytes up, 13 bytes down, 0 sessions ended early" in gproxy.log
+    assert not listening(port)
+
+
+def test_a_second_signal_ends_at_once_what_does_not_end(processes: Processes) -> None:
+    port = free_port()
+    with socket.create_server((LOOPBACK, 0)) as target:
+        gproxy = processes.gproxy(tunnel(port, target.getsockname()[1]))
+        with socket.create_connection((LOOPBACK, port)):
+            server, _ = target.accept()
+            with server:
+                gproxy.signal(signal.SIGINT)
+                gproxy.signal(signal.SIGTERM)
+                assert gproxy.wait(4) == 0
+    assert "1 sessions ended early" in gproxy.log
+    assert "closed-drained" in gproxy.log
+
+
+def test_its_log_goes_on_in_a_new_file(processes: Processes, tmp_path: Path) -> None:
+    log, port = tmp_path / "gproxy.log", free_port()
+    gproxy = processes.gproxy(tunnel(port, 9, log={"output": str(log)}))
+    moved = log.with_suffix(".1")
+    log.rename(moved)
+    gproxy.signal(signal.SIGUSR1)
+    socket.create_connection((LOOPBACK, port)).close()
+    gproxy.signal(signal.SIGTERM)
+    assert gproxy.wait() == 0
+    assert "is ready" in moved.read_text()
+    assert "stopped: " in log.read_text()
+
+
+def test_a_port_in_use_starts_nothing(processes: Processes) -> None:
+    with socket.create_server((LOOPBACK, 0)) as other:
+        taken, free = other.getsockname()[1], free_port()
+        both = tunnel(taken, 9)["inbounds"] + tunnel(free, 9)["inbounds"]  # type: ignore[operator]
+        with pytest.raises(ProcessFailed, match="can't listen on"):
+            processes.gproxy({"inbounds": both}, tcp=[taken, free])
+    assert not listening(free)
