@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from gproxy.schema.fields import Duration
+from gproxy.schema.fields import ByteSize, Duration
 from gproxy.schema.model import Options, doc, read_integer
 from gproxy.schema.problem import BadValue, near_miss
 
@@ -41,6 +41,26 @@ class Workers(int):
         return {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 0, "maximum": MAX_WORKERS}]}
 
 
+class Count(int):
+    """A number of things, 0 or more."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Count:
+        """Read it. Raises BadValue."""
+        what = "a number, 0 or more"
+        number = read_integer(value, what)
+        if number < 0:
+            raise BadValue(f"expected {what}")
+        return cls(number)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """An integer in the range."""
+        return {"type": "integer", "minimum": 0}
+
+
 class RuntimeOptions(Options):
     """How gproxy uses the machine."""
 
@@ -54,6 +74,12 @@ class RuntimeOptions(Options):
     control: Annotated[
         str, doc("Unix socket for `gproxy status`, `reload` and `upgrade`. Empty: the usual place for this user.")
     ] = ""
+    max_connections: Annotated[
+        Count, doc("Clients served at once, UDP sessions included, divided among the workers; 0: no limit of its own.")
+    ] = Count(0)
+    memory_limit: Annotated[
+        ByteSize, doc("Memory that all workers may use together; 0: what the cgroup grants, if it has a limit.")
+    ] = ByteSize(0)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The control socket's path fits into a socket's name."""

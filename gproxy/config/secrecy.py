@@ -24,7 +24,7 @@ class Secrecy:
     def __init__(self, problems: Iterable[Problem]) -> None:
         self._names = frozenset(_secret_names(Options))
         # Under a key that was not understood, and in a table whose type was not, anything may stand.
-        self._unread = {problem.path for problem in problems if problem.at_key}
+        self._unread = {problem.path for problem in problems if problem.unread}
         self._unread_tables = {problem.path[:-1] for problem in problems if problem.path[-1:] == ("type",)}
 
     def covers(self, path: KeyPath) -> bool:

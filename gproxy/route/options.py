@@ -166,7 +166,9 @@ class NestedRuleOptions(Options):
     def model_for(cls, tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]) -> type[Options] | None:
         """The model of the rule's `type`; None after complaining of an action."""
         actions = [key for key in tree if key in fields_of(ActionOptions) or key in not_yet_of(ActionOptions) - _BOTH]
-        problems.extend(Problem((*at, key), "a nested rule has no action of its own", at_key=True) for key in actions)
+        problems.extend(
+            Problem((*at, key), "a nested rule has no action of its own", at_key=True, unread=True) for key in actions
+        )
         return None if actions else _choose(NestedRuleOptions.variants(), tree, at, problems)
 
     @classmethod

@@ -22,7 +22,8 @@ class Deadline:
     def __init__(self, seconds: float, error: BaseException) -> None:
         self._timer = get_hub().loop.timer(seconds) if seconds > 0 else None
         if self._timer is not None:
-            self._timer.start(getcurrent().throw, error)
+            # The loop's idea of now is as old as its last turn: without the update, time spent since then would count.
+            self._timer.start(getcurrent().throw, error, update=True)
 
     def __enter__(self) -> Deadline:
         return self

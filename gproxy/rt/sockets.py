@@ -145,7 +145,7 @@ class Timer:
 
     def __init__(self, seconds: float, call: Callable[[], object], *, repeat: bool = False) -> None:
         self._timer = get_hub().loop.timer(seconds, seconds if repeat else 0.0)
-        self._timer.start(call)
+        self._timer.start(call, update=True)
 
     def stop(self) -> None:
         """Idempotent."""

@@ -177,10 +177,11 @@ def _read_fields(model: type[Options], tree: Mapping[str, Any], at: KeyPath, pro
 def _refuse(model: type[Options], key: str, at: KeyPath, problems: list[Problem]) -> str:
     """Complain about an unknown key; gives the key that was probably meant, which then is not missing as well."""
     if key in not_yet_of(model):
-        problems.append(Problem((*at, key), "not supported yet", at_key=True))
+        problems.append(Problem((*at, key), "not supported yet", at_key=True, unread=True))
         return ""
     meant = nearest(key, fields_of(model))
-    problems.append(Problem((*at, key), "unknown key", f"did you mean `{meant}`?" if meant else "", at_key=True))
+    hint = f"did you mean `{meant}`?" if meant else ""
+    problems.append(Problem((*at, key), "unknown key", hint, at_key=True, unread=True))
     return meant
 
 

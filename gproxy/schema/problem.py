@@ -12,12 +12,16 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One complaint about the value at `path`; with `at_key`, about the key that names it."""
+    """One complaint about the value at `path`; with `at_key`, about the key that names it.
+
+    `unread`: nobody knows what the value is, so it may be a secret.
+    """
 
     path: KeyPath
     message: str
     hint: str = ""
     at_key: bool = False
+    unread: bool = False
 
 
 class BadValue(ValueError):

@@ -31,7 +31,7 @@ def test_every_secret_field_is_covered():
 
 
 def test_what_was_not_understood_is_covered():
-    secrecy = Secrecy([Problem(("a", "foo"), "unknown key", at_key=True), Problem(("in", 0, "type"), "unknown")])
+    secrecy = Secrecy([Problem(("a", "foo"), "unknown key", unread=True), Problem(("in", 0, "type"), "unknown")])
     assert secrecy.covers(("a", "foo", "bar"))
     assert not secrecy.covers(("a", "bar"))
     assert secrecy.covers(("in", 0, "user", "x"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gproxy.base.clock import now
 from gproxy.base.errors import ProtocolError
 from gproxy.rt.deadline import Cancel, Cancelled, deadline
 from gproxy.rt.group import Group
@@ -25,6 +26,15 @@ def test_a_deadline_that_is_kept_leaves_nothing_behind() -> None:
     with deadline(0.001, Late()):
         pass
     sleep(0.005)
+
+
+def test_time_before_the_scope_does_not_count() -> None:
+    sleep(0)
+    until = now() + 0.06
+    while now() < until:  # the hub does not turn meanwhile
+        pass
+    with deadline(0.05, Late()):
+        sleep(0.001)
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
