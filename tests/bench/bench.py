@@ -58,7 +58,8 @@ class Bench:
         self._commands = commands
         self.work = work
         self._stack = ExitStack()
-        self._shared: dict[tuple[str, str], Peer] = {}
+        self._shared: dict[tuple[str, str, int], Peer] = {}
+        self._crowd: list[Worker[Client]] = []
         self._made = 0
 
     def __enter__(self) -> Bench:
@@ -77,26 +78,34 @@ class Bench:
         self._stack.close()
 
     def new_client(self) -> None:
-        """Replace the load process, and with it all the connections that it holds."""
+        """Replace the load processes, and with them all the connections that they hold."""
         self._stop_client()
         self.client = Worker(Client)
 
-    def shared(self, name: str, level: str = "warn") -> Peer:
-        """A peer that is started when first asked for, and serves all samples."""
-        key = (name, level)
+    def crowd(self, size: int) -> list[Worker[Client]]:
+        """So many more load processes, forked when first asked for."""
+        while len(self._crowd) < size:
+            self._crowd.append(Worker(Client))
+        return self._crowd[:size]
+
+    def shared(self, name: str, level: str = "warn", cpus: int = 0) -> Peer:
+        """A peer that is started when first asked for, and serves all samples. For `cpus` see Peer."""
+        key = (name, level, cpus)
         if key not in self._shared or not self._shared[key].alive():
-            self._shared[key] = peer = self._start(name, level)
+            self._shared[key] = peer = self._start(name, level, cpus)
             self._stack.callback(peer.stop)
         return self._shared[key]
 
-    def fresh(self, name: str) -> Peer:
-        """A peer just started; the caller stops it."""
-        return self._start(name, "warn")
+    def fresh(self, name: str, cpus: int = 0) -> Peer:
+        """A peer just started; the caller stops it. For `cpus` see Peer."""
+        return self._start(name, "warn", cpus)
 
     def _stop_client(self) -> None:
         self.client.stop()
+        while self._crowd:
+            self._crowd.pop().stop()
 
-    def _start(self, name: str, level: str) -> Peer:
+    def _start(self, name: str, level: str, cpus: int) -> Peer:
         self._made += 1
         home = self._home / f"{name}-{self._made}"
-        return Peer(PROGRAMS[name], self._commands[name], self.origin.ports, home, level)
+        return Peer(PROGRAMS[name], self._commands[name], self.origin.ports, home, level, cpus)

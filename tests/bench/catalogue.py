@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.bench import measure
+from tests.bench import measure, workers
 from tests.bench.bench import Bench
 from tests.bench.doors import Door
-from tests.bench.load import Client, Opened
+from tests.bench.load import Client
 from tests.bench.peers import PROGRAMS, Peer
+from tests.bench.sampling import (
+    CPU_BAR,
+    MB,
+    MICRO,
+    MILLI,
+    Figures,
+    Measure,
+    Row,
+    Sample,
+    cpu_of,
+    fresh,
+    latency,
+    none_failed,
+)
 from tests.bench.worker import WorkFailed
 
 _AT_ONCE = 50
@@ -20,74 +33,30 @@ _WARM = 100  # connections before a reading: lazily made things exist by then
 _UDP_CLIENTS = 8
 _UDP_WINDOW = 16  # datagrams in flight for each of them
 _UDP_IN_FLIGHT = _UDP_CLIENTS * _UDP_WINDOW  # not lost: on their way when the count is full
-_WAVES = 3  # by the second one an allocator has found its shape: what the third adds is a leak
+_WAVES = 3  # by the second one an allocator has found its shape: what the third one adds is a leak
 _RETURN_LIMIT = 10.0  # seconds for descriptors to come back
 _SIZES = {"1K": 1 << 10, "64K": 1 << 16, "1M": 1 << 20}
 _BULK_SHARES = {"1K": 0.25, "64K": 1.0, "1M": 1.0}  # of the bytes: small writes cost ten times as much
 _BULK_STREAMS = 4  # one after the other: how well one stream's windows fall is luck
 _BULK_BAR = 1.05
-_CPU_BAR = 1.1
 _LABELS = ("socks", "direct")
+_HTTP = ", http inbound"
 _UDP_SIZES = (64, 1200)
 _REQUEST = "keep-alive request, 50 at once"
 _INFO = ", info log to a file"
-_MICRO = 1e6
-_MILLI = 1e3
 _KIB = 1024
-_MB = 1e6
-
-Figures = dict[str, float]
-Sample = Callable[[Bench, str], Figures]  # of one peer, by its name; empty if the peer can't do that
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table. Bars: at most `ratio` times sing-box, and at most `limit` in the row's own unit."""
-
-    key: str
-    title: str
-    unit: str
-    ratio: float | None = None
-    limit: float | None = None
-    more_is_better: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A name for the command line, the rows it fills, and the samples that fill them."""
-
-    name: str
-    rows: tuple[Row, ...]
-    parts: tuple[Sample, ...]
-    slow: bool = False  # half the rounds do
-
-
-@dataclass(slots=True)
-class _Spent:
-    seconds: float = 0.0
-
-
-@contextmanager
-def _cpu_of(peer: Peer) -> Iterator[_Spent]:
-    """Count the CPU seconds the peer spends on what happens inside, closing included."""
-    spent = _Spent()
-    measure.settle(peer.pid)
-    before = measure.cpu_seconds(peer.pid)
-    yield spent
-    measure.settle(peer.pid)
-    spent.seconds = measure.cpu_seconds(peer.pid) - before
 
 
 def _bulk(label: str, way: str, size: str) -> Sample:
     move = Client.download if way == "down" else Client.upload
 
     def sample(bench: Bench, name: str) -> Figures:
-        if label == "direct" and not PROGRAMS[name].direct:
+        if not PROGRAMS[name].offers(label):
             return {}
         peer = bench.shared(name)
-        door = peer.socks_bulk if label == "socks" else peer.direct_bulk
+        door = peer.to_bulk[label]
         each = int(bench.work.bulk_bytes * PROGRAMS[name].bulk_share * _BULK_SHARES[size]) // _BULK_STREAMS
-        with _cpu_of(peer) as spent:
+        with cpu_of(peer) as spent:
             for _ in range(_BULK_STREAMS):
                 bench.client.call(move, door, each, _SIZES[size])
         return {f"{way}-{size}-{label}": spent.seconds / (each * _BULK_STREAMS) * 1e9}
@@ -98,24 +67,24 @@ def _bulk(label: str, way: str, size: str) -> Sample:
 def _new(label: str, level: str, suffix: str) -> Sample:
     def measured(bench: Bench, peer: Peer, door: Door) -> Figures:
         count = bench.work.connections
-        with _cpu_of(peer) as spent:
+        with cpu_of(peer) as spent:
             opened = bench.client.call(Client.connections, door, count, _AT_ONCE)
-        _none_failed(opened)
-        cost = {f"new-{label}{suffix}": spent.seconds / count * _MICRO}
-        return cost | _latency(f"busy-{label}{suffix}", opened)
+        none_failed(opened)
+        cost = {f"new-{label}{suffix}": spent.seconds / count * MICRO}
+        return cost | latency(f"busy-{label}{suffix}", opened)
 
     return _through(label, measured, level)
 
 
 def _keep_alive(label: str) -> Sample:
     def measured(bench: Bench, peer: Peer, door: Door) -> Figures:
-        _none_failed(bench.client.call(Client.connections, door, _AT_ONCE, _AT_ONCE, keep=True))
-        with _cpu_of(peer) as spent:
+        none_failed(bench.client.call(Client.connections, door, _AT_ONCE, _AT_ONCE, keep=True))
+        with cpu_of(peer) as spent:
             done = bench.client.call(Client.exchange, bench.work.requests)
         bench.client.call(Client.release)
         if done < bench.work.requests:
             raise WorkFailed(f"{bench.work.requests - done} requests were not answered")
-        return {f"request-{label}": spent.seconds / done * _MICRO}
+        return {f"request-{label}": spent.seconds / done * MICRO}
 
     return _through(label, measured)
 
@@ -123,8 +92,8 @@ def _keep_alive(label: str) -> Sample:
 def _first_byte(label: str) -> Sample:
     def measured(bench: Bench, _peer: Peer, door: Door) -> Figures:
         opened = bench.client.call(Client.connections, door, bench.work.first_bytes, 1)
-        _none_failed(opened)
-        return _latency(f"first-{label}", opened)
+        none_failed(opened)
+        return latency(f"first-{label}", opened)
 
     return _through(label, measured)
 
@@ -133,10 +102,10 @@ def _through(label: str, measured: Callable[[Bench, Peer, Door], Figures], level
     """A sample through one kind of door to the echo; nothing from a peer that has no such door."""
 
     def sample(bench: Bench, name: str) -> Figures:
-        if label == "direct" and not PROGRAMS[name].direct:
+        if not PROGRAMS[name].offers(label):
             return {}
         peer = bench.shared(name, level)
-        return measured(bench, peer, peer.socks if label == "socks" else peer.direct)
+        return measured(bench, peer, peer.to_echo[label])
 
     return sample
 
@@ -145,11 +114,11 @@ def _idle_memory(label: str) -> Sample:
     """The slope between two numbers of held connections: what is made once, at the start, is not in it."""
 
     def sample(bench: Bench, name: str) -> Figures:
-        if label == "direct" and not PROGRAMS[name].direct:
+        if not PROGRAMS[name].offers(label):
             return {}
         few, many = bench.work.idle
-        with _fresh(bench, name) as peer:
-            door = peer.socks if label == "socks" else peer.direct
+        with fresh(bench, name) as peer:
+            door = peer.to_echo[label]
             first = _rss_holding(bench, peer, door, few)
             second = _rss_holding(bench, peer, door, many - few)
             bench.client.call(Client.release)
@@ -159,20 +128,20 @@ def _idle_memory(label: str) -> Sample:
 
 
 def _rss_holding(bench: Bench, peer: Peer, door: Door, more: int) -> int:
-    _none_failed(bench.client.call(Client.connections, door, more, _OPENERS, keep=True))
+    none_failed(bench.client.call(Client.connections, door, more, _OPENERS, keep=True))
     measure.settle(peer.pid)
     return measure.rss_bytes(peer.pid)
 
 
 def _idle(bench: Bench, name: str) -> Figures:
-    with _fresh(bench, name) as peer:
+    with fresh(bench, name) as peer:
         measure.settle(peer.pid)
         start_cpu = measure.cpu_seconds(peer.pid)
         before, started = measure.cpu_seconds(peer.pid), time.monotonic()
         time.sleep(bench.work.quiet_seconds)
         share = (measure.cpu_seconds(peer.pid) - before) / (time.monotonic() - started)
         return {
-            "idle-rss": measure.rss_bytes(peer.pid) / _MB,
+            "idle-rss": measure.rss_bytes(peer.pid) / MB,
             "idle-cpu": share * 100,
             "start": peer.start_seconds,
             "start-cpu": start_cpu,
@@ -184,12 +153,12 @@ def _udp(label: str, size: int) -> Sample:
         if not PROGRAMS[name].udp:
             return {}
         peer = bench.shared(name)
-        door = peer.socks_udp if label == "socks" else peer.direct_udp
-        with _cpu_of(peer) as spent:
+        door = peer.to_udp[label]
+        with cpu_of(peer) as spent:
             result = bench.client.call(Client.datagrams, door, bench.work.datagrams, size, _UDP_CLIENTS, _UDP_WINDOW)
         relayed = 2 * result.received  # there and back
         return {
-            f"udp-{size}-{label}": relayed / spent.seconds / _MILLI,
+            f"udp-{size}-{label}": relayed / spent.seconds / MILLI,
             f"udp-{size}-{label}-lost": max(0, result.sent - result.received - _UDP_IN_FLIGHT),
         }
 
@@ -198,8 +167,8 @@ def _udp(label: str, size: int) -> Sample:
 
 def _many(bench: Bench, name: str) -> Figures:
     """Three waves of thousands of connections: opened, idle, asked whether they live, closed."""
-    with _fresh(bench, name) as peer:
-        bench.client.call(Client.connections, peer.socks, _WARM, _AT_ONCE)
+    with fresh(bench, name) as peer:
+        bench.client.call(Client.connections, peer.to_echo["socks"], _WARM, _AT_ONCE)
         measure.settle(peer.pid)
         descriptors, rss = measure.descriptors(peer.pid), measure.rss_bytes(peer.pid)
         waves = [_wave(bench, peer, descriptors) for _ in range(_WAVES)]
@@ -208,9 +177,10 @@ def _many(bench: Bench, name: str) -> Figures:
         "many-failed": sum(wave.failed for wave in waves),
         "many-lost": sum(wave.lost for wave in waves),
         "many-descriptors": waves[-1].descriptors - descriptors,
-        "many-peak": waves[0].peak / _MB,
-        "many-kept": (waves[0].rss - rss) / _MB,
-        "many-grown": (waves[-1].rss - waves[-2].rss) / _MB,
+        "many-peak": waves[0].peak / MB,
+        "many-kept": (waves[0].rss - rss) / MB,
+        "many-second": (waves[1].rss - waves[0].rss) / MB,
+        "many-third": (waves[2].rss - waves[1].rss) / MB,
     }
 
 
@@ -226,7 +196,7 @@ class _Wave:
 
 def _wave(bench: Bench, peer: Peer, descriptors: int) -> _Wave:
     work = bench.work
-    opened = bench.client.call(Client.connections, peer.socks, work.many, _OPENERS, keep=True)
+    opened = bench.client.call(Client.connections, peer.to_echo["socks"], work.many, _OPENERS, keep=True)
     measure.settle(peer.pid)
     peak = measure.rss_bytes(peer.pid)
     time.sleep(work.quiet_seconds)
@@ -235,27 +205,6 @@ def _wave(bench: Bench, peer: Peer, descriptors: int) -> _Wave:
     left = measure.wait_descriptors(peer.pid, descriptors, _RETURN_LIMIT)
     measure.settle(peer.pid)
     return _Wave(opened.seconds, opened.failed, lost, left, peak, measure.rss_bytes(peer.pid))
-
-
-@contextmanager
-def _fresh(bench: Bench, name: str) -> Iterator[Peer]:
-    peer = bench.fresh(name)
-    try:
-        yield peer
-    finally:
-        peer.stop()
-
-
-def _none_failed(opened: Opened) -> None:
-    """A proxy that drops work must not look cheap."""
-    if opened.failed:
-        raise WorkFailed(f"{opened.failed} connections failed")
-
-
-def _latency(key: str, opened: Opened) -> Figures:
-    ordered = sorted(opened.latencies)
-    last = len(ordered) - 1
-    return {f"{key}-p{part}": ordered[last * part // 100] * _MILLI for part in (50, 99)}
 
 
 def _bulk_rows() -> tuple[Row, ...]:
@@ -268,9 +217,9 @@ def _bulk_rows() -> tuple[Row, ...]:
     )
 
 
-def _new_rows(suffix: str, note: str) -> Iterator[Row]:
-    for label in _LABELS:
-        yield Row(f"new-{label}{suffix}", f"{label}: new connection{note}", "CPU µs", ratio=_CPU_BAR)
+def _new_rows(suffix: str, note: str, labels: tuple[str, ...] = _LABELS, bar: float | None = CPU_BAR) -> Iterator[Row]:
+    for label in labels:
+        yield Row(f"new-{label}{suffix}", f"{label}: new connection{note}", "CPU µs", ratio=bar)
         for part in (50, 99):
             yield Row(f"busy-{label}{suffix}-p{part}", f"{label}: its first byte, 50 at once, p{part}{note}", "ms")
 
@@ -304,7 +253,15 @@ _MANY_ROWS = (
     Row("many-descriptors", "5,000 connections: descriptors left after", "fds", limit=0),
     Row("many-peak", "5,000 connections: RSS while held", "MB"),
     Row("many-kept", "5,000 connections: RSS kept after the first wave", "MB", limit=5),
-    Row("many-grown", "5,000 connections: RSS grown by a third wave", "MB", limit=1),
+    Row("many-second", "5,000 connections: RSS grown by a second wave", "MB"),
+    Row("many-third", "5,000 connections: RSS grown by a third wave", "MB", limit=1),
+)
+
+
+# Nobody has set a bar for these.
+_HTTP_ROWS = (
+    *_new_rows("", _HTTP, labels=("connect",), bar=None),
+    Row("request-forward", f"forward: {_REQUEST}{_HTTP}", "CPU µs"),
 )
 
 
@@ -319,10 +276,12 @@ MEASURES = (
     Measure("bulk", _bulk_rows(), _BULK),
     Measure("new", tuple(_new_rows("", "")), _pair(lambda label: _new(label, "warn", ""))),
     Measure("new-info", tuple(_new_rows("-info", _INFO)), _pair(lambda label: _new(label, "info", "-info"))),
-    Measure("keep-alive", _per_door("request-{}", _REQUEST, "CPU µs", _CPU_BAR), _pair(_keep_alive)),
+    Measure("keep-alive", _per_door("request-{}", _REQUEST, "CPU µs", CPU_BAR), _pair(_keep_alive)),
+    Measure("http", _HTTP_ROWS, (_new("connect", "warn", ""), _keep_alive("forward"))),
     Measure("first-byte", _FIRST_ROWS, _pair(_first_byte)),
-    Measure("idle-memory", _per_door("idle-memory-{}", "idle connection", "KiB", _CPU_BAR, 12), _pair(_idle_memory)),
+    Measure("idle-memory", _per_door("idle-memory-{}", "idle connection", "KiB", CPU_BAR, 12), _pair(_idle_memory)),
     Measure("idle", _IDLE_ROWS, (_idle,)),
     Measure("udp", tuple(_udp_rows()), _UDP),
     Measure("many", _MANY_ROWS, (_many,), slow=True),
+    workers.MEASURE,
 )

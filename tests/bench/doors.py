@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["socks5", "direct"]
+Kind = Literal["socks5", "direct", "connect", "forward"]
 Step = tuple[bytes, Callable[[bytearray], bool]]  # what to send, and whether the answer is whole
 
 _GREETING = b"\x05\x01\x00"  # RFC 1928: version 5, one method, no authentication
 _LOOPBACK = socket.inet_aton("127.0.0.1")
 _REPLY_LENGTH = {1: 10, 4: 22}  # by address type
 _REPLY_HEAD = 5
+_HEAD_END = b"\r\n\r\n"
 _TIMEOUT = 20.0  # seconds
 
 
@@ -24,26 +25,34 @@ class Declined(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A proxy's port on 127.0.0.1 and, for SOCKS5, the port behind it that is asked for."""
+    """A proxy's port on 127.0.0.1 and, unless it is fixed, the port behind it that is asked for.
+
+    The last step of `steps` can be repeated on the same connection as often as wanted.
+    """
 
     kind: Kind
     port: int
     target: int
 
     def steps(self, payload: bytes) -> list[Step]:
-        """The conversation up to and including one echoed payload."""
+        """The conversation up to and including one payload that comes back: an echo, or the body of a response."""
+        if self.kind == "forward":
+            return [(_get(self.target), lambda got: _ok(got) and got.endswith(payload))]
         size = len(payload)
-        exchange: Step = (payload, lambda got: len(got) >= size)
+        return [*self._handshake(), (payload, lambda got: len(got) >= size)]
+
+    def _handshake(self) -> list[Step]:
         if self.kind == "direct":
-            return [exchange]
-        return [(_GREETING, _method_chosen), (_request(1, self.target), _replied), exchange]
+            return []
+        if self.kind == "connect":
+            return [(_connect(self.target), lambda got: _ok(got) and got.endswith(_HEAD_END))]
+        return [(_GREETING, _method_chosen), (_request(1, self.target), _replied)]
 
     def connect(self) -> socket.socket:
         """A blocking stream to the target. Raises OSError."""
         sock = socket.create_connection(("127.0.0.1", self.port), _TIMEOUT)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.kind == "socks5":
-            converse(sock, [(_GREETING, _method_chosen), (_request(1, self.target), _replied)])
+        converse(sock, self._handshake())
         return sock
 
     def associate(self) -> tuple[socket.socket | None, socket.socket, bytes]:
@@ -76,6 +85,25 @@ def converse(sock: socket.socket, steps: list[Step]) -> bytes:
 def _request(command: int, port: int) -> bytes:
     host = _LOOPBACK if port else bytes(4)
     return b"\x05" + bytes([command]) + b"\x00\x01" + host + struct.pack("!H", port)
+
+
+def _connect(port: int) -> bytes:
+    return f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+
+
+def _get(port: int) -> bytes:
+    """What curl sends to a proxy. Proxy-Connection is no standard, but some proxies hang up without it."""
+    lines = (f"GET http://127.0.0.1:{port}/ HTTP/1.1", f"Host: 127.0.0.1:{port}", "Proxy-Connection: keep-alive")
+    return "\r\n".join(lines).encode() + _HEAD_END
+
+
+def _ok(got: bytearray) -> bool:
+    """Whether the status line is there. Raises Declined if it says anything but 200."""
+    if len(got) < 12:
+        return False
+    if not got.startswith(b"HTTP/1.1 200"):
+        raise Declined(f"{bytes(got[:40])!r}")
+    return True
 
 
 def _method_chosen(got: bytearray) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from tests.bench import origin
 from tests.bench.doors import Declined, Door, Step
 
-PAYLOAD = b"q" * 128  # one small request; the echo is the small reply
 _STALL = 10.0  # seconds without any event: the rest is counted as lost
 _LOST_AFTER = 0.5  # seconds without any datagram: those in flight are counted as lost
 _SILENCES = 6  # in a row: nothing comes back at all
@@ -49,42 +48,43 @@ class Client:
 
     def __init__(self) -> None:
         self._held: list[socket.socket] = []
+        self._exchange: Step = (origin.BODY, bool)
 
     def connections(self, door: Door, count: int, at_once: int, keep: bool = False) -> Opened:
         """Open `count` connections, `at_once` at a time: handshake, one exchange, and close (or keep) each."""
         opening = _Opening(door, count, at_once, self._held if keep else None)
+        self._exchange = door.steps(origin.BODY)[-1]
         return opening.run()
 
     def exchange(self, count: int) -> int:
         """Make `count` exchanges over all the held connections at once; return how many were answered."""
-        by_fd = {sock.fileno(): sock for sock in self._held}
-        poll = _poll(self._held)
+        request, whole = self._exchange
+        talks = {sock.fileno(): (sock, bytearray()) for sock in self._held}
         sent = min(count, len(self._held))
-        missing = dict.fromkeys(by_fd, 0)
-        for sock in self._held[:sent]:
-            sock.send(PAYLOAD)
-            missing[sock.fileno()] = len(PAYLOAD)
         done = 0
-        with poll:
+        with _poll(self._held) as poll:
+            for sock in self._held[:sent]:
+                sock.send(request)
             while done < sent and (events := poll.poll(_STALL, _BURST)):
                 for fd, _ in events:
-                    missing[fd] -= _received(by_fd[fd])
-                    if missing[fd] == 0:
+                    sock, got = talks[fd]
+                    got += _received(sock)
+                    if whole(got):
+                        got.clear()
                         done += 1
                         if sent < count:
                             sent += 1
-                            by_fd[fd].send(PAYLOAD)
-                            missing[fd] = len(PAYLOAD)
+                            sock.send(request)
         return done
 
     def alive(self) -> int:
-        """How many of the held connections still answer."""
+        """How many of the held connections still echo."""
         count = 0
         for sock in self._held:
             sock.settimeout(_STALL)
             try:
-                sock.sendall(PAYLOAD)
-                count += len(sock.recv(len(PAYLOAD), socket.MSG_WAITALL)) == len(PAYLOAD)
+                sock.sendall(origin.BODY)
+                count += len(sock.recv(len(origin.BODY), socket.MSG_WAITALL)) == len(origin.BODY)
             except OSError:
                 continue
         return count
@@ -141,7 +141,7 @@ class _Opening:
 
     def __init__(self, door: Door, count: int, at_once: int, keep: list[socket.socket] | None) -> None:
         self._port = door.port
-        self._steps: list[Step] = door.steps(PAYLOAD)
+        self._steps: list[Step] = door.steps(origin.BODY)
         self._left = count
         self._at_once = at_once
         self._keep = keep
@@ -228,11 +228,11 @@ def _poll(socks: list[socket.socket]) -> select.epoll:
     return poll
 
 
-def _received(sock: socket.socket) -> int:
+def _received(sock: socket.socket) -> bytes:
     data = sock.recv(_DATAGRAM)
     if not data:
         raise Declined("closed between two requests")
-    return len(data)
+    return data
 
 
 def _echo_datagrams(socks: list[socket.socket], datagram: bytes, count: int, window: int) -> Datagrams:

@@ -1,4 +1,5 @@
-"""The far end of every relay: an echo, a source and sink of bulk, and a datagram echo, each in a process of its own.
+"""The far end of every relay: an echo, an HTTP server, a source and sink of bulk, and a datagram echo, each in a
+process of its own.
 
 The bulk server reads a head of nine bytes, then moves that many bytes:
 
@@ -29,6 +30,8 @@ _CHUNK = 1 << 20
 _DATAGRAM = 65535
 _BURST = 256  # events taken from one poll
 _BACKLOG = 4096
+BODY = b"q" * 128  # one small payload; the small reply is the same
+_RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +39,24 @@ class Ports:
     """Where the origin listens, on 127.0.0.1."""
 
     echo: int
+    http: int
     bulk: int
     udp: int
 
 
 class Origin:
-    """The three servers, from construction to `stop`."""
+    """The servers, from construction to `stop`."""
 
     def __init__(self) -> None:
-        echo, bulk = _listener(), _listener()
+        echo, http, bulk = _listener(), _listener(), _listener()
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         udp.bind(("127.0.0.1", 0))
-        self.ports = Ports(echo.getsockname()[1], bulk.getsockname()[1], udp.getsockname()[1])
-        self._children = [_spawn(_serve_echo, echo), _spawn(_serve_bulk, bulk), _spawn(_serve_udp, udp)]
-        for sock in (echo, bulk, udp):
+        sockets = (echo, http, bulk, udp)
+        self.ports = Ports(*(sock.getsockname()[1] for sock in sockets))
+        serve = (_serve_echo, _serve_http, _serve_bulk, _serve_udp)
+        self._children = [_spawn(*pair) for pair in zip(serve, sockets, strict=True)]
+        for sock in sockets:
             sock.close()
 
     def stop(self) -> None:
@@ -58,6 +64,11 @@ class Origin:
         for child in self._children:
             child.kill()
             child.join()
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the servers."""
+        return [child.pid for child in self._children if child.pid is not None]
 
 
 def _listener() -> socket.socket:
@@ -77,7 +88,16 @@ def _child(serve: Callable[[socket.socket], None], sock: socket.socket) -> None:
 
 
 def _serve_echo(listener: socket.socket) -> None:
-    """Answer every read with the same bytes. The messages are so small that a send never blocks."""
+    _serve_small(listener, lambda data: data)
+
+
+def _serve_http(listener: socket.socket) -> None:
+    """One response for each request. A proxy sends so short a head in one piece."""
+    _serve_small(listener, lambda data: _RESPONSE * data.count(b"\r\n\r\n"))
+
+
+def _serve_small(listener: socket.socket, answer: Callable[[bytes], bytes]) -> None:
+    """Answer every read. The messages are so small that a send never blocks."""
     listener.setblocking(False)
     poll = select.epoll()
     poll.register(listener.fileno(), select.EPOLLIN)
@@ -87,7 +107,7 @@ def _serve_echo(listener: socket.socket) -> None:
             client = clients.get(fd)
             if client is None:
                 _accept_all(listener, poll, clients)
-            elif not _echo_once(client):
+            elif not _answer_once(client, answer):
                 del clients[fd]
                 client.close()
 
@@ -104,10 +124,11 @@ def _accept_all(listener: socket.socket, poll: select.epoll, clients: dict[int, 
         poll.register(client.fileno(), select.EPOLLIN)
 
 
-def _echo_once(client: socket.socket) -> bool:
+def _answer_once(client: socket.socket, answer: Callable[[bytes], bytes]) -> bool:
     try:
         data = client.recv(_DATAGRAM)
-        return bool(data) and client.send(data) == len(data)
+        reply = answer(data)
+        return bool(data) and client.send(reply) == len(reply)
     except OSError:
         return False
 

@@ -1,22 +1,24 @@
 """The proxies under test: where each is found, how it is configured, started and stopped.
 
 All get the same terms: one process, loopback, no authentication, no rules, warnings only in the log. gproxy and
-sing-box read the very same file. A peer that ends in `:info` is the same program with log lines for every connection,
-written to a file.
+sing-box read the very same file, but for gproxy's number of workers where a measure asks for some.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.bench import sandbox
 from tests.bench.doors import Door
@@ -36,6 +38,7 @@ class Plan:
     """The ports that a proxy is to listen on, and the origin behind them."""
 
     socks: int
+    http: int
     echo: int
     bulk: int
     udp: int
@@ -48,33 +51,51 @@ class Program:
 
     name: str
     find: Callable[[], list[str] | None]
-    arguments: Callable[[Plan, Path, str], list[str]]  # plan, a directory of its own, log level
+    arguments: Callable[[Plan, Path, str, int], list[str]]  # plan, a directory of its own, log level, CPUs
     direct: bool
     udp: bool
+    http: bool = False
+    cpus: bool = False  # can be told how many to use
+    workers: bool = False  # has a process for each of them
     bulk_share: float = 1.0  # of the bytes the others get, for a peer that is slower by far
+
+    def offers(self, label: str) -> bool:
+        """Whether it has a door of this label (see Peer)."""
+        return {"direct": self.direct, "connect": self.http, "forward": self.http}.get(label, True)
 
 
 class Peer:
-    """One running proxy."""
+    """One running proxy, and the doors through it by their labels.
 
-    def __init__(self, program: Program, command: list[str], ports: Ports, home: Path, level: str) -> None:
+    `cpus` bounds the CPUs that it uses: gproxy by its number of workers, a Go program by GOMAXPROCS. With 0 gproxy is
+    one process and the others are as they come.
+    """
+
+    def __init__(
+        self, program: Program, command: list[str], ports: Ports, home: Path, level: str, cpus: int = 0
+    ) -> None:
         home.mkdir(parents=True)
-        socks, echo, bulk, udp = sandbox.free_ports(4)
-        plan = Plan(socks, echo, bulk, udp, ports)
-        self.program = program
-        self.socks = Door("socks5", plan.socks, ports.echo)
-        self.socks_bulk = Door("socks5", plan.socks, ports.bulk)
-        self.socks_udp = Door("socks5", plan.socks, ports.udp)
-        self.direct = Door("direct", plan.echo, ports.echo)
-        self.direct_bulk = Door("direct", plan.bulk, ports.bulk)
-        self.direct_udp = Door("direct", plan.udp, ports.udp)
+        socks, http, echo, bulk, udp = sandbox.free_ports(5)
+        plan = Plan(socks, http, echo, bulk, udp, ports)
+        self.to_echo = {
+            "socks": Door("socks5", plan.socks, ports.echo),
+            "direct": Door("direct", plan.echo, ports.echo),
+            "connect": Door("connect", plan.http, ports.echo),
+            "forward": Door("forward", plan.http, ports.http),
+        }
+        self.to_bulk = {
+            "socks": Door("socks5", plan.socks, ports.bulk),
+            "direct": Door("direct", plan.bulk, ports.bulk),
+        }
+        self.to_udp = {"socks": Door("socks5", plan.socks, ports.udp), "direct": Door("direct", plan.udp, ports.udp)}
         self._log = home / "output"
-        arguments = program.arguments(plan, home, level)
+        arguments = program.arguments(plan, home, level, cpus)
         started = time.perf_counter()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, *arguments],
                 cwd=home,
+                env=os.environ | ({"GOMAXPROCS": str(cpus)} if cpus else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -102,15 +123,21 @@ class Peer:
         self._process.terminate()
         try:
             self._process.wait(_STOP_LIMIT)
+            self._end_rest()
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._end_rest()
             self._process.wait()
+
+    def _end_rest(self) -> None:
+        """It leads a process group of its own: nobody of that survives it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def _await_reply(self) -> None:
         deadline = time.monotonic() + _START_LIMIT
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                self.socks.connect().close()
+                self.to_echo["socks"].connect().close()
                 return
             except ConnectionRefusedError:
                 time.sleep(_POLL)  # a poll is the only way: a foreign program tells nobody that it listens
@@ -119,36 +146,49 @@ class Peer:
         raise PeerFailed(f"not up, exit status {self._process.poll()}: {''.join(last)}")
 
 
-def _options(plan: Plan, home: Path, level: str) -> list[str]:
-    """Arguments of gproxy and of sing-box, whose configuration is the same."""
+def _gproxy(plan: Plan, home: Path, level: str, cpus: int) -> list[str]:
+    runtime = {"workers": cpus, "control": str(home / "control.sock")}
+    return _run(home, {"runtime": runtime} | _options(plan, home, level))
+
+
+def _sing_box(plan: Plan, home: Path, level: str, _cpus: int) -> list[str]:
+    return _run(home, _options(plan, home, level))
+
+
+def _run(home: Path, options: dict[str, Any]) -> list[str]:
+    file = home / "config.json"
+    file.write_text(json.dumps(options, indent=2), encoding="utf-8")
+    return ["run", "-c", str(file)]
+
+
+def _options(plan: Plan, home: Path, level: str) -> dict[str, Any]:
+    """What gproxy and sing-box have in common."""
     local = {"listen": "127.0.0.1"}
     origin = {"override_address": "127.0.0.1"}
     ports = plan.origin
     inbounds = [
         {"type": "mixed", "tag": "socks", **local, "listen_port": plan.socks},
+        {"type": "http", "tag": "http", **local, "listen_port": plan.http},
         _forward("echo", "tcp", plan.echo, ports.echo) | local | origin,
         _forward("bulk", "tcp", plan.bulk, ports.bulk) | local | origin,
         _forward("udp", "udp", plan.udp, ports.udp) | local | origin,
     ]
-    options = {
+    return {
         "log": {"level": level, "output": str(home / "log")},
         "inbounds": inbounds,
         "outbounds": [{"type": "direct", "tag": "direct"}],
     }
-    file = home / "config.json"
-    file.write_text(json.dumps(options, indent=2), encoding="utf-8")
-    return ["run", "-c", str(file)]
 
 
 def _forward(tag: str, network: str, port: int, target: int) -> dict[str, str | int]:
     return {"type": "direct", "tag": tag, "network": network, "listen_port": port, "override_port": target}
 
 
-def _microsocks(plan: Plan, _home: Path, _level: str) -> list[str]:
+def _microsocks(plan: Plan, _home: Path, _level: str, _cpus: int) -> list[str]:
     return ["-i", "127.0.0.1", "-p", str(plan.socks)]
 
 
-def _pproxy(plan: Plan, _home: Path, _level: str) -> list[str]:
+def _pproxy(plan: Plan, _home: Path, _level: str, _cpus: int) -> list[str]:
     pairs = ((plan.echo, plan.origin.echo), (plan.bulk, plan.origin.bulk))
     tunnels = [f"tunnel{{127.0.0.1:{target}}}://127.0.0.1:{port}" for port, target in pairs]
     urls = [f"socks5://127.0.0.1:{plan.socks}", *tunnels]
@@ -199,8 +239,8 @@ def _find_pproxy() -> list[str] | None:
 PROGRAMS = {
     program.name: program
     for program in (
-        Program("gproxy", _find_gproxy, _options, direct=True, udp=True),
-        Program("sing-box", _find_sing_box, _options, direct=True, udp=True),
+        Program("gproxy", _find_gproxy, _gproxy, direct=True, udp=True, http=True, cpus=True, workers=True),
+        Program("sing-box", _find_sing_box, _sing_box, direct=True, udp=True, http=True, cpus=True),
         Program("microsocks", _find_microsocks, _microsocks, direct=False, udp=False, bulk_share=0.25),
         Program("pproxy", _find_pproxy, _pproxy, direct=True, udp=False, bulk_share=0.25),
     )

@@ -7,10 +7,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.bench.catalogue import Figures, Measure, Row
+from tests.bench.sampling import Figures, Measure, Row
 
 SUBJECT = "gproxy"
 BASELINE = "sing-box"
+MISSED = ("over", "under")  # the verdicts on a bar that is not passed
 _EXACT = 1e-9
 
 
@@ -38,24 +39,29 @@ class Results:
 
 
 def verdict(row: Row, results: Results, subject: str = SUBJECT) -> str:
-    """PASS or over, for the medians of a row that has a bar; empty for one that has none or was not measured."""
+    """PASS, over or under, for the medians of a row that has a bar; empty if it has none or was not measured."""
     mine = results.values[row.key][subject]
     if not mine or (row.ratio is None and row.limit is None):
         return ""
-    over = row.limit is not None and statistics.median(mine) > row.limit + _EXACT
+    if row.limit is not None and statistics.median(mine) > row.limit + _EXACT:
+        return "over"
     ratios = results.ratios(row.key, subject, BASELINE)
     if row.ratio is not None and ratios:
-        over = over or statistics.median(ratios) > row.ratio
-    elif row.ratio is not None and row.limit is None:
-        return "no sing-box"
-    return "over" if over else "PASS"
+        return _beside(row.ratio, statistics.median(ratios), row.more_is_better)
+    return "no sing-box" if row.limit is None else "PASS"
+
+
+def _beside(ratio: float, measured: float, more_is_better: bool) -> str:
+    if more_is_better:
+        return "under" if measured < ratio - _EXACT else "PASS"
+    return "over" if measured > ratio + _EXACT else "PASS"
 
 
 def bar(row: Row) -> str:
     """The bar in words."""
     parts = []
     if row.ratio is not None:
-        parts.append(f"<= {row.ratio:g} x")
+        parts.append(f"{'>=' if row.more_is_better else '<='} {row.ratio:g} x")
     if row.limit is not None:
         parts.append(f"<= {row.limit:g} {row.unit}")
     return ", ".join(parts)

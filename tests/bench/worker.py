@@ -31,14 +31,31 @@ class Worker(Generic[T]):
 
     def call(self, method: Callable[Concatenate[T, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run one method in the child and return what it returns. Raises WorkFailed if it raised or the child died."""
+        return self.begin(method, *args, **kwargs)()
+
+    def begin(self, method: Callable[Concatenate[T, P], R], *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
+        """The same, for several children at once: what is returned waits for the result. Raises WorkFailed."""
         try:
             self._pipe.send((method, args, kwargs))
-            ok, result = self._pipe.recv()
-        except (EOFError, BrokenPipeError) as error:
+        except BrokenPipeError as error:
             raise WorkFailed("the load process ended") from error
-        if not ok:
-            raise WorkFailed(f"{method.__qualname__}: {result}")
-        return cast(R, result)
+
+        def result() -> R:
+            try:
+                ok, returned = self._pipe.recv()
+            except EOFError as error:
+                raise WorkFailed("the load process ended") from error
+            if not ok:
+                raise WorkFailed(f"{method.__qualname__}: {returned}")
+            return cast(R, returned)
+
+        return result
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        assert self._child.pid is not None
+        return self._child.pid
 
     def stop(self) -> None:
         """End the child."""
