@@ -16,7 +16,7 @@ unexport http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PR
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev run test static unit e2e interop bench lint fmt lock wheelhouse deb test-packages clean
+.PHONY: help venv dev run test static unit e2e interop bench lint fmt lock wheelhouse deb rpm test-packages clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,9 +61,13 @@ lock: $(VENV)/runtime.stamp  ## renew both locks from setup.py
 
 wheelhouse: $(VENV)/runtime.stamp  ## fetch the locked wheels for the packages: the only step of packaging with network
 	$(BIN)/python scripts/wheelhouse.py
+	$(BIN)/python scripts/wheelhouse.py --python 3.12
 
 deb: wheelhouse  ## dist/gproxy_VERSION_ARCH.deb
 	$(BIN)/python scripts/deb.py
+
+rpm: wheelhouse  ## dist/gproxy-VERSION-1.ARCH.rpm, for RHEL 8 to 10 and Fedora
+	$(BIN)/python scripts/rpm.py
 
 test-packages: wheelhouse $(VENV)/dev.stamp  ## build the packages and live with them, in booted systems; as root
 	$(PYTEST) -q --timeout=600 tests/packaging

@@ -46,9 +46,8 @@ def restate(tree: Path, version: str) -> None:
     }
     for name, pattern in places.items():
         path = tree / name
-        replaced = re.sub(
-            pattern, lambda old: " " * old[0].startswith(" ") + version, path.read_text("utf-8"), flags=re.M
-        )
+        text = path.read_text("utf-8")
+        replaced = re.sub(pattern, lambda old: " " * old[0].startswith(" ") + version, text, flags=re.MULTILINE)
         path.write_text(replaced, "utf-8")
 
 
@@ -59,9 +58,9 @@ def build(tree: Path, to: Path, python: str = PYTHON) -> Path:
         defines = [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
         # HOME holds nobody's .rpmmacros.
         environment = {name: os.environ[name] for name in KEPT if name in os.environ} | {"HOME": top}
+        command = ["rpmbuild", "-bb", *defines, "rpm/gproxy.spec"]
         done = subprocess.run(
-            ["rpmbuild", "-bb", *defines, "rpm/gproxy.spec"],
-            **{"cwd": tree, "env": environment, "check": False, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
+            command, cwd=tree, env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         said = done.stdout.decode(errors="replace")
         # rpmbuild goes on without a filter that it can't read.

@@ -24,6 +24,7 @@ SUITE = "bookworm"
 COMMON = ["adduser", "ca-certificates", "curl", "iproute2", "logrotate", "lsb-base", "man-db", "procps", "python3.11"]
 INITS = {
     "systemd": ["systemd-sysv", "dbus"],
+    "dnf": ["systemd-sysv", "dbus", "dnf"],
     "sysvinit": ["sysvinit-core", "sysv-rc", "initscripts", "bootlogd"],
 }
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
