@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from gproxy.app import layers
@@ -20,6 +20,7 @@ from gproxy.engine.detour import DetourDispatcher
 from gproxy.engine.dispatcher import RoutingDispatcher
 from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.table import Table
+from gproxy.limit.room import Room
 from gproxy.net.bind import Endpoint
 from gproxy.net.udp import UdpConn, bind_udp
 from gproxy.observe.meter import Meter
@@ -49,6 +50,7 @@ class House:
     outbounds: Outbounds
     table: Table
     meter: Meter
+    room: Room = field(default_factory=Room)
 
 
 def build(root: Root) -> House:

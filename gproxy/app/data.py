@@ -23,10 +23,12 @@ from gproxy.app.messages import (
     Yield,
     Yielded,
 )  # fmt: skip
+from gproxy.app.pressure import Pressure
 from gproxy.base.address import Address
 from gproxy.base.clock import now
 from gproxy.base.errors import CloseReason
 from gproxy.base.iface import AcceptPackets, StreamEntrance
+from gproxy.limit.room import Room
 from gproxy.net.bind import Endpoint
 from gproxy.net.demux import ClientConn, Demux
 from gproxy.net.listen import StreamListener
@@ -55,11 +57,13 @@ _LAST_WORDS = 1.0
 class DataPlane:
     """Serves the doors of a house on sockets that somebody else opened and owns."""
 
-    def __init__(self, house: House, sockets: Sockets, sink: Sink) -> None:
+    def __init__(self, house: House, sockets: Sockets, sink: Sink, memory: int = 0) -> None:
+        """`memory` is what this process may use, in bytes; 0 for no limit."""
         self._house = house
+        self._memory = memory
         self._sink = sink
         self._servers: dict[Place, Server] = {
-            (index, slot): _server(door, sock)
+            (index, slot): _server(door, sock, house.room)
             for index, door in enumerate(house.doors)
             for slot, sock in sockets[door.endpoint].items()
         }
@@ -70,6 +74,8 @@ class DataPlane:
         """Obey messages until killed; after the last one, Stopped, there is nothing left to obey for."""
         channel.tell(Prepared())
         with Group("data plane") as children:
+            if self._memory:
+                children.spawn(Pressure(self._memory, self._house.room, self._house.table).watch)
             while True:
                 message, descriptor = channel.receive()
                 if isinstance(message, Serve):
@@ -156,18 +162,19 @@ class DataPlane:
 _DRAINED: CloseReason = "drained"
 
 
-def _server(door: Door, sock: socket) -> Server:
+def _server(door: Door, sock: socket, room: Room) -> Server:
     if isinstance(door.entrance, StreamEntrance):
-        return StreamListener(sock, _StreamDoor(door, door.entrance).serve)
-    return _packet_server(door, door.entrance.accept, sock)
+        return StreamListener(sock, _StreamDoor(door, door.entrance, room).serve, room)
+    return _packet_server(door, door.entrance.accept, sock, room)
 
 
 class _StreamDoor:
     """Leads accepted streams to their boundary."""
 
-    __slots__ = ("_accept", "_boundary", "_local")
+    __slots__ = ("_accept", "_boundary", "_local", "_room")
 
-    def __init__(self, door: Door, entrance: StreamEntrance) -> None:
+    def __init__(self, door: Door, entrance: StreamEntrance, room: Room) -> None:
+        self._room = room
         self._boundary = door.boundary
         self._accept = entrance.accept
         host = door.endpoint.host
@@ -175,12 +182,18 @@ class _StreamDoor:
         self._local = None if isinstance(host, str) or host.is_unspecified else Address(host, door.endpoint.port)
 
     def serve(self, stream: SocketStream, name: Any) -> None:
-        self._boundary.stream(self._accept, stream, name, self._local)
+        try:
+            self._boundary.stream(self._accept, stream, name, self._local)
+        finally:
+            self._room.leave()
 
 
-def _packet_server(door: Door, accept: AcceptPackets, sock: socket) -> Demux:
+def _packet_server(door: Door, accept: AcceptPackets, sock: socket, room: Room) -> Demux:
     def serve(conn: ClientConn, source: Address) -> None:
-        door.boundary.packets(accept, conn, source, demux.local)
+        try:
+            door.boundary.packets(accept, conn, source, demux.local)
+        finally:
+            room.leave()
 
-    demux = Demux(sock, serve)
+    demux = Demux(sock, serve, room=room)
     return demux

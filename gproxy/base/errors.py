@@ -101,9 +101,9 @@ class Overloaded(GproxyError):
     blame = "self"
 
 
-CloseReason = Literal["eof", "reset", "timeout", "local", "idle", "killed", "drained"]
+CloseReason = Literal["eof", "reset", "timeout", "local", "idle", "killed", "drained", "pressure"]
 
-ASKED: frozenset[str] = frozenset({"idle", "killed", "drained"})
+ASKED: frozenset[str] = frozenset({"idle", "killed", "drained", "pressure"})
 """The reasons that come from outside the session: no side of it is to blame."""
 
 

@@ -51,7 +51,7 @@ class Nat:
             with self._children:
                 self._forward()
         except StreamClosed as error:
-            if self._end == "ok" and error.reason in ("killed", "drained"):
+            if self._end == "ok" and error.reason in ASKED:
                 self._end = error.word
         except GproxyError as error:
             self._end, self._detail = error.word, str(error)

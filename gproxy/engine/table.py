@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Callable
+
 from gproxy.base.errors import CloseReason, StreamClosed
 from gproxy.base.session import Session
 from gproxy.rt.sockets import Task, call_soon, current
@@ -52,3 +55,8 @@ class Table:
     def end_all(self, reason: CloseReason) -> int:
         """End every session; how many there were."""
         return sum(self.end(session_id, reason) for session_id in list(self._live))
+
+    def end_first(self, count: int, rank: Callable[[Task], float], reason: CloseReason) -> int:
+        """End the sessions whose greenlets rank lowest, the older of equal ones; how many there were."""
+        lowest = heapq.nsmallest(count, self._live, lambda session_id: rank(self._live[session_id][1]))
+        return sum(self.end(session_id, reason) for session_id in lowest)

@@ -13,6 +13,7 @@ from gproxy.base.address import Address, parse_ip
 from gproxy.base.defaults import DATAGRAM_BURST, MAX_DATAGRAM, UDP_INBOX, UDP_SESSIONS
 from gproxy.base.errors import StreamClosed
 from gproxy.base.iface import Buffer
+from gproxy.limit.room import Room
 from gproxy.net.handover import Link, make_link
 from gproxy.rt.crew import launch
 from gproxy.rt.sockets import READ, Gate, watch
@@ -73,13 +74,22 @@ class ClientConn:
 
 
 class Demux:
-    """Reads one UDP socket in bursts. The socket stays its owner's: stopping leaves it open."""
+    """Reads one UDP socket in bursts. The socket stays its owner's: stopping leaves it open.
+
+    Without a place in the room, the datagrams of new clients are dropped; those that are served go on. `serve` gives
+    the place back.
+    """
 
     def __init__(
-        self, sock: socket, serve: Callable[[ClientConn, Address], None], sessions: int = UDP_SESSIONS
+        self,
+        sock: socket,
+        serve: Callable[[ClientConn, Address], None],
+        sessions: int = UDP_SESSIONS,
+        room: Room | None = None,
     ) -> None:
         self._sock = sock
         self._serve = serve
+        self._room = room or Room()
         self._most = sessions
         self._clients: OrderedDict[Any, ClientConn] = OrderedDict()  # the longest idle first
         self._watcher = watch(sock.fileno(), READ)
@@ -126,6 +136,9 @@ class Demux:
             elif name in self._foreign:
                 self._foreign[name].say(name, _view[:size])
                 continue
+            elif self._room.taken >= self._room.most:
+                self._room.turn_away()
+                continue
             else:
                 client = self._welcome(name)
             client.deliver(bytes(_view[:size]))
@@ -134,6 +147,7 @@ class Demux:
         if len(self._clients) >= self._most:
             longest_idle = next(iter(self._clients.values()))
             longest_idle.close()
+        self._room.taken += 1
         client = self._clients[name] = ClientConn(self, name)
         launch(self._serve, client, Address(parse_ip(name[0]), name[1]))
         return client

@@ -12,10 +12,11 @@ from gproxy.app.messages import Prepared, Reopen, Serve, Serving, Snapshot, Stop
 from gproxy.base.defaults import STOP_GRACE
 from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root
+from gproxy.limit.room import share
 from gproxy.observe.log import setup
 from gproxy.observe.sink import Sink
 from gproxy.proc.heap import settle
-from gproxy.proc.limits import raise_descriptor_limit
+from gproxy.proc.limits import Limits, raise_descriptor_limit
 from gproxy.proc.local import LocalChannel
 from gproxy.proc.notify import Notifier
 from gproxy.proc.slots import Slots
@@ -36,9 +37,11 @@ def run(root: Root, *, colour: bool = True) -> None:
     except OSError as error:
         raise ConfigError(f"can't open the log {root.log.output}: {error.strerror}") from error
     raise_descriptor_limit()
+    limits = Limits.find(root.runtime.max_connections, root.runtime.memory_limit)
     house = build(root)
+    house.room.allow(share(limits.connections, 0, 1))
     slots = Slots()
-    control = Control(house, slots, sink)
+    control = Control(house, slots, sink, limits)
     control.heed_signals()  # before there is anything that one of them could leave behind
     slots.open(door.endpoint for door in house.doors)
     settle()
@@ -52,10 +55,11 @@ def run(root: Root, *, colour: bool = True) -> None:
 class Control:
     """The control plane of solo mode: turns signals into messages."""
 
-    def __init__(self, house: House, slots: Slots, sink: Sink) -> None:
+    def __init__(self, house: House, slots: Slots, sink: Sink, limits: Limits) -> None:
         self._house = house
         self._slots = slots
         self._sink = sink
+        self._limits = limits
         self._channel = LocalChannel()
         self._notifier = Notifier()
         self._stopping = False
@@ -70,7 +74,7 @@ class Control:
         """Start the data plane and stay until it has stopped."""
         self._sink.start()
         sockets = {endpoint: dict(enumerate(self._slots.of(endpoint))) for endpoint in self._slots.endpoints()}
-        plane = DataPlane(self._house, sockets, self._sink)
+        plane = DataPlane(self._house, sockets, self._sink, self._limits.memory_each())
         with Group("planes") as planes:
             planes.spawn(plane.serve, self._channel)
             planes.spawn(self._pat)
@@ -102,6 +106,7 @@ class Control:
     def _say_ready(self) -> None:
         for endpoint in self._slots.endpoints():
             _log.info("listening on %s", endpoint)
+        _log.info("limits: %s", self._limits)
         _log.info("gproxy %s is ready", __version__)
         self._notifier.ready(", ".join(map(str, self._slots.endpoints())))
 

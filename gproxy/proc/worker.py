@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
 from _socket import socket
 
@@ -10,9 +11,11 @@ from gproxy.app.build import House
 from gproxy.app.data import DataPlane
 from gproxy.app.messages import Stop, Stopped, ToControl, ToData
 from gproxy.config.root import Root
+from gproxy.limit.room import share as share_places
 from gproxy.net.bind import Endpoint
 from gproxy.observe.log import setup
 from gproxy.proc.beat import EVERY
+from gproxy.proc.limits import Limits
 from gproxy.proc.orders import KINDS
 from gproxy.proc.place import Place
 from gproxy.proc.post import Post, PostClosed
@@ -21,6 +24,8 @@ from gproxy.rt.group import Group
 from gproxy.rt.patch import begin_anew
 from gproxy.rt.sockets import READ, WRITE, Readiness
 from gproxy.rt.sync import Event, Lock, sleep
+
+_log = logging.getLogger("gproxy.proc")
 
 
 def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, int], int]) -> None:
@@ -31,8 +36,12 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
     faulthandler.enable(sink.fileno())
     sink.start()
     house.table.number(place.worker, place.workers)
+    limits = Limits.find(root.runtime.max_connections, root.runtime.memory_limit, place.workers)
+    if place.worker == 0:  # the others have the same
+        _log.info("limits: %s", limits)
+    house.room.allow(share_places(limits.connections, place.worker, place.workers))
     channel = TemplateChannel(place.channel, root.runtime.stop_grace)
-    plane = DataPlane(house, _sockets(place, house, descriptors), sink)
+    plane = DataPlane(house, _sockets(place, house, descriptors), sink, limits.memory_each())
     with Group("worker") as group:
         group.spawn(plane.serve, channel)
         group.spawn(_live, place, plane, channel)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gproxy.base.clock import now
 from gproxy.base.defaults import IDLE_SWEEP
-from gproxy.rt.sockets import Timer
+from gproxy.rt.sockets import Task, Timer, current
 
 
 class Idler(Protocol):
@@ -30,20 +30,20 @@ class Sweeper:
 
     def __init__(self, every: float = IDLE_SWEEP) -> None:
         self._every = every
-        self._all: set[Idler] = set()
+        self._all: dict[Idler, Task] = {}  # each with the greenlet that runs it
         self._timer: Timer | None = None
 
     def add(self, idler: Idler) -> None:
-        """Watch it until `remove`."""
+        """Watch it until `remove`. The running greenlet is the one that runs it."""
         idler.seen = -1
         idler.since = 0.0
-        self._all.add(idler)
+        self._all[idler] = current()
         if self._timer is None:
             self._timer = Timer(self._every, self.sweep, repeat=True)
 
     def remove(self, idler: Idler) -> None:
         """Idempotent."""
-        self._all.discard(idler)
+        self._all.pop(idler, None)
         if not self._all and self._timer is not None:
             self._timer.stop()
             self._timer = None
@@ -58,6 +58,11 @@ class Sweeper:
                 idler.since = at
             elif at - idler.since >= idler.patience():
                 idler.expire()
+
+    def silent_since(self) -> dict[Task, float]:
+        """Since when each relay has been seen to be silent, by the greenlet that runs it."""
+        self.sweep()
+        return {task: idler.since for idler, task in self._all.items()}
 
 
 SWEEPER = Sweeper()
