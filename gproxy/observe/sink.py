@@ -44,7 +44,10 @@ class Sink:
     def _open(self) -> int:
         if not self._path:
             return sys.stderr.fileno()
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        # A named pipe without a reader would hold up the hub until one comes; so it is an error.
+        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
+        os.set_blocking(fd, True)
+        return fd
 
     def fileno(self) -> int:
         """For what must be written when the process is beyond logging."""

@@ -6,7 +6,9 @@ import contextlib
 from collections import Counter
 from typing import Any
 
+from gproxy.app.messages import Reopen
 from gproxy.config.root import Root
+from gproxy.observe.log import setup
 from gproxy.proc.orders import KINDS, AskStatus, Counted, Status
 from gproxy.proc.place import Place
 from gproxy.proc.post import Post, PostClosed
@@ -41,6 +43,8 @@ class Ledger:
 def main(place: Place, root: Root) -> None:
     """Answer the template until it says no more; the last word are the final counters."""
     begin_anew()
+    sink = setup(root.log)
+    sink.start()
     readable, writable = Readiness(place.channel.fileno(), READ), Readiness(place.channel.fileno(), WRITE)
     post = Post(place.channel, KINDS, lambda _: readable.wait(), lambda _: writable.wait())
     ledger = Ledger()
@@ -51,6 +55,10 @@ def main(place: Place, root: Root) -> None:
                 ledger.note(message)
             elif isinstance(message, AskStatus):
                 post.send(Status(message.request, ledger.totals()))
+            elif isinstance(message, Reopen):
+                with contextlib.suppress(OSError):  # the workers say so
+                    sink.reopen()
     except PostClosed:
         with contextlib.suppress(PostClosed):  # it may have ended without waiting for the last word
             post.send(Status(0, ledger.totals()))
+    sink.close()

@@ -250,7 +250,8 @@ class Master:
             generation.opened = self.slots.open(generation.endpoints, max(1, plan.workers), shared=True)
             self.admin.listen(plan.control or default_path())
         except (ConfigError, OSError) as error:
-            text = str(error) if isinstance(error, ConfigError) else f"no control socket: {error}"
+            place = plan.control or default_path()
+            text = str(error) if isinstance(error, ConfigError) else f"no control socket at {place}: {error.strerror}"
             self._give_up(generation, text)
             return
         places = [

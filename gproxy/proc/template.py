@@ -12,6 +12,7 @@ from gproxy.rt.patch import hub_exists, original, patch
 if __name__ == "__main__":
     patch()
 
+import contextlib
 import logging
 import os
 import signal
@@ -38,6 +39,8 @@ from gproxy.app.messages import (
 from gproxy.base.errors import ConfigError
 from gproxy.config.load import load
 from gproxy.config.root import Root, read_root
+from gproxy.observe.log import setup
+from gproxy.observe.sink import Sink
 from gproxy.proc import control, orders, worker
 from gproxy.proc.arguments import Arguments
 from gproxy.proc.beat import HUNG, Beats
@@ -74,8 +77,9 @@ class Child:
 class Template:
     """Stands between the master and the processes of one generation, and passes on what they say."""
 
-    def __init__(self, master: Post, root: Root, house: House, workers: int) -> None:
+    def __init__(self, master: Post, root: Root, house: House, workers: int, sink: Sink) -> None:
         self._master: Post | None = master
+        self._sink = sink
         self._root = root
         self._house = house
         self._workers = workers
@@ -142,6 +146,9 @@ class Template:
             self._stop(message)
         elif isinstance(message, Serve | Yield | Reopen):
             self._serving = self._serving or isinstance(message, Serve)
+            if isinstance(message, Reopen):
+                with contextlib.suppress(OSError):  # the workers say so
+                    self._sink.reopen()
             for child in self._children.values():
                 if child.worker != CONTROL or isinstance(message, Reopen):
                     self._tell(child, message)
@@ -287,6 +294,8 @@ class Template:
         _signal(signal.SIGCHLD, signal.SIG_DFL)
         os.close(self._dead_read)
         os.close(self._dead_write)
+        if self._root.log.output:
+            os.close(self._sink.fileno())  # each process opens its own
         if self._master is not None:
             self._master.close()
         for child in self._children.values():
@@ -350,6 +359,13 @@ def _load(arguments: Arguments) -> tuple[Root, House]:
     return root, build(root)
 
 
+def _open_log(root: Root) -> Sink:
+    try:
+        return setup(root.log)
+    except OSError as error:
+        raise ConfigError(f"can't open the log {root.log.output}: {error.strerror}") from error
+
+
 def main() -> int:
     """Be the template of a new generation. The channel's descriptor and the sources are the only argument, as JSON."""
     arguments = Arguments.from_json(sys.argv[1])
@@ -358,6 +374,7 @@ def main() -> int:
         _signal(number, signal.SIG_IGN)  # the terminal sends them to everyone, and the master speaks for all
     try:
         root, house = _load(arguments)
+        sink = _open_log(root)
     except (ConfigError, OSError) as error:
         master.send(orders.Refused(str(error)))
         return 1
@@ -371,7 +388,7 @@ def main() -> int:
              "disabled": root.log.disabled},
         )
     )  # fmt: skip
-    Template(master, root, house, workers).run()
+    Template(master, root, house, workers, sink).run()
     return 0
 
 
