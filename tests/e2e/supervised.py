@@ -113,7 +113,7 @@ class Supervised:
         for _ in range(2):
             if self.process.returncode is None:
                 self.send(signal.SIGTERM)
-                wait_until(lambda: b"stopping" in self.process.log_path.read_bytes(), "it does not hear")
+                wait_until(lambda: not Path(self.control).exists(), "it does not hear")
         assert self.process.wait() == 0, self.process.log[-3000:]
         self.check_log()
 
