@@ -23,7 +23,13 @@ SYSTEM_PATH = "/run/gproxy/control.sock"
 
 
 def default_path() -> str:
-    """Where the control socket is for this user, unless the configuration says otherwise."""
+    """Where the control socket is for this user, unless the configuration says otherwise.
+
+    A service manager's folder comes first: each of its services has one of its own.
+    """
+    own = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if own:
+        return f"{own}/control.sock"
     if os.geteuid() == 0 or os.access(Path(SYSTEM_PATH).parent, os.W_OK):
         return SYSTEM_PATH
     runtime = os.environ.get("XDG_RUNTIME_DIR")

@@ -78,6 +78,8 @@ class Slots:
 
     def store(self, notifier: Notifier) -> None:
         """Let the service manager keep copies of what is open now, and of nothing else."""
+        for name, _ in self._spare:  # nobody serves them any more, yet clients would queue as long as there is a copy
+            notifier.remove(name)
         self._drop_spare()
         if not notifier.managed:
             return

@@ -18,7 +18,7 @@ from gproxy.observe.sink import Sink
 from gproxy.proc.heap import settle
 from gproxy.proc.limits import Limits, raise_descriptor_limit
 from gproxy.proc.local import LocalChannel
-from gproxy.proc.notify import Notifier
+from gproxy.proc.notify import Notifier, inherited
 from gproxy.proc.slots import Slots
 from gproxy.rt.group import Group
 from gproxy.rt.signals import on_signal
@@ -42,6 +42,7 @@ def run(root: Root, *, colour: bool = True) -> None:
     house.room.allow(share(limits.connections, 0, 1))
     slots = Slots()
     control = Control(house, slots, sink, limits)
+    slots.inherit(inherited())
     control.heed_signals()  # before there is anything that one of them could leave behind
     slots.open(door.endpoint for door in house.doors)
     settle()
@@ -108,6 +109,7 @@ class Control:
             _log.info("listening on %s", endpoint)
         _log.info("limits: %s", self._limits)
         _log.info("gproxy %s is ready", __version__)
+        self._slots.store(self._notifier)
         self._notifier.ready(", ".join(map(str, self._slots.endpoints())))
 
     def _pat(self) -> None:

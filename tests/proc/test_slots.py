@@ -11,6 +11,7 @@ import pytest
 
 from gproxy.base.errors import ConfigError
 from gproxy.net.bind import Endpoint
+from gproxy.proc.notify import Notifier
 from gproxy.proc.slots import Slots, name_of, share
 from tests.support.ports import free_port, free_ports
 
@@ -112,6 +113,20 @@ def test_our_own_from_an_earlier_life_come_back_in_their_order(slots: Slots) -> 
     slots.inherit([(names[number], mine[number].detach()) for number in (2, 0, 1)])
     slots.open([endpoint], count=3, shared=True)
     assert [os.fstat(sock.fileno()).st_ino for sock in slots.of(endpoint)] == inodes
+
+
+def test_the_service_manager_drops_what_nobody_serves_any_more(slots: Slots, tmp_path: Path) -> None:
+    wanted, unwanted = stream(free_port()), stream(free_port())
+    earlier = [(f"{name_of(each)}.0", each.open().detach()) for each in (wanted, unwanted)]
+    with consts.socket(consts.AF_UNIX, consts.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        slots.inherit(earlier)
+        slots.open([wanted])
+        slots.store(Notifier({"NOTIFY_SOCKET": manager.getsockname()}))
+        assert manager.recv(4096).decode() == f"FDSTOREREMOVE=1\nFDNAME={name_of(unwanted)}.0"
+        assert f"FDNAME={name_of(wanted)}.0" in manager.recv(4096).decode()
+    unwanted.open().close()
 
 
 def test_names_tell_endpoints_apart() -> None:
