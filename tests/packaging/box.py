@@ -1,8 +1,8 @@
 """Boxes: Debian systems with an init of their own, booted by systemd-nspawn on a machine that may have neither.
 
-A box has its own network with a loopback only, and the packages under test in a local repository. Commands are run in it
-through nsenter. What made a box's base is kept in build/boxes, by the list of packages, since making it takes half a
-minute; unpacking takes three seconds.
+A box has its own network with a loopback only, and the packages under test in a local repository. Commands are run in
+it through nsenter. The base of a box is kept in build/boxes, by the list of its packages, since making it takes half a
+minute; unpacking it takes three seconds.
 """
 
 from __future__ import annotations

@@ -1,0 +1,183 @@
+"""The container image: the same twice, read by others' tools, and run from its own configuration without an engine."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gproxy import __version__
+from tests.packaging.box import ROOT, wait_for
+from tests.packaging.life import GREETING, ORIGIN
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import deb
+import image
+
+# What an engine does with `--read-only --cap-drop=all --network=none`: a root that is read-only but for /tmp and the
+# folder of the control socket, a process 1 without a capability, a network with a loopback only.
+ENGINE = """
+set -e
+ip link set lo up
+mount --bind {root} {root}
+mount -t proc proc {root}/proc
+mount -t tmpfs tmpfs {root}/dev
+for each in null zero full random urandom; do touch {root}/dev/$each; mount --bind /dev/$each {root}/dev/$each; done
+mount -t tmpfs -o mode=1777 tmpfs {root}/tmp
+mount -t tmpfs -o mode=0750,uid={uid},gid={uid} tmpfs {root}/run/gproxy
+mount -o remount,bind,ro {root}
+exec setpriv --no-new-privs chroot --userspec={uid}:{uid} --groups= {root} \
+    /usr/lib/gproxy/bin/python3 -I -c {start}
+"""
+# There is no shell in the image, so Python does what runc would: environment, folder, program.
+START = "import os; os.chdir({cwd!r}); os.execve({args[0]!r}, {args!r}, {env!r})"
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """The image as umoci unpacks it: a root and what a runtime is told."""
+
+    root: Path
+    process: dict[str, Any]
+    config: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("image")
+    deb.copy_tree(folder / "tree")
+    when = image.committed()
+    first = image.build(folder / "tree", folder / "first", "x86_64", when)
+    shutil.copytree(folder / "tree", folder / "else/where", symlinks=True)
+    build = f"import image; from pathlib import Path; image.build(Path({str(folder / 'else/where')!r}),"
+    build += f" Path({str(folder / 'again')!r}), 'x86_64', {when})"
+    environment = {**os.environ, "TZ": "Pacific/Chatham", "LC_ALL": "C", "PYTHONPATH": str(ROOT / "scripts")}
+    subprocess.run([sys.executable, "-c", build], env=environment, umask=0o077, check=True, timeout=300)
+    return first, folder / "again" / first.name
+
+
+@pytest.fixture(scope="module")
+def unpacked(twice: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Unpacked:
+    folder = tmp_path_factory.mktemp("unpacked")
+    run("skopeo", "copy", "--quiet", f"oci-archive:{twice[0]}:{__version__}", f"oci:{folder}/layout:it")
+    run("umoci", "unpack", "--image", f"{folder}/layout:it", f"{folder}/bundle")
+    runtime = json.loads((folder / "bundle/config.json").read_text())
+    config = json.loads(run("skopeo", "inspect", "--config", f"oci-archive:{twice[0]}:{__version__}"))
+    return Unpacked(folder / "bundle/rootfs", runtime["process"], config)
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=120).stdout
+
+
+def test_the_same_bytes_twice(twice: tuple[Path, Path]) -> None:
+    first, again = twice
+    assert hashlib.sha256(first.read_bytes()).digest() == hashlib.sha256(again.read_bytes()).digest()
+
+
+def test_old_dockers_read_it_too(twice: tuple[Path, Path]) -> None:
+    layers = json.loads(run("skopeo", "inspect", f"docker-archive:{twice[0]}"))["Layers"]
+    assert len(layers) == 2
+
+
+def test_the_settings(unpacked: Unpacked) -> None:
+    assert unpacked.process["user"] == {"uid": image.USER, "gid": image.USER}
+    assert unpacked.process["args"] == ["/usr/bin/gproxy", "run", "-c", image.CONFIG]
+    assert unpacked.config["config"]["StopSignal"] == "SIGTERM"
+    assert unpacked.config["os"] == "linux"
+    assert unpacked.config["config"]["Labels"]["org.opencontainers.image.version"] == __version__
+
+
+def test_the_health_check_is_in_the_configuration(twice: tuple[Path, Path]) -> None:
+    with tarfile.open(twice[0]) as archive:
+        (entry,) = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+        config = json.load(archive.extractfile(entry["Config"]))  # type: ignore[arg-type]
+    assert config["config"]["Healthcheck"]["Test"] == ["CMD", "/usr/bin/gproxy", "status", "-c", image.CONFIG]
+
+
+def test_what_is_in_it(unpacked: Unpacked) -> None:
+    root = unpacked.root
+    programs = [path.name for folder in ("bin", "sbin", "usr/bin", "usr/sbin") for path in (root / folder).glob("*")]
+    assert sorted(programs) == ["gproxy", f"python{image.PYTHON}"]
+    assert "BEGIN CERTIFICATE" in (root / "usr/lib/ssl/cert.pem").resolve().name or (
+        "BEGIN CERTIFICATE" in (root / "etc/ssl/certs/ca-certificates.crt").read_text()
+    )
+    assert (root / "var/lib/dpkg/status.d/libssl3").read_text().startswith("Package: libssl3\nSource: openssl\n")
+    assert (root / "usr/share/doc/gproxy/sbom.cdx.json").exists()
+    assert not [path for path in root.rglob("*") if path.lstat().st_mode & 0o6000]
+    assert not [path for path in root.rglob("*") if path.is_file() and os.fsencode(ROOT) in path.read_bytes()]
+    writable = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.lstat().st_uid}
+    assert writable == image.OWNED
+
+
+@contextlib.contextmanager
+def container(image_: Unpacked) -> Iterator[int]:
+    """Run the image as an engine would; gives the number of its process 1."""
+    process = image_.process
+    env = dict(each.split("=", 1) for each in process["env"])
+    start = START.format(cwd=process["cwd"], args=process["args"], env=env)
+    script = ENGINE.format(root=shlex.quote(str(image_.root)), uid=process["user"]["uid"], start=shlex.quote(start))
+    unshare = ["unshare", "--net", "--pid", "--mount", "--ipc", "--uts", "--fork", "--kill-child", "sh", "-c", script]
+    with subprocess.Popen(unshare, stdin=subprocess.DEVNULL) as engine:
+        try:
+            children = Path(f"/proc/{engine.pid}/task/{engine.pid}/children")
+            wait_for(lambda: children.read_text().split() != [], 10, "the container has a process")
+            yield int(children.read_text().split()[0])
+        finally:
+            engine.kill()
+
+
+def inside(pid: int, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of this machine in the container's network."""
+    enter = ["nsenter", "--target", str(pid), "--net", *command]
+    return subprocess.run(enter, stdout=subprocess.PIPE, text=True, check=False, timeout=30)
+
+
+def execute(pid: int, image_: Unpacked, *command: str) -> int:
+    """Run a program of the image in the container, as `docker exec` does."""
+    enter = ["nsenter", "--target", str(pid), "--net", "--pid", "--mount", "--root", "--wd"]
+    user = [f"--setuid={image_.process['user']['uid']}", f"--setgid={image_.process['user']['gid']}"]
+    return subprocess.run([*enter, *user, *command], stdout=subprocess.DEVNULL, check=False, timeout=30).returncode
+
+
+def test_it_serves_and_ends(unpacked: Unpacked, tmp_path: Path) -> None:
+    (tmp_path / "hello").write_text(GREETING)
+    check = unpacked.config["config"].get("Healthcheck", image.SETTINGS["Healthcheck"])["Test"][1:]
+    with container(unpacked) as pid:
+        wait_for(lambda: execute(pid, unpacked, *check) == 0, 30, "it is healthy")
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        assert status["Uid"].split() == [str(image.USER)] * 4
+        assert (int(status["CapEff"], 16), status["NoNewPrivs"], status["NSpid"].split()[1]) == (0, "1", "1")
+        server = ["-m", "http.server", "8000", "--bind", "127.0.0.1", "--directory", str(tmp_path)]
+        command = ["nsenter", "--target", str(pid), "--net", sys.executable, *server]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as origin:
+            fetch = ["curl", "-sf", "--max-time", "10", "-x"]
+            wait_for(lambda: inside(pid, "curl", "-sf", ORIGIN).stdout == GREETING, 10, "the origin answers")
+            for proxy in ("http://127.0.0.1:1080", "socks5h://127.0.0.1:1080", "http://[::1]:1080"):
+                assert inside(pid, *fetch, proxy, ORIGIN).stdout == GREETING
+            origin.terminate()
+        watch = os.pidfd_open(pid)
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: has_ended(watch), 8, "SIGTERM ends it")
+        os.close(watch)
+
+
+def has_ended(watch: int) -> bool:
+    try:
+        signal.pidfd_send_signal(watch, 0)
+    except ProcessLookupError:
+        return True
+    return False
