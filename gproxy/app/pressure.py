@@ -6,6 +6,7 @@ import ctypes
 import gc
 import logging
 import os
+from collections.abc import Callable
 from math import inf
 
 from gproxy.base.clock import now
@@ -48,11 +49,12 @@ def give_back() -> None:
 class Pressure:
     """Keeps one process below `limit` bytes."""
 
-    def __init__(self, limit: int, room: Room, table: Table) -> None:
+    def __init__(self, limit: int, room: Room, table: Table, measure: Callable[[], int] = memory_in_use) -> None:
+        self._measure = measure
         self._limit = limit
         self._room = room
         self._table = table
-        self._gate = Gate(limit, memory_in_use())
+        self._gate = Gate(limit, measure())
         self._bucket = TokenBucket(1 / _SAY_EVERY, _SAY_BURST)
         self._said = False
         self._since = 0.0
@@ -69,7 +71,9 @@ class Pressure:
         gate, was_closed = self._gate, self._gate.closed
         if was_closed:
             give_back()
-        used = memory_in_use()
+        used = self._measure()
+        if gate.near(used):
+            SWEEPER.sweep()  # more often than it does by itself, to know then who is idle
         count = gate.look(used, len(self._table))
         if gate.closed and not was_closed:
             self._enter(used)

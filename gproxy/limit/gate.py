@@ -35,6 +35,10 @@ class Gate:
         """Whether the limit can't be kept, and a higher one holds meanwhile."""
         return self._high > self._limit
 
+    def near(self, used: int) -> bool:
+        """Whether it may close soon, with so many bytes in use."""
+        return used >= self._low
+
     def look(self, used: int, sessions: int) -> int:
         """Open or close for so many bytes in use by so many sessions; how many of them should be ended now."""
         if self.beyond and used < self._limit - self._span:
@@ -44,15 +48,15 @@ class Gate:
                 return 0
             self.closed = True
             self._peak, self._ending = used, 0
-        elif used < self._low:
+        elif not self.near(used):
             self.closed = False
             return 0
-        if not sessions:
+        elif not sessions:
             # Nobody is left, and no more can be freed: serving nobody for ever would help nobody.
             self._hold(used + 2 * self._span)
             self.closed = False
             return 0
-        count = self._count(used, sessions)
+        count = self._count(used, sessions) if sessions else 0
         self._ending += count
         return count
 

@@ -75,3 +75,16 @@ def test_ending_one_that_is_over_or_never_was() -> None:
         assert group.join(5)
     assert client.ended == "killed"
     assert not table.end(client.session.id, "killed")
+
+
+def test_those_of_the_lowest_rank_are_ended_the_older_of_equals() -> None:
+    table = Table()
+    with Group("test") as group:
+        clients = [Client(table, group) for _ in range(5)]
+        ranks = dict(zip((task for _, task in table._live.values()), (2, 1, 2, 1, 1), strict=True))
+        for count, left in ((2, [0, 2, 4]), (2, [2]), (7, [])):
+            assert table.end_first(count, lambda task: ranks[task], "pressure") == min(count, len(table))
+            sleep(0)
+            sleep(0)
+            assert [number for number, client in enumerate(clients) if not client.ended] == left
+    assert {client.ended for client in clients} == {"pressure"}

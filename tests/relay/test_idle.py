@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from gproxy.base.clock import now
 from gproxy.relay.idle import Sweeper
+from gproxy.rt.group import Group
 from tests.support.clock import HeldClock
 from tests.support.wait import wait_until
 
@@ -102,3 +104,17 @@ def test_the_timer_runs_while_there_is_something_to_look_at() -> None:
     sweeper.add(thing)
     assert sweeper._timer is not None
     sweeper.remove(thing)
+
+
+def test_it_tells_since_when_each_is_silent(sweeper: Sweeper, held_clock: HeldClock) -> None:
+    silent, busy = Thing(), Thing()
+    with Group("test") as group:
+        tasks = [group.spawn(sweeper.add, thing) for thing in (silent, busy)]
+        assert group.join(5)
+    sweeper.sweep()
+    began = now()
+    held_clock.advance(1)
+    busy.total += 1
+    assert sweeper.silent_since() == {tasks[0]: began, tasks[1]: began + 1}
+    sweeper.remove(silent)
+    assert sweeper.silent_since() == {tasks[1]: began + 1}
