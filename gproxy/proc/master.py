@@ -115,8 +115,9 @@ class Master:
                 pass
         while self._signals:
             number = self._signals.pop(0)
-            if number == signal.SIGHUP and signal.SIGUSR2 not in self._signals:  # an upgrade is a reload, too
-                self.reload()
+            if number == signal.SIGHUP:
+                if signal.SIGUSR2 not in self._signals:  # an upgrade is a reload, too
+                    self.reload()
             elif number == signal.SIGUSR1:
                 for generation in self.generations():
                     self.tell(generation, Reopen())
