@@ -24,7 +24,7 @@ SUITE = "bookworm"
 COMMON = ["adduser", "ca-certificates", "curl", "iproute2", "logrotate", "lsb-base", "man-db", "procps", "python3.11"]
 INITS = {
     "systemd": ["systemd-sysv", "dbus"],
-    "dnf": ["systemd-sysv", "dbus", "dnf"],
+    "dnf": ["systemd-sysv", "dbus", "dnf", "rpm"],
     "sysvinit": ["sysvinit-core", "sysv-rc", "initscripts", "bootlogd"],
 }
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -55,17 +55,18 @@ class Box:
 
     def attach(self) -> None:
         """Find the box's process 1; wait until its init has finished booting."""
-        wait_for(lambda: bool(self._children()), 20, "nspawn has started an init")
-        self._leader = self._children()[0]
+        wait_for(lambda: bool(self._inits()), 20, "nspawn has started an init")
+        self._leader = self._inits()[0]
         if (self.root / "usr/bin/systemctl").exists():
             wait_for(lambda: "running" in self.try_("systemctl is-system-running").stdout, 60, "the box runs")
         else:
             wait_for(lambda: self.try_("runlevel").stdout.strip() == "N 2", 60, "the box is in runlevel 2")
         self.run("ip link set lo up")
 
-    def _children(self) -> list[int]:
+    def _inits(self) -> list[int]:
+        """The box's process 1, as soon as it is an init: first it is nspawn itself, whose helper is a child as well."""
         path = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
-        return [int(each) for each in path.read_text().split()]
+        return [int(each) for each in path.read_text().split() if "nspawn" not in _program(int(each))]
 
     def command(self, script: str) -> list[str]:
         """The command line that runs a shell's script in the box."""
@@ -133,6 +134,14 @@ def booted(init: str, repository: Path) -> Iterator[Box]:
             yield box
         finally:
             box.poweroff()
+
+
+def _program(pid: int) -> str:
+    """What a process runs; `nspawn` if it has just ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return "nspawn"
 
 
 def _boot(root: Path, console: Path) -> subprocess.Popen[bytes]:
