@@ -21,7 +21,7 @@ TCP_IDLE = 24 * 3600.0
 HALF_CLOSE_IDLE = 300.0
 
 # How often idle relays are looked for. Coarse, since it costs a pass over all relays.
-IDLE_SWEEP = 5.0
+IDLE_SWEEP = 1.0
 
 # How long gproxy waits for open sessions when it is told to stop.
 STOP_GRACE = 5.0

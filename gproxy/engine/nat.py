@@ -31,6 +31,7 @@ class Nat:
     def __init__(self, session: Session, conn: PacketConn, decider: Decider) -> None:
         self.up = 0
         self.down = 0
+        self._datagrams = 0
         self.seen = -1
         self.since = 0.0
         self._session = session
@@ -72,6 +73,7 @@ class Nat:
             if way.upstream is None:
                 continue
             self.up += len(data)
+            self._datagrams += 1
             try:
                 way.upstream.send_to(data, way.target)
             except StreamClosed as error:
@@ -155,6 +157,7 @@ class Nat:
             while True:
                 data, source = upstream.recv_from()
                 self.down += len(data)
+                self._datagrams += 1
                 try:
                     send_to(data, asked.get(source, source) if asked else source)
                 except DialError as why:  # this answer is lost; the next one may arrive
@@ -163,8 +166,8 @@ class Nat:
             self._lose(upstream)
 
     def moved(self) -> int:
-        """See Idler."""
-        return self.up + self.down
+        """See Idler: datagrams count, not bytes, since an empty one is a sign of life too."""
+        return self._datagrams
 
     def patience(self) -> float:
         """See Idler."""

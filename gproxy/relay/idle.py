@@ -10,13 +10,13 @@ from gproxy.rt.sockets import Task, Timer, current
 
 
 class Idler(Protocol):
-    """A relay that can be asked whether it is in use."""
+    """A relay, or a UDP session, that can be asked whether it is in use."""
 
     seen: int  # the sweeper's own: what `moved` was when it last looked
     since: float  # the sweeper's own: when that was
 
     def moved(self) -> int:
-        """Bytes so far, both ways."""
+        """How much so far, both ways: bytes, or datagrams."""
 
     def patience(self) -> float:
         """Seconds of silence that it may have now."""

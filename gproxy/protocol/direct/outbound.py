@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gproxy.base.address import Address
+from gproxy.base.errors import DialError, StreamClosed
 from gproxy.base.iface import PacketConn, Stream
 from gproxy.base.session import Session
 from gproxy.base.wiring import OutboundWiring
@@ -27,7 +28,10 @@ class DirectOutbound:
         if self._header is not None:
             try:
                 stream.sendall(self._header(session.source, session.local))
-            except BaseException:  # whatever ends us here, the stream is ours until it is returned
+            except StreamClosed as error:
+                stream.close()
+                raise DialError(f"{target}: it hung up before the PROXY header: {error}", reason="failed") from error
+            except BaseException:  # whatever else ends us here, the stream is ours until it is returned
                 stream.close()
                 raise
         return stream

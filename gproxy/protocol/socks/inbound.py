@@ -44,20 +44,27 @@ class SocksInbound:
         client = stream if isinstance(stream, Buffered) else Buffered(stream)
         with deadline(HANDSHAKE_TIMEOUT, ProtocolError("no SOCKS request in time", reason="timeout")):
             version = client.peek()[:1]
-            reply: Reply4 | Reply5
-            if version == b"\x05":
-                reply = Reply5(client)
-                request = self._request5(client, session, reply)
-            elif version == b"\x04":
-                reply = Reply4(client)
-                request = self._request4(client, session, reply)
-            else:
-                raise _not_socks(version)
+            try:
+                request, reply = self._handshake(version, client, session)
+            except ProtocolError as why:
+                if why.reason == "empty" and version:  # between two messages, but not before the first
+                    raise ProtocolError("the client left inside the handshake", reason="truncated") from why
+                raise
         if request.command == wire.CONNECT:
             session.target = request.target
             self._dispatcher.stream(session, client, reply)
         else:
             self._associate(client, session, request.target, reply)
+
+    def _handshake(self, version: bytes, client: Buffered, session: Session) -> tuple[wire.Request, Reply4 | Reply5]:
+        reply: Reply4 | Reply5
+        if version == b"\x05":
+            reply = Reply5(client)
+            return self._request5(client, session, reply), reply
+        if version == b"\x04":
+            reply = Reply4(client)
+            return self._request4(client, session, reply), reply
+        raise _not_socks(version)
 
     def _request5(self, client: Buffered, session: Session, reply: Reply5) -> wire.Request:
         self._authenticate(client, session)

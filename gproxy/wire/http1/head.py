@@ -28,6 +28,9 @@ MAX_FIELDS = 128
 
 TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # What may stand in a head beside line ends: HTAB, SP, visible ASCII, and obs-text, which is passed on unread.
+# How much of an incomplete head is looked at again when more of it comes.
+_NEWEST = 2048
+
 _TEXT = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 # No fragment can be in a request target, and a target that is not visible ASCII is read in many ways.
 _TARGET = bytes(octet for octet in range(0x21, 0x7F) if octet != ord("#"))
@@ -162,7 +165,8 @@ def decode_trailers(cursor: Cursor, limit: int) -> Fields:
         return Fields([])
     end = data.find(b"\r\n\r\n", start, start + limit)
     if end < 0:
-        _refuse_hopeless(data, start, limit, "trailers")
+        _refuse_hopeless(data, start, "trailers")
+        _refuse_endless(data, start, limit, "trailers")
         raise Incomplete
     cursor.at = end + 4
     return _fields(_lines(bytes(data[start:end])))
@@ -172,8 +176,9 @@ def _decode_head(cursor: Cursor, parse_line: Callable[[bytes], T], line_reason: 
     data, start = cursor.data, cursor.at
     end = data.find(b"\r\n\r\n", start, start + MAX_HEAD)
     if end < 0:
-        _refuse_hopeless(data, start, MAX_HEAD, "head")
+        _refuse_hopeless(data, start, "head")
         _first_line(data, start, parse_line, line_reason)
+        _refuse_endless(data, start, MAX_HEAD, "head")
         raise Incomplete
     lines = _lines(bytes(data[start:end]))
     line = lines.pop(0)
@@ -192,15 +197,24 @@ def _first_line(data: bytes | bytearray, start: int, parse_line: Callable[[bytes
         raise TooLarge(f"a first line of more than {MAX_LINE} bytes", reason=line_reason)
 
 
-def _refuse_hopeless(data: bytes | bytearray, start: int, limit: int, what: str) -> None:
-    """Raise for what no further byte can make right: nobody shall wait for the rest of a TLS hello or of bare LFs."""
+def _refuse_hopeless(data: bytes | bytearray, start: int, what: str) -> None:
+    """Raise for what no further byte can make right: nobody shall wait for the rest of a TLS hello or of bare LFs.
+
+    Only the newest bytes are gone over, since this is asked again for each piece that comes; a complete head is gone
+    over whole.
+    """
     if len(data) == start:
         return
     if (data[start] not in TOKEN and data[start] != _CR) or data.startswith(b"\r\n", start):
         raise ProtocolError(f"not an HTTP {what}")
-    begun = bytes(data[start : start + limit])
-    if begun.removesuffix(b"\r").translate(None, _TEXT) != b"\r\n" * begun.count(b"\r\n"):
+    newest = bytes(data[max(start, len(data) - _NEWEST) :])
+    if len(data) - start > _NEWEST:
+        newest = newest.removeprefix(b"\n")  # its CR may be before what is looked at
+    if newest.removesuffix(b"\r").translate(None, _TEXT) != b"\r\n" * newest.count(b"\r\n"):
         raise ProtocolError(f"a control character in an HTTP {what}")
+
+
+def _refuse_endless(data: bytes | bytearray, start: int, limit: int, what: str) -> None:
     if len(data) - start >= limit:
         raise TooLarge(f"an HTTP {what} of more than {limit} bytes")
 
