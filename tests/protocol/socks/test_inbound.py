@@ -406,3 +406,14 @@ def test_only_the_first_word_of_a_reply_counts():
     reply.accept(BOUND)
     reply.reject(DialError())
     assert far.recv() == b"\x05\x05\x00" + NOTHING
+
+
+def test_a_client_that_leaves_between_two_messages_has_begun():
+    near, far = pipe()
+    far.sendall(HELLO)
+    far.close_write()
+    with pytest.raises(ProtocolError) as caught:
+        Room().accept(near, new_session())
+    assert caught.value.reason == "truncated"
+    near.close()
+    far.close()

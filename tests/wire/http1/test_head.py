@@ -91,7 +91,8 @@ def test_a_long_target_is_told_apart_from_a_long_head():
     fits = b"GET /" + b"a" * (MAX_LINE - 14) + b" HTTP/1.1"
     assert len(decode_request(Cursor(fits + b"\r\n\r\n")).target) == MAX_LINE - 13
     long = b"GET /" + b"a" * MAX_LINE
-    for raw in (long, long + b" HTTP/1.1\r\n\r\n", long + b" HTTP/1.1\r\nX: "):
+    endless = b"GET /" + b"a" * (2 * MAX_HEAD)
+    for raw in (long, long + b" HTTP/1.1\r\n\r\n", long + b" HTTP/1.1\r\nX: ", endless):
         with pytest.raises(TooLarge) as refusal:
             decode_request(Cursor(raw))
         assert refusal.value.reason == "target"
