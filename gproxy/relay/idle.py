@@ -13,7 +13,7 @@ class Idler(Protocol):
     """A relay, or a UDP session, that can be asked whether it is in use."""
 
     seen: int  # the sweeper's own: what `moved` was when it last looked
-    since: float  # the sweeper's own: when that was
+    since: float  # the sweeper's own: when it last saw that this had changed, or when it was added
 
     def moved(self) -> int:
         """How much so far, both ways: bytes, or datagrams."""
@@ -35,8 +35,8 @@ class Sweeper:
 
     def add(self, idler: Idler) -> None:
         """Watch it until `remove`. The running greenlet is the one that runs it."""
-        idler.seen = -1
-        idler.since = 0.0
+        idler.seen = idler.moved()
+        idler.since = now()
         self._all[idler] = current()
         if self._timer is None:
             self._timer = Timer(self._every, self.sweep, repeat=True)
