@@ -16,7 +16,7 @@ unexport http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PR
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev run test static unit e2e interop bench lint fmt lock wheelhouse deb rpm test-packages clean
+.PHONY: help venv dev run test static unit e2e interop bench lint fmt lock wheelhouse deb rpm image audit test-packages clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,14 @@ deb: wheelhouse  ## dist/gproxy_VERSION_ARCH.deb
 
 rpm: wheelhouse  ## dist/gproxy-VERSION-1.ARCH.rpm, for RHEL 8 to 10 and Fedora
 	$(BIN)/python scripts/rpm.py
+
+image: wheelhouse  ## dist/gproxy-VERSION-ARCH.oci.tar, a container image, without an engine
+	$(BIN)/python scripts/image.py
+
+audit: wheelhouse  ## licences, age and known vulnerabilities of what the lock names; 2 if no database could be asked
+	@[ -x build/audit/bin/pip-audit ] || { PYTHON="$(PYTHON)" VENV=build/audit sh scripts/venv.sh && \
+	    build/audit/bin/python -m pip --disable-pip-version-check install --quiet pip-audit; } || true
+	$(BIN)/python scripts/audit.py
 
 test-packages: wheelhouse $(VENV)/dev.stamp  ## build the packages and live with them, in booted systems; as root
 	$(PYTEST) -q --timeout=600 tests/packaging

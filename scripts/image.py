@@ -49,7 +49,7 @@ SETTINGS: dict[str, Any] = {
     "WorkingDir": "/var/lib/gproxy",
     "Entrypoint": ["/usr/bin/gproxy"],
     "Cmd": ["run", "-c", CONFIG],
-    "ExposedPorts": {"1080/tcp": {}, "1080/udp": {}},
+    "ExposedPorts": {"1080/tcp": {}},
     "StopSignal": "SIGTERM",
     # Docker's; the specification of images leaves it to Docker. Times are nanoseconds.
     "Healthcheck": {
