@@ -57,6 +57,7 @@ class Box:
         """Find the box's process 1; wait until its init has finished booting."""
         wait_for(lambda: bool(self._inits()), 20, "nspawn has started an init")
         self._leader = self._inits()[0]
+        self.root = Path(f"/proc/{self._leader}/root")  # as the box itself sees it, with what it has mounted
         if (self.root / "usr/bin/systemctl").exists():
             wait_for(lambda: "running" in self.try_("systemctl is-system-running").stdout, 60, "the box runs")
         else:

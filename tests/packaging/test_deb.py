@@ -111,12 +111,3 @@ def test_manual_pages(unpacked: Path, page: str) -> None:
     done = subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
     assert done.stderr == b""
     assert b"universal proxy server" in done.stdout or b"listen_port" in done.stdout
-
-
-def test_completion_completes(unpacked: Path, tmp_path: Path) -> None:
-    script = unpacked / "usr/share/bash-completion/completions/gproxy"
-    command = tmp_path / "gproxy"
-    command.write_text(f'#!/bin/sh\nexec {unpacked}/usr/lib/gproxy/bin/python3 -IB -m gproxy "$@"\n')
-    command.chmod(0o755)
-    line = f'COMP_WORDS=(gproxy ver) COMP_CWORD=1; _gproxy_completion {command}; echo "${{COMPREPLY[@]}}"'
-    assert run("bash", "-c", f"source {script}; {line}").strip() == "version"

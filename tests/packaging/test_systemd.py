@@ -40,8 +40,13 @@ def test_what_is_installed(systemd: Box) -> None:
     assert systemd.run("stat -c '%a %U:%G' /run/gproxy /var/lib/gproxy /var/log/gproxy") == "750 gproxy:gproxy\n" * 3
     assert systemd.run("dpkg --verify gproxy") == ""
     assert systemd.run("ls /usr/lib/gproxy/lib/python3.11/site-packages/gproxy/__pycache__") != ""
-    assert "GPROXY(1)" in systemd.run("MANWIDTH=80 man 1 gproxy | head -1")
-    assert "GPROXY.TOML(5)" in systemd.run("MANWIDTH=80 man 5 gproxy.toml | head -1")
+    assert len(systemd.run("man --where 1 gproxy; man --where 5 gproxy.toml").splitlines()) == 2
+
+
+def test_completion_completes(systemd: Box) -> None:
+    line = 'COMP_WORDS=(gproxy ver) COMP_CWORD=1; _gproxy_completion gproxy; echo "${COMPREPLY[@]}"'
+    systemd.write("/srv/complete", f". /usr/share/bash-completion/completions/gproxy\n{line}\n")
+    assert systemd.run("bash /srv/complete") == "version\n"
 
 
 def test_every_file_of_the_libraries_is_what_their_record_says(systemd: Box) -> None:
@@ -120,13 +125,13 @@ def test_start_with_a_broken_file_is_not_tried_again(systemd: Box) -> None:
 
 
 def test_restart_refuses_nobody(systemd: Box) -> None:
-    with load(systemd, 20):
+    with load(systemd, 5):
         systemd.run(RESTART)
 
 
 def test_upgrade_keeps_an_edited_configuration_and_refuses_nobody(systemd: Box) -> None:
     edit(systemd, 'level = "info"', 'level = "debug"')
-    with load(systemd, 50):
+    with load(systemd, 20):
         systemd.apt("install gproxy")
     assert systemd.run("gproxy version --name") == f"{__version__}\n"
     assert 'level = "debug"' in systemd.read(CONFIG)
@@ -136,7 +141,7 @@ def test_upgrade_keeps_an_edited_configuration_and_refuses_nobody(systemd: Box) 
 
 
 def test_downgrade(systemd: Box) -> None:
-    with load(systemd, 50):
+    with load(systemd, 20):
         systemd.apt(f"install --allow-downgrades gproxy={PREVIOUS}")
     assert systemd.run("gproxy version --name") == f"{PREVIOUS}\n"
     assert 'level = "debug"' in systemd.read(CONFIG)
