@@ -83,6 +83,7 @@ def _spawn(serve: Callable[[socket.socket], None], sock: socket.socket) -> BaseP
 
 def _child(serve: Callable[[socket.socket], None], sock: socket.socket) -> None:
     sandbox.die_with_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler came along with the fork
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when the bench is over
     serve(sock)
 

@@ -66,6 +66,7 @@ class Worker(Generic[T]):
 
 def _serve(make: Callable[[], T], pipe: Connection) -> None:
     sandbox.die_with_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler came along with the fork
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when the bench is over
     served = make()
     while True:
