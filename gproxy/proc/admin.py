@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gproxy.net.bind import remove_stale
+
 _LARGEST_REQUEST = 4096
 _MOST_CLIENTS = 32
 _ANSWER_TIMEOUT = 5.0  # seconds for a client to take its answer
@@ -144,13 +146,8 @@ def _bind(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
-        try:
-            listener.bind(path)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or _answers(path):
-                raise
-            Path(path).unlink()
-            listener.bind(path)
+        remove_stale(path)
+        listener.bind(path)
         listener.listen(_MOST_CLIENTS)
     except OSError:
         listener.close()
@@ -158,11 +155,6 @@ def _bind(path: str) -> socket.socket:
     finally:
         os.umask(before)
     return listener
-
-
-def _answers(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        return probe.connect_ex(path) == 0
 
 
 def ask(path: str, timeout: float, **values: Any) -> dict[str, Any]:
