@@ -20,6 +20,7 @@ import sys
 from _socket import socket, socketpair
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from select import POLLIN, POLLOUT
 from typing import NoReturn
 
 from gproxy.app.build import House, build
@@ -51,7 +52,7 @@ from gproxy.proc.post import Post, PostClosed
 
 _log = logging.getLogger("gproxy.proc")
 
-_select = original("select", "select")
+_poll = original("select", "poll")  # not select, which knows no descriptor above 1023
 _fork = original("os", "fork")
 _signal = original("signal", "signal")
 
@@ -101,8 +102,7 @@ class Template:
             readable = [self._dead_read, *(child.post.fileno() for child in self._children.values() if child.post)]
             if self._master is not None:
                 readable.append(self._master.fileno())
-            ready, _, _ = _select(readable, [], [], _LOOK)
-            for fd in ready:
+            for fd in _ready(readable, _LOOK):
                 self._hear(fd)
             self._find_hung()
         self._end_control()
@@ -220,7 +220,7 @@ class Template:
 
     def _hear_out(self, child: Child) -> None:
         """The last that it said is still in its channel."""
-        while child.post is not None and _select([child.post], [], [], 0)[0]:
+        while child.post is not None and _ready([child.post.fileno()], 0):
             self._listen_to(child, child.post)
         _hang_up(child)
 
@@ -243,7 +243,7 @@ class Template:
         if child is not None:
             if child.post is not None:
                 child.post.end()
-            while child.post is not None and _select([child.post], [], [], _LAST_WORDS)[0]:
+            while child.post is not None and _ready([child.post.fileno()], _LAST_WORDS):
                 self._listen_to(child, child.post)
             _hang_up(child)
             os.kill(child.pid, signal.SIGKILL)
@@ -330,23 +330,31 @@ def _how(status: int) -> str:
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
 
 
+def _ready(descriptors: list[int], seconds: float | None = None, events: int = POLLIN) -> list[int]:
+    """Those that are ready, or have ended, waiting for the first one so long at most."""
+    poll = _poll()
+    for fd in descriptors:
+        poll.register(fd, events)
+    return [fd for fd, _ in poll.poll(None if seconds is None else seconds * 1000)]
+
+
 def _wait_for_master_to_say(fd: int) -> None:
-    _select([fd], [], [])
+    _ready([fd])
 
 
 def _wait_for_master_to_read(fd: int) -> None:
-    _select([], [fd], [])
+    _ready([fd], events=POLLOUT)
 
 
 def _wait_readable(fd: int) -> None:
     """Raises PostClosed when the rest of a message does not come for too long."""
-    if not _select([fd], [], [], _LAST_WORDS)[0]:
+    if not _ready([fd], _LAST_WORDS):
         raise PostClosed("the rest of a message does not come")
 
 
 def _wait_writable(fd: int) -> None:
     """Raises PostClosed when the other side does not read for too long: nobody waits for a process that hangs."""
-    if not _select([], [fd], [], _LAST_WORDS)[1]:
+    if not _ready([fd], _LAST_WORDS, POLLOUT):
         raise PostClosed("it does not read its messages")
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
+from collections.abc import Callable
 
 import pytest
 
@@ -23,3 +26,16 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
                 one.send(b"." * 65536)
         with pytest.raises(PostClosed):
             wait.wait_writable(one.fileno())
+
+
+@pytest.mark.parametrize("waits", [wait.wait_readable, wait.wait_writable])
+def test_descriptors_above_1023(waits: Callable[[int], None]) -> None:
+    """A range of ports on some workers makes so many that `select` would not know the next ones."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"x")
+        high = fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 1024)
+        try:
+            waits(high)
+        finally:
+            os.close(high)
