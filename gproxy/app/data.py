@@ -9,6 +9,7 @@ from math import inf
 from typing import Any
 
 from gproxy.app.build import Door, House
+from gproxy.app.ebb import Ebb
 from gproxy.app.messages import (
     AskSnapshot,
     DataEnd,
@@ -74,6 +75,7 @@ class DataPlane:
         """Obey messages until killed; after the last one, Stopped, there is nothing left to obey for."""
         channel.tell(Prepared())
         with Group("data plane") as children:
+            children.spawn(Ebb(self._house.table).watch)
             if self._memory:
                 children.spawn(Pressure(self._memory, self._house.room, self._house.table).watch)
             while True:
