@@ -83,8 +83,12 @@ class Box:
     def run(self, script: str, limit: float = 30.0) -> str:
         """Run a script that must succeed; what it printed."""
         done = self.try_(script, limit)
-        assert done.returncode == 0, f"`{script}` ended with {done.returncode}:\n{done.stdout}"
+        assert done.returncode == 0, f"`{script}` ended with {done.returncode}:\n{done.stdout}\n{self._journal()}"
         return done.stdout
+
+    def _journal(self) -> str:
+        """The newest lines of the log, for a failure's report."""
+        return self.try_("journalctl --unit=gproxy --lines=40 --no-pager || tail -n 40 /var/log/gproxy/*.log").stdout
 
     @contextlib.contextmanager
     def background(self, script: str) -> Iterator[subprocess.Popen[str]]:
