@@ -1,0 +1,245 @@
+"""The master's decisions, without processes; with them, it is tried by tests/e2e."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from gproxy.app.messages import Reopen, Serve, Stop, StopNow
+from gproxy.proc import master as module
+from gproxy.proc import orders
+from gproxy.proc.arguments import Sources
+from gproxy.proc.generation import Generation
+from gproxy.proc.master import Master
+
+
+class Channel:
+    """Stands for the channel to a template."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+        self.closed = False
+
+    def send(self, message: object, descriptors: object = ()) -> None:
+        self.said.append(message)
+
+    def fileno(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Asked:
+    """Stands for a request of the control socket."""
+
+    def __init__(self, **values: Any) -> None:
+        self.values = values
+        self.answers: list[dict[str, Any]] = []
+
+    def answer(self, **values: Any) -> None:
+        self.answers.append(values)
+
+
+@pytest.fixture
+def master(monkeypatch: pytest.MonkeyPatch) -> Iterator[Master]:
+    """Its templates are played, its kills are noted, its timers are run by hand."""
+    master = Master(Sources())
+    monkeypatch.setattr(Generation, "start", lambda number, sources, since: made(number, "loading"))
+    monkeypatch.setattr(master, "_attend", lambda generation: None)
+    monkeypatch.setattr(master._selector, "unregister", lambda post: None)
+    monkeypatch.setattr(master.admin, "listen", lambda path: None)
+    monkeypatch.setattr(master, "killed", killed := [], raising=False)
+    monkeypatch.setattr(module.os, "kill", lambda pid, number: killed.append(pid))
+    yield master
+    master._selector.close()
+
+
+def made(number: int, state: Any) -> Generation:
+    generation = Generation(number, 100 + number, cast(Any, Channel()), 0.0, state)
+    generation.plan = orders.Plan([], 2, 60.0, 5.0, "")
+    return generation
+
+
+def said(generation: Generation | None) -> list[Any]:
+    assert generation is not None
+    return cast(Any, generation.post).said
+
+
+def serve(master: Master) -> Generation:
+    """Bring the coming generation so far that it serves."""
+    coming = master.coming
+    assert coming is not None
+    coming.state = "serving"
+    master._installed(coming)
+    return coming
+
+
+def test_a_reload_takes_the_place_of_the_old(master: Master, capfd: pytest.CaptureFixture[str]) -> None:
+    master.reload()
+    first = serve(master)
+    asked = Asked()
+    master.reload(cast(Any, asked))
+    second = serve(master)
+    assert (master.current, master.draining) == (second, [first])
+    assert said(first) == [Stop(60.0)]
+    assert asked.answers == [{"ok": True, "generation": 2}]
+    assert "generation 2 serves" in capfd.readouterr().err
+    master._lost(first)
+    assert master.draining == []
+
+
+def test_all_who_ask_meanwhile_get_the_verdict_on_the_next(master: Master) -> None:
+    master.reload()
+    serve(master)
+    early, late, later = Asked(), Asked(), Asked()
+    for each in (early, late, later):
+        master.reload(cast(Any, each))
+    serve(master)
+    assert (early.answers, late.answers) == ([{"ok": True, "generation": 2}], [])
+    serve(master)
+    assert late.answers == later.answers == [{"ok": True, "generation": 3}]
+    assert master.coming is None
+
+
+@pytest.mark.parametrize(("misconfigured", "code"), [(True, 3), (False, 1)])
+def test_a_refusal_changes_nothing(misconfigured: bool, code: int, master: Master) -> None:
+    master.reload()
+    first = serve(master)
+    asked = Asked()
+    master.reload(cast(Any, asked))
+    coming = cast(Generation, master.coming)
+    coming.refused, coming.misconfigured = "the report", misconfigured
+    master._lost(coming)
+    assert (master.current, master.coming, master.draining) == (first, None, [])
+    assert said(first) == []
+    assert asked.answers == [{"ok": False, "error": "the report", "code": code}]
+
+
+def test_one_that_dies_after_the_old_has_yielded(master: Master) -> None:
+    master.reload()
+    first = serve(master)
+    master.reload()
+    coming = cast(Generation, master.coming)
+    coming.state = "taking over"
+    master._lost(coming)
+    assert said(first) == [Serve()]
+    assert master.current is first
+
+
+@pytest.mark.parametrize(("misconfigured", "code"), [(True, 3), (False, 1)])
+def test_a_first_generation_that_is_refused_is_the_end(misconfigured: bool, code: int, master: Master) -> None:
+    master.reload()
+    coming = cast(Generation, master.coming)
+    coming.refused, coming.misconfigured = "report", misconfigured
+    master._lost(coming)
+    assert (master.code, master.generations(), master._retrying) == (code, [], False)
+
+
+def test_when_nothing_serves_any_more_it_tries_again_and_again(master: Master, held_clock: Any) -> None:
+    master.reload()
+    waits = []
+    master._lost(serve(master))
+    for _ in range(4):
+        waits.append(master.timers.next_in())
+        held_clock.advance(waits[-1])
+        master.timers.run_due()
+        master._lost(cast(Generation, master.coming))
+        assert master._retrying
+    assert waits == [0, 0.5, 1, 2]
+    master.stop()
+    assert not master._retrying
+
+
+def test_one_that_is_never_ready_is_given_up(master: Master, held_clock: Any) -> None:
+    master.reload()
+    held_clock.advance(61)
+    master.timers.run_due()
+    assert master.killed == [101]  # type: ignore[attr-defined]
+    assert cast(Generation, master.coming).refused == "it was not ready in time"
+
+
+def test_too_many_generations(master: Master) -> None:
+    for _ in range(10):
+        master.reload()
+        serve(master)
+    assert StopNow() in said(master.draining[0])
+    assert StopNow() not in said(master.draining[-1])
+
+
+def test_a_death_while_it_comes_up_refuses_it(master: Master) -> None:
+    master.reload()
+    coming = cast(Generation, master.coming)
+    master._mourn(coming, orders.Died(0, 5, "exited with status 1"))
+    assert coming.refused == "worker 0 exited with status 1 while it started"
+    assert master.killed == [101]  # type: ignore[attr-defined]
+
+
+def test_deaths_are_replaced_ever_later(master: Master, held_clock: Any) -> None:
+    master.reload()
+    current = serve(master)
+    for wait in (0.0, 0.5, 1.0):
+        said(current).clear()
+        master._mourn(current, orders.Died(1, 5, "was killed by SIGKILL"))
+        held_clock.advance(wait)
+        master.timers.run_due()
+        assert said(current) == [orders.ForkAgain(1)]
+    old = current
+    master.reload()
+    serve(master)
+    said(old).clear()
+    master._mourn(old, orders.Died(1, 5, "was killed by SIGKILL"))
+    held_clock.advance(60)
+    master.timers.run_due()
+    assert said(old) == [], "an old generation's are not"
+
+
+def test_the_end_is_for_all_generations(master: Master) -> None:
+    master.reload()
+    first = serve(master)
+    master.reload()
+    second = serve(master)
+    master.reload()
+    master.stop()
+    assert master.killed == [103]  # type: ignore[attr-defined]
+    assert said(first)[-1] == said(second)[-1] == Stop(5.0)
+    master.stop()
+    assert said(first)[-1] == said(second)[-1] == StopNow()
+    asked = Asked()
+    master.reload(cast(Any, asked))
+    master.upgrade(cast(Any, asked))
+    assert [each["ok"] for each in asked.answers] == [False, False]
+    assert "stopping" in asked.answers[0]["error"]
+
+
+def test_signals_in_one_go(master: Master) -> None:
+    master.reload()
+    current = serve(master)
+    upgrades: list[int] = []
+    master.upgrade = lambda: upgrades.append(1)  # type: ignore[method-assign,assignment]
+    import os
+
+    read, write = os.pipe2(os.O_NONBLOCK)
+    master._signals = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD]
+    master._signalled(read)
+    assert upgrades == [1]
+    assert master.coming is None, "an upgrade reloads anyway"
+    assert said(current) == [Reopen()]
+    master._signals = [signal.SIGHUP]
+    master._signalled(read)
+    assert master.coming is not None
+    master._signals = [signal.SIGINT]
+    master._signalled(read)
+    assert Stop(5.0) in said(current)
+    os.close(read)
+    os.close(write)
+
+
+@pytest.mark.parametrize("ask", ["nonsense", None, {}, ["status"]])
+def test_other_questions(ask: Any, master: Master) -> None:
+    asked = Asked(ask=ask)
+    master._answer(cast(Any, asked))
+    assert asked.answers[0]["ok"] is False

@@ -1,0 +1,175 @@
+"""A real template with real workers; the test is its master."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gproxy.app.messages import Prepared, Serve, Serving, Stop, StopNow, Yield, Yielded
+from gproxy.base.clock import now
+from gproxy.proc import orders
+from gproxy.proc.arguments import Sources
+from gproxy.proc.generation import Generation
+from gproxy.proc.post import PostClosed
+from gproxy.proc.slots import Slots
+from tests.support.ports import LOOPBACK, free_port
+
+PATIENCE = 30.0
+
+
+class Played:
+    """The master's part."""
+
+    def __init__(self, folder: Path, workers: int = 2) -> None:
+        self.port = free_port()
+        inbound = {"type": "mixed", "listen": LOOPBACK, "listen_port": self.port}
+        path = folder / "c.json"
+        path.write_text(json.dumps({"inbounds": [inbound], "runtime": {"workers": workers, "stop_grace": "1s"}}))
+        self.slots = Slots()
+        self.heard: list[Any] = []
+        self.generation = Generation.start(1, Sources([str(path)]), now())
+        self.post = self.generation.post
+
+    def wait(self, kind: type) -> Any:
+        """The next message of this kind. All others are in `heard`."""
+        while True:
+            assert select.select([self.post], [], [], PATIENCE)[0], (kind, self.heard)
+            message, descriptors = self.post.receive()
+            assert descriptors == []
+            self.heard.append(message)
+            if isinstance(message, kind):
+                return message
+
+    def begin(self) -> dict[int, int]:
+        """Bring it so far that it serves; its processes."""
+        plan = self.wait(orders.Plan)
+        self.generation.accept_plan(plan)
+        self.slots.open(self.generation.endpoints, plan.workers, shared=True)
+        [endpoint] = self.generation.endpoints
+        fds = [sock.fileno() for sock in self.slots.of(endpoint)]
+        self.post.send(orders.Sockets([[0, slot] for slot in range(len(fds))]), fds)
+        self.post.send(orders.Fork())
+        self.wait(Prepared)
+        self.post.send(Serve())
+        self.wait(Serving)
+        return {each.worker: each.pid for each in self.heard if isinstance(each, orders.Forked)}
+
+    def greet(self) -> bytes:
+        """What a SOCKS client hears."""
+        with socket.create_connection((LOOPBACK, self.port), 10) as sock:
+            sock.sendall(b"\x05\x01\x00")
+            return sock.recv(2)
+
+    def end(self) -> int:
+        """Its exit code, when it has ended."""
+        with pytest.raises(PostClosed):
+            while True:
+                self.wait(object)
+        _, status = os.waitpid(self.generation.pid, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    def close(self) -> None:
+        """Leave nothing."""
+        self.post.close()
+        self.slots.close()
+        try:
+            os.kill(self.generation.pid, signal.SIGKILL)
+            os.waitpid(self.generation.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+
+
+@pytest.fixture
+def played(tmp_path: Path) -> Iterator[Played]:
+    played = Played(tmp_path)
+    yield played
+    played.close()
+
+
+def test_a_life(played: Played) -> None:
+    processes = played.begin()
+    assert sorted(processes) == [orders.CONTROL, 0, 1]
+    assert played.greet() == b"\x05\x00"
+    played.post.send(orders.AskStatus(7))
+    assert played.wait(orders.Status).request == 7
+    played.post.send(Yield())
+    played.wait(Yielded)
+    played.post.send(Stop(0.5))
+    assert played.end() == 0
+    assert isinstance(played.heard[-1], orders.Status), "the last word are the final counters"
+    assert played.heard[-1].counters["opened"] == 1
+
+
+def test_a_dead_worker_is_told_and_forked_again_on_order(played: Played) -> None:
+    pid = played.begin()[1]
+    os.kill(pid, signal.SIGKILL)
+    assert played.wait(orders.Died) == orders.Died(1, pid, "was killed by SIGKILL")
+    played.post.send(orders.ForkAgain(1))
+    assert played.wait(orders.Forked).worker == 1
+    assert all(played.greet() == b"\x05\x00" for _ in range(10))
+    played.post.send(StopNow())
+    assert played.end() == 0
+    assert [each for each in played.heard if isinstance(each, Prepared | Serving)] == [Prepared(), Serving()]
+
+
+def test_after_yield_it_can_go_on(played: Played) -> None:
+    """What it made room for did not come."""
+    played.begin()
+    played.post.send(Yield())
+    played.wait(Yielded)
+    played.post.send(Serve())
+    assert all(played.greet() == b"\x05\x00" for _ in range(10))
+    played.post.send(StopNow())
+    assert played.end() == 0
+
+
+def test_without_a_master_it_finishes(played: Played) -> None:
+    processes = played.begin()
+    played.post.close()
+    _, status = os.waitpid(played.generation.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in processes.values())
+
+
+def test_a_refusal(tmp_path: Path) -> None:
+    played = Played(tmp_path, workers=-1)
+    assert "runtime.workers" in played.wait(orders.Refused).report
+    assert played.end() == 1
+    played.close()
+
+
+NO_HUB = """
+from gproxy.rt.patch import hub_exists, patch
+patch()
+import sys
+from gproxy.proc import template
+from gproxy.proc.arguments import Arguments, Sources
+root, house = template._load(Arguments(Sources([sys.argv[1]]), 0))
+template._open_log(root)
+assert house.doors
+assert not hub_exists()
+"""
+
+
+def test_loading_makes_no_hub(tmp_path: Path) -> None:
+    """Whatever kinds of inbounds, outbounds and rules there are: what is forked has nothing of gevent in it yet."""
+    path = tmp_path / "c.json"
+    inbounds = [
+        {"type": kind, "tag": kind, "listen": LOOPBACK, "listen_port": port}
+        for port, kind in enumerate(("mixed", "socks", "http", "direct"), 20_000)
+    ]
+    outbounds = [{"type": kind, "server": LOOPBACK, "server_port": 9, "tag": kind} for kind in ("socks", "http")]
+    rules = [{"domain_suffix": "test", "ip_cidr": "10.0.0.0/8", "outbound": "http"}, {"port": 25, "action": "reject"}]
+    path.write_text(json.dumps({"inbounds": inbounds, "outbounds": outbounds, "route": {"rules": rules}}))
+    done = subprocess.run([sys.executable, "-c", NO_HUB, str(path)], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
