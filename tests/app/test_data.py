@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket as consts
 from _socket import socket
@@ -168,7 +169,9 @@ def test_a_stop_accepts_no_more_and_leaves_the_queue(plane: Plane) -> None:
     client.close()
 
 
-@pytest.mark.parametrize("orders", [[Stop(0.01)], [Stop(3600), StopNow()]])
+@pytest.mark.parametrize(
+    "orders", [[Stop(0.01)], [Stop(3600), StopNow()], [Stop(3600), Stop(0.01)], [Stop(0.01), Stop(3600)], [StopNow()]]
+)
 def test_a_session_that_does_not_end_is_ended(plane: Plane, orders: list[Stop | StopNow]) -> None:
     plane.begin()
     client, target = plane.connect()
@@ -220,3 +223,42 @@ def test_a_log_that_can_not_be_opened_anew_is_no_reason_to_end(plane: Plane) -> 
     plane.channel.order(Reopen())
     plane.channel.order(AskSnapshot())
     plane.hear(Snapshot)
+
+
+def test_a_plane_that_has_yielded_can_go_on(plane: Plane) -> None:
+    """What it made room for did not come: clients of before and new ones are served."""
+    plane.begin()
+    client, target = plane.connect()
+    packets = socket(consts.AF_INET, consts.SOCK_DGRAM)
+    packets.connect(("127.0.0.1", plane.port))
+    packets.send(b"x")
+    wait_until(lambda: plane.house.meter.opened == 2, "the datagram is not served")
+    plane.channel.order(Yield())
+    plane.hear(Handover)
+    plane.hear(Yielded)
+    late = client_of(plane.port)
+    plane.channel.order(Serve())
+    plane.hear(Serving)
+    wait_until(lambda: len(plane.reached) == 2, "the one in the queue is not served")
+    exchange(client, target)
+    exchange(late, plane.reached[1])
+    packets.send(b"y")
+    plane.channel.order(AskSnapshot())
+    assert plane.hear(Snapshot).opened == 3, "the datagrams' session is still the same"
+    for thing in (client, late, packets):
+        thing.close()
+
+
+def test_flows_that_can_not_be_handed_over_hold_up_nothing(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    plane.begin()
+    packets = socket(consts.AF_INET, consts.SOCK_DGRAM)
+    packets.connect(("127.0.0.1", plane.port))
+    packets.send(b"x")
+    wait_until(lambda: plane.house.meter.opened == 1, "the datagram is not served")
+    monkeypatch.setattr("gproxy.net.demux.make_link", no_room)
+    plane.channel.order(Yield())
+    plane.hear(Yielded)
+    packets.close()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket as consts
+import time
 from _socket import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -156,3 +157,35 @@ def test_when_the_new_plane_is_over_the_old_sessions_end(sock: socket) -> None:
     with pytest.raises(StreamClosed):
         conn.recv_from()
     close(old, new, client)
+
+
+def test_when_the_new_plane_does_not_come_the_old_one_goes_on(sock: socket) -> None:
+    old = Plane(sock)
+    old.demux.start()
+    early, late = client_of(sock), client_of(sock)
+    early.send(b"1")
+    conn = old.conn_of(early)
+    conn.recv_from()
+    links = [socket(fileno=consts.dup(link)) for _, link in old.demux.hand_over()]
+    old.demux.handed_over()
+    old.demux.start()
+    early.send(b"2")
+    late.send(b"a")
+    assert conn.recv_from()[0] == b"2"
+    assert old.conn_of(late).recv_from()[0] == b"a"
+    close(old, early, late, *links)
+
+
+def test_many_flows_end_in_little_time(sock: socket) -> None:
+    """The link of an old plane is counted, not searched for."""
+    new = Plane(sock)
+    ours, theirs = make_link()
+    names = [("127.0.0.1", port) for port in range(1, 20_001)]
+    new.demux.adopt(names, ours)
+    began = time.monotonic()
+    for name in names:
+        new.demux._disown(name)
+    assert time.monotonic() - began < 2
+    assert (new.demux._foreign, new.demux._flows) == ({}, {})
+    assert theirs.recv(1) == b"", "the link is closed with the last of them"
+    close(new, theirs)
