@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import deb
 import image
 
-# What an engine does with `--read-only --cap-drop=all --network=none`: a root that is read-only but for /tmp and the
-# folder of the control socket, a process 1 without a capability, a network with a loopback only.
+# What an engine does with `--read-only --cap-drop=all --network=none`: a root that is read-only but for some mounts, a
+# process 1 without a capability, a network with a loopback only.
 ENGINE = """
 set -e
 ip link set lo up
@@ -36,12 +36,13 @@ mount --bind {root} {root}
 mount -t proc proc {root}/proc
 mount -t tmpfs tmpfs {root}/dev
 for each in null zero full random urandom; do touch {root}/dev/$each; mount --bind /dev/$each {root}/dev/$each; done
-mount -t tmpfs -o mode=1777 tmpfs {root}/tmp
-mount -t tmpfs -o mode=0750,uid={uid},gid={uid} tmpfs {root}/run/gproxy
+{mounts}
 mount -o remount,bind,ro {root}
 exec setpriv --no-new-privs chroot --userspec={uid}:{uid} --groups= {root} \
     /usr/lib/gproxy/bin/python3 -I -c {start}
 """
+TMP = "mount -t tmpfs -o mode=1777 tmpfs {root}/tmp"
+RUN = "mount -t tmpfs -o mode=0750,uid={uid},gid={uid} tmpfs {root}/run/gproxy"
 # There is no shell in the image, so Python does what runc would: environment, folder, program.
 START = "import os; os.chdir({cwd!r}); os.execve({args[0]!r}, {args!r}, {env!r})"
 
@@ -123,20 +124,26 @@ def test_what_is_in_it(unpacked: Unpacked) -> None:
 
 
 @contextlib.contextmanager
-def container(image_: Unpacked) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Run the image as an engine would; gives the engine, and the number of the container's process 1."""
+def container(image_: Unpacked, mounts: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the image as an engine would; gives the engine."""
     process = image_.process
     env = dict(each.split("=", 1) for each in process["env"])
     start = START.format(cwd=process["cwd"], args=process["args"], env=env)
-    script = ENGINE.format(root=shlex.quote(str(image_.root)), uid=process["user"]["uid"], start=shlex.quote(start))
+    names = {"root": shlex.quote(str(image_.root)), "uid": process["user"]["uid"], "start": shlex.quote(start)}
+    script = ENGINE.format(mounts=mounts.format(**names), **names)
     unshare = ["unshare", "--net", "--pid", "--mount", "--ipc", "--uts", "--fork", "--kill-child", "sh", "-c", script]
-    with subprocess.Popen(unshare, stdin=subprocess.DEVNULL) as engine:
+    with subprocess.Popen(unshare, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as engine:
         try:
-            children = Path(f"/proc/{engine.pid}/task/{engine.pid}/children")
-            wait_for(lambda: children.read_text().split() != [], 10, "the container has a process")
-            yield engine, int(children.read_text().split()[0])
+            yield engine
         finally:
             engine.kill()
+
+
+def first_process(engine: subprocess.Popen[str]) -> int:
+    """The number, outside, of the container's process 1."""
+    children = Path(f"/proc/{engine.pid}/task/{engine.pid}/children")
+    wait_for(lambda: children.read_text().split() != [], 10, "the container has a process")
+    return int(children.read_text().split()[0])
 
 
 def inside(pid: int, *command: str) -> subprocess.CompletedProcess[str]:
@@ -152,10 +159,12 @@ def execute(pid: int, image_: Unpacked, *command: str) -> int:
     return subprocess.run([*enter, *user, *command], stdout=subprocess.DEVNULL, check=False, timeout=30).returncode
 
 
-def test_it_serves_and_ends(unpacked: Unpacked, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mounts", [TMP, RUN], ids=["tmp", "run"])
+def test_it_serves_and_ends(unpacked: Unpacked, tmp_path: Path, mounts: str) -> None:
     (tmp_path / "hello").write_text(GREETING)
     check = image.SETTINGS["Healthcheck"]["Test"][1:]
-    with container(unpacked) as (engine, pid):
+    with container(unpacked, mounts) as engine:
+        pid = first_process(engine)
         wait_for(lambda: execute(pid, unpacked, *check) == 0, 30, "it is healthy")
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
         assert status["Uid"].split() == [str(image.USER)] * 4
@@ -170,3 +179,86 @@ def test_it_serves_and_ends(unpacked: Unpacked, tmp_path: Path) -> None:
             origin.terminate()
         os.kill(pid, signal.SIGTERM)
         assert engine.wait(8) == 0
+
+
+def test_with_no_place_for_its_control_socket_it_says_so(unpacked: Unpacked) -> None:
+    with container(unpacked, "") as engine:
+        said = engine.communicate(timeout=30)[1]
+    assert engine.returncode == 1
+    assert "no control socket at /tmp/" in said
+
+
+# -- The files for those who have an engine. They can't be run here, so they are read. ---------------------------------
+
+CONTAINER = ROOT / "packaging/container"
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's, in order."""
+    lines = [line for line in (CONTAINER / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
+    text = "\n".join(lines).replace("\\\n", " ")
+    return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in text.splitlines() if line.strip()]
+
+
+def test_the_dockerfile_says_what_the_image_has() -> None:
+    kinds = [kind for kind, _ in instructions()]
+    last = dict(instructions()[len(kinds) - kinds[::-1].index("FROM") :])
+    settings = image.SETTINGS
+    assert last["USER"] == settings["User"]
+    assert last["WORKDIR"] == settings["WorkingDir"]
+    assert last["EXPOSE"].split() == list(settings["ExposedPorts"])
+    assert last["STOPSIGNAL"] == settings["StopSignal"]
+    assert json.loads(last["ENTRYPOINT"]) == settings["Entrypoint"]
+    assert json.loads(last["CMD"]) == settings["Cmd"]
+    times, _, test = last["HEALTHCHECK"].partition("CMD ")
+    check = settings["Healthcheck"]
+    assert ["CMD", *json.loads(test)] == check["Test"]
+    seconds = [check[name] // 10**9 for name in ("Interval", "Timeout", "StartPeriod")]
+    stated = "--interval={}s --timeout={}s --start-period={}s --retries={}".format(*seconds, check["Retries"])
+    assert times.split() == stated.split()
+    assert set(kinds) <= {"FROM", "RUN", "WORKDIR", "COPY", *last}
+
+
+def test_what_the_dockerfile_copies_is_enough_to_build(tmp_path: Path) -> None:
+    ignore = (CONTAINER / "Dockerfile.dockerignore").read_text().split()
+    source = tmp_path / "src"
+    source.mkdir()
+    for kind, rest in instructions():
+        if kind == "COPY" and not rest.startswith("--from"):
+            *names, _to = rest.split()
+            for name in names:
+                assert f"!{name}" in ignore
+                copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+                copy(ROOT / name, source / Path(name).name)
+    (source / "build").mkdir()
+    (source / "build/wheelhouse").symlink_to(ROOT / "build/wheelhouse")
+    ran = []
+    for kind, rest in instructions():
+        if kind == "RUN" and rest.startswith("python3 ") and "wheelhouse.py" not in rest:
+            command = [str(tmp_path / "out") + each[4:] if each.startswith("/out") else each for each in rest.split()]
+            subprocess.run([sys.executable, *command[1:]], cwd=source, check=True, timeout=120)
+            ran.append(rest)
+    assert len(ran) == 2
+    assert list((tmp_path / "out").rglob("*.pyc"))
+    assert (tmp_path / "out/usr/lib/gproxy/bin/gproxy").exists()
+
+
+def test_the_compose_example() -> None:
+    script = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)"
+    path = CONTAINER / "docker-compose.yml"
+    command = ["/usr/bin/python3", "-c", script]
+    done = subprocess.run(command, input=path.read_bytes(), stdout=subprocess.PIPE, check=True, timeout=30)
+    service = json.loads(done.stdout)["services"]["gproxy"]
+    assert service["image"] == f"gproxy:{__version__}"
+    assert (CONTAINER / service["build"]["context"] / service["build"]["dockerfile"]).samefile(CONTAINER / "Dockerfile")
+    assert service["healthcheck"]["test"] == image.SETTINGS["Healthcheck"]["Test"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    mounted, target, _ = service["volumes"][0].split(":")
+    assert (CONTAINER / mounted).exists()
+    assert target == image.CONFIG
+
+
+def test_the_configuration_is_sound() -> None:
+    command = [sys.executable, "-m", "gproxy", "check", "-c", str(CONTAINER / "config.toml")]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=30)
