@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gproxy.config.bytype import INBOUND
 from gproxy.config.listening import Listening, check_listen, listening
-from gproxy.schema.groups import Dial
+from gproxy.schema.groups import Dial, NetworkChoice
 from gproxy.schema.model import fields_of, read_chosen
 from gproxy.schema.problem import KeyPath, Problem, dotted, near_miss
 
@@ -43,6 +43,7 @@ def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
                 problems.append(Problem(use.path, f"no {kind} has the tag `{use.tag}`", hint))
         problems.extend(_circles(tree, section, tags))
     problems.extend(_listening_problems(tree))
+    problems.extend(_detoured_datagrams(tree))
     problems.extend(_no_such_port(tree))
     problems.extend(_beside_detour(tree))
 
@@ -160,6 +161,24 @@ def _bound_twice(mine: list[Listening], seen: list[Listening]) -> Iterator[Probl
             who = "this inbound itself" if rival.path[:2] == each.path[:2] else dotted(rival.path[:2])
             yield Problem(each.path, f"{each.overlap(rival)} is bound by {who} already")
         seen.append(each)
+
+
+def _detoured_datagrams(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """An inbound's detour carries streams only, so that both of its ends must."""
+    entries = list(_entries(tree, "inbounds"))
+    networks = {_tag_of(path, entry): _networks(entry, path) for path, entry in entries}
+    for path, entry in entries:
+        if isinstance(detour := entry.get("detour"), str) and detour:
+            if "udp" in _networks(entry, path):
+                yield Problem((*path, "detour"), "carries no UDP", 'expected `network = "tcp"` beside it')
+            if "tcp" not in networks.get(detour, ("tcp",)):
+                yield Problem((*path, "detour"), f"`{detour}` takes no TCP")
+
+
+def _networks(entry: Mapping[str, Any], path: KeyPath) -> tuple[str, ...]:
+    """What an inbound listens for."""
+    options = read_chosen(INBOUND, entry, path, [])
+    return (options.network or ("tcp", "udp")) if isinstance(options, NetworkChoice) else ("tcp",)
 
 
 def _no_such_port(tree: Mapping[str, Any]) -> Iterator[Problem]:

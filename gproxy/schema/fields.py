@@ -13,7 +13,7 @@ from hmac import compare_digest
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Self
 
-from gproxy.base.address import IP, parse_ip
+from gproxy.base.address import IP, parse_host, parse_ip
 from gproxy.schema.model import read_integer
 from gproxy.schema.problem import BadValue, Substituted, expected
 
@@ -274,6 +274,15 @@ def _parse_cidr(value: object) -> IPv4Network | IPv6Network:
         return ip_network(value, strict=False)  # sing-box takes 10.0.0.1/8 and means 10.0.0.0/8
     except ValueError:
         raise BadValue(f"expected {what}") from None
+
+
+def is_host(text: str) -> bool:
+    """Whether this is an IP address or a domain."""
+    try:
+        parse_host(text)
+    except ValueError:
+        return False
+    return True
 
 
 IPAddress = Annotated[IPv4Address | IPv6Address, Parsed(_parse_address, {"type": "string"})]

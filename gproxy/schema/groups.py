@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
-from gproxy.schema.fields import Duration, IPAddress, Mark, Network, Port, PortRange, Secret
+from gproxy.schema.fields import Duration, IPAddress, Mark, Network, Port, PortRange, Secret, is_host
 from gproxy.schema.model import Options, doc
 
 
@@ -76,6 +77,12 @@ class Server(Options):
 
     server: Annotated[str, doc("Server address: an IP address or a domain.")]
     server_port: Annotated[Port, doc("Server port.")]
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The server is somewhere."""
+        yield from super().check()
+        if not is_host(self.server):
+            yield "server", "expected an IP address or a domain"
 
 
 class User(Options):

@@ -13,7 +13,8 @@ from gproxy.cli.main import main
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.json").write_text(
-        '{"outbounds":[{"type":"socks","tag":"a","server":"x","server_port":1, // c\n"password":"${P}"}]}'
+        '{"outbounds":[{"type":"socks","tag":"a","server":"x","username":"u",'
+        '"server_port":1, // c\n"password":"${P}"}]}'
     )
     (tmp_path / "b.toml").write_text('[[outbounds]]\ntype="direct"\ntag="b"\n')
     monkeypatch.setenv("P", "hunter2")

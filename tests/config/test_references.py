@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gproxy.config.load import Source, load_sources
+from gproxy.config.load import ConfigProblems, Source, load_sources
 from gproxy.config.references import outbound_tags, references
 from gproxy.config.root import read_root
 from gproxy.schema.problem import dotted
@@ -96,3 +98,33 @@ JUNK = st.recursive(
 @given(st.dictionaries(st.sampled_from(["inbounds", "outbounds", "route"]), JUNK))
 def test_no_document_upsets_it(tree):
     complaints(tree)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ({"type": "direct", "network": "tcp"}, {"type": "direct"}, None),
+        ({"type": "mixed"}, {"type": "direct"}, None),
+        ({"type": "direct"}, {"type": "mixed"}, "carries no UDP"),
+        ({"type": "mixed"}, {"type": "direct", "network": "udp"}, "`b` takes no TCP"),
+    ],
+)
+def test_a_detour_of_an_inbound_carries_streams(first, second, message):
+    tree = {"inbounds": [{**first, "tag": "a", "detour": "b"}, {**second, "tag": "b"}]}
+    assert complaints(tree) == ([("inbounds[0].detour", message)] if message else [])
+
+
+@pytest.mark.parametrize("host", ["", "not a host", "1.2.3.300", "a..b"])
+@pytest.mark.parametrize("kind", ["socks", "http"])
+def test_a_server_is_somewhere(kind, host):
+    tree = {"outbounds": [{"type": kind, "server": host, "server_port": 1}]}
+    with pytest.raises(ConfigProblems) as caught:
+        read_root(load_sources([Source("c", json.dumps(tree), "json")], {}))
+    assert [dotted(each.path) for each in caught.value.problems] == ["outbounds[0].server"]
+
+
+def test_a_tunnel_leads_somewhere():
+    tree = {"inbounds": [{"type": "direct", "listen_port": 1, "override_address": "no host"}]}
+    with pytest.raises(ConfigProblems) as caught:
+        read_root(load_sources([Source("c", json.dumps(tree), "json")], {}))
+    assert [dotted(each.path) for each in caught.value.problems] == ["inbounds[0].override_address"]

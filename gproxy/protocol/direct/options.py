@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from gproxy.schema.fields import Port
+from gproxy.schema.fields import Port, is_host
 from gproxy.schema.groups import Dial, Item, Listen, NetworkChoice
 from gproxy.schema.model import doc
 
@@ -14,6 +15,12 @@ class DirectInboundOptions(Listen, NetworkChoice):
 
     override_address: Annotated[str, doc("Where streams and datagrams go: an IP address or a domain.")] = ""
     override_port: Annotated[Port | None, doc("To which port.")] = None
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The target is somewhere."""
+        yield from super().check()
+        if self.override_address and not is_host(self.override_address):
+            yield "override_address", "expected an IP address or a domain"
 
 
 class DirectOutboundOptions(Item, Dial):

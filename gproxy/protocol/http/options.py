@@ -48,8 +48,10 @@ class HttpOutboundOptions(Item, Server, Dial):
     ] = field(default_factory=dict)
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """Nothing that would break the request apart."""
+        """Nothing that would break the request apart, or not be sent."""
         yield from super().check()
+        if self.password and not self.username:
+            yield "password", "expected a `username` beside it"
         if ":" in self.username:
             yield "username", "a name with a colon can't be sent with Basic authentication"
         if self.path and not _TARGET.fullmatch(self.path):

@@ -47,8 +47,10 @@ class SocksOutboundOptions(Item, Server, Dial, NetworkChoice):
     password: Annotated[Secret, doc("Password, for version `5`.")] = Secret("")
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """The credentials fit into their messages, and the version carries the networks."""
+        """The credentials are whole and fit into their messages, and the version carries the networks."""
         yield from super().check()
+        if self.version == "5" and self.password and not self.username:
+            yield "password", "expected a `username` beside it"
         for key, text in (("username", self.username), ("password", self.password.reveal())):
             if len(text.encode()) > _MAX_CREDENTIAL:
                 yield key, f"more than {_MAX_CREDENTIAL} bytes do not fit into SOCKS"
