@@ -124,6 +124,6 @@ class Writer:
             return f"'{text}'"
         if way == 2 and "''" not in text and not text.endswith("'") and text.isprintable():
             return f"'''{text}'''"
-        if way == 3 and '"' not in text:
+        if way == 3 and '"' not in text and not text.startswith((" ", "\t")):  # the line end takes blanks with it
             return '"""\\\n' + self.basic(text)[1:-1] + '"""'
         return self.basic(text)
