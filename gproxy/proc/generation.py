@@ -14,7 +14,7 @@ from gproxy.proc.orders import CONTROL, KINDS, Plan, endpoint_from_json
 from gproxy.proc.post import Post
 from gproxy.proc.wait import wait_readable, wait_writable
 
-State = Literal["loading", "forking", "taking over", "serving", "draining"]
+State = Literal["loading", "forking", "taking over", "starting", "serving", "draining"]
 
 
 @dataclass(slots=True)

@@ -290,7 +290,7 @@ class Master:
 
     def _begin_serving(self) -> None:
         if self.coming is not None and self.coming.state == "taking over":
-            self.coming.state = "serving"
+            self.coming.state = "starting"
             self.tell(self.coming, Serve())
 
     def _installed(self, generation: Generation) -> None:
@@ -298,6 +298,7 @@ class Master:
         if generation is not self.coming or generation.plan is None:
             return
         self.coming, old, self.current = None, self.current, generation
+        generation.state = "serving"
         self._served = True
         self._voice.become(generation.plan.log)
         if old is not None:
@@ -363,7 +364,7 @@ class Master:
         elif self.current is None:
             self.code = _REFUSED if generation.misconfigured else _FAILED
         else:
-            self._go_on(self.current, yielded=generation.state in {"taking over", "serving"})
+            self._go_on(self.current, yielded=generation.state in {"taking over", "starting"})
         self._tell_verdict(ok=False, error=report, code=_REFUSED if generation.misconfigured else _FAILED)
 
     def _go_on(self, current: Generation, *, yielded: bool) -> None:

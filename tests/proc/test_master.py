@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Iterator
 from typing import Any, cast
@@ -73,8 +74,11 @@ def serve(master: Master) -> Generation:
     """Bring the coming generation so far that it serves."""
     coming = master.coming
     assert coming is not None
-    coming.state = "serving"
+    coming.state = "taking over"
+    master._begin_serving()
+    assert coming.state == "starting"
     master._installed(coming)
+    assert coming.state == "serving"
     return coming
 
 
@@ -85,7 +89,7 @@ def test_a_reload_takes_the_place_of_the_old(master: Master, capfd: pytest.Captu
     master.reload(cast(Any, asked))
     second = serve(master)
     assert (master.current, master.draining) == (second, [first])
-    assert said(first) == [Stop(60.0)]
+    assert said(first) == [Serve(), Stop(60.0)]
     assert asked.answers == [{"ok": True, "generation": 2}]
     assert "generation 2 serves" in capfd.readouterr().err
     master._lost(first)
@@ -115,7 +119,7 @@ def test_a_refusal_changes_nothing(misconfigured: bool, code: int, master: Maste
     coming.refused, coming.misconfigured = "the report", misconfigured
     master._lost(coming)
     assert (master.current, master.coming, master.draining) == (first, None, [])
-    assert said(first) == []
+    assert said(first) == [Serve()], "when it began"
     assert asked.answers == [{"ok": False, "error": "the report", "code": code}]
 
 
@@ -126,7 +130,7 @@ def test_one_that_dies_after_the_old_has_yielded(master: Master) -> None:
     coming = cast(Generation, master.coming)
     coming.state = "taking over"
     master._lost(coming)
-    assert said(first) == [Serve()]
+    assert said(first) == [Serve(), Serve()], "once more"
     assert master.current is first
 
 
@@ -160,6 +164,46 @@ def test_one_that_is_never_ready_is_given_up(master: Master, held_clock: Any) ->
     master.timers.run_due()
     assert master.killed == [101]  # type: ignore[attr-defined]
     assert cast(Generation, master.coming).refused == "it was not ready in time"
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_no_process_for_a_new_generation(serves: bool, master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_process(number: int, sources: Sources, since: float) -> Generation:
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+    if serves:
+        master.reload()
+        serve(master)
+    before = master.current
+    monkeypatch.setattr(Generation, "start", no_process)
+    asked = Asked()
+    master.reload(cast(Any, asked))
+    [answer] = asked.answers
+    assert (answer["ok"], answer["code"]) == (False, 1)
+    assert "no more processes" in answer["error"]
+    assert (master.current, master.coming) == (before, None)
+    assert master.code == (0 if serves else 1)
+
+
+def test_patience_with_a_hand_over_is_for_one_generation(master: Master, held_clock: Any) -> None:
+    """The time that the first one had must not cut short what the second one has."""
+    master.reload()
+    serve(master)
+    for wait in (4.0, 4.0):
+        master.reload()
+        coming = master.coming
+        assert coming is not None
+        master._take_over(coming)
+        held_clock.advance(wait)
+        master.timers.run_due()
+        assert coming.state == "taking over"
+        serve(master)
+    master.reload()
+    assert master.coming is not None
+    master._take_over(master.coming)
+    held_clock.advance(5.0)
+    master.timers.run_due()
+    assert master.coming.state == "serving"
 
 
 def test_too_many_generations(master: Master) -> None:
@@ -227,7 +271,7 @@ def test_signals_in_one_go(master: Master) -> None:
     master._signalled(read)
     assert upgrades == [1]
     assert master.coming is None, "an upgrade reloads anyway"
-    assert said(current) == [Reopen()]
+    assert said(current)[-1] == Reopen()
     master._signals = [signal.SIGHUP]
     master._signalled(read)
     assert master.coming is not None
