@@ -203,7 +203,7 @@ def test_patience_with_a_hand_over_is_for_one_generation(master: Master, held_cl
     master._take_over(master.coming)
     held_clock.advance(5.0)
     master.timers.run_due()
-    assert master.coming.state == "serving"
+    assert master.coming.state == "starting"
 
 
 def test_too_many_generations(master: Master) -> None:
