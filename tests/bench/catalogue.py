@@ -35,6 +35,7 @@ _UDP_WINDOW = 16  # datagrams in flight for each of them
 _UDP_IN_FLIGHT = _UDP_CLIENTS * _UDP_WINDOW  # not lost: on their way when the count is full
 _WAVES = 3  # by the second one an allocator has found its shape: what the third one adds is a leak
 _RETURN_LIMIT = 10.0  # seconds for descriptors to come back
+_GIVING_BACK = 3.0  # seconds in which a proxy may notice that a flood is over and return what it needed
 _SIZES = {"1K": 1 << 10, "64K": 1 << 16, "1M": 1 << 20}
 _BULK_SHARES = {"1K": 0.25, "64K": 1.0, "1M": 1.0}  # of the bytes: small writes cost ten times as much
 _BULK_STREAMS = 4  # one after the other: how well one stream's windows fall is luck
@@ -204,6 +205,7 @@ def _wave(bench: Bench, peer: Peer, descriptors: int) -> _Wave:
     bench.client.call(Client.release)
     left = measure.wait_descriptors(peer.pid, descriptors, _RETURN_LIMIT)
     measure.settle(peer.pid)
+    time.sleep(_GIVING_BACK)
     return _Wave(opened.seconds, opened.failed, lost, left, peak, measure.rss_bytes(peer.pid))
 
 
