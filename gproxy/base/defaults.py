@@ -23,9 +23,6 @@ HALF_CLOSE_IDLE = 300.0
 # How often idle relays are looked for. Coarse, since it costs a pass over all relays.
 IDLE_SWEEP = 1.0
 
-# How long gproxy waits for open sessions when it is told to stop.
-STOP_GRACE = 5.0
-
 # A listener that ran out of descriptors tries again after this; then twice as long, up to the ceiling.
 ACCEPT_BACKOFF = 0.05
 ACCEPT_BACKOFF_CEILING = 1.0

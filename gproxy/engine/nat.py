@@ -15,6 +15,9 @@ from gproxy.engine.decide import Decider
 from gproxy.relay.idle import SWEEPER
 from gproxy.rt.group import Group
 
+# What a datagram may have waited for, and all others with it: a name that does not resolve.
+_SLOW = ("dns", "timeout")
+
 
 @dataclass(slots=True)
 class _Way:
@@ -82,6 +85,8 @@ class Nat:
                 self._lose(way.upstream)
             except GproxyError as why:  # this destination can't be reached; others can
                 self._note(why)
+                if isinstance(why, DialError) and why.reason in _SLOW:
+                    way.upstream, way.again = None, now() + UDP_RETRY
 
     def _open(self, to: Address) -> _Way:
         """Decide where datagrams for `to` go. A refusal is remembered too, and a failure for a while."""

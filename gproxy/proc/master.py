@@ -156,7 +156,11 @@ class Master:
         self._asked += [request] if request is not None else []
         if self.current is not None:
             self._notifier.reloading()
-        self.coming = generation = Generation.start(self.number, self.sources, now())
+        try:
+            self.coming = generation = Generation.start(self.number, self.sources, now())
+        except OSError as error:  # no memory or no place for another process; there may be later
+            self._not_begun(f"can't start a process: {error.strerror}")
+            return
         self._attend(generation)
         self.timers.after(_START_LIMIT, lambda: self._give_up(generation, "it was not ready in time"))
 
@@ -276,7 +280,7 @@ class Master:
             self._begin_serving()
             return
         self.tell(self.current, Yield())
-        self.timers.after(_HANDOVER_LIMIT, self._begin_serving)
+        self.timers.after(_HANDOVER_LIMIT, lambda: self._wait_no_longer(generation))
 
     def _hand_over(self, generation: Generation, message: Handover, descriptors: list[int]) -> None:
         """Pass flows on to the generation that takes over, if it has their socket too."""
@@ -287,6 +291,10 @@ class Master:
             self.tell(coming, Handover(index, message.slot, message.clients), tuple(descriptors))
         for fd in descriptors:
             os.close(fd)
+
+    def _wait_no_longer(self, generation: Generation) -> None:
+        if generation is self.coming:
+            self._begin_serving()
 
     def _begin_serving(self) -> None:
         if self.coming is not None and self.coming.state == "taking over":
@@ -366,6 +374,17 @@ class Master:
         else:
             self._go_on(self.current, yielded=generation.state in {"taking over", "starting"})
         self._tell_verdict(ok=False, error=report, code=_REFUSED if generation.misconfigured else _FAILED)
+
+    def _not_begun(self, why: str) -> None:
+        """There is no process for a new generation: whoever was serving goes on."""
+        self._say("error", f"generation {self.number} was not begun: {why}")
+        if self.current is not None:
+            self._notifier.ready()
+        elif self._served:
+            self._start_over()
+        else:
+            self.code = _FAILED
+        self._tell_verdict(ok=False, error=why, code=_FAILED)
 
     def _go_on(self, current: Generation, *, yielded: bool) -> None:
         """As if nothing had happened."""

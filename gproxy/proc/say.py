@@ -14,6 +14,9 @@ from gproxy.base.clock import wall
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 
 
+_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "panic")
+
+
 class Voice:
     """Writes lines as the `log` table of the current configuration says; on standard error until it is known."""
 
@@ -22,6 +25,7 @@ class Voice:
         self._json = False
         self._timestamp = False
         self._silent = False
+        self._least = "info"
 
     def become(self, log: dict[str, Any]) -> None:
         """Write as this `log` table says."""
@@ -29,10 +33,11 @@ class Voice:
         self._json = log.get("format") == "json"
         self._timestamp = bool(log.get("timestamp"))
         self._silent = bool(log.get("disabled"))
+        self._least = log.get("level", "info")
 
     def say(self, level: str, text: str) -> None:
         """Write one line. A log that can't be written must not stop the master."""
-        if self._silent:
+        if self._silent or _LEVELS.index(level) < _LEVELS.index(self._least):
             return
         line = self._line(level, text) + "\n"
         with contextlib.suppress(OSError):

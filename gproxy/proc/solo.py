@@ -9,7 +9,6 @@ from gproxy import __version__
 from gproxy.app.build import House, build
 from gproxy.app.data import DataPlane
 from gproxy.app.messages import Prepared, Reopen, Serve, Serving, Snapshot, Stop, StopNow, Stopped
-from gproxy.base.defaults import STOP_GRACE
 from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root
 from gproxy.limit.room import share
@@ -41,7 +40,7 @@ def run(root: Root, *, colour: bool = True) -> None:
     house = build(root)
     house.room.allow(share(limits.connections, 0, 1))
     slots = Slots()
-    control = Control(house, slots, sink, limits)
+    control = Control(house, slots, sink, limits, root.runtime.stop_grace)
     slots.inherit(inherited())
     control.heed_signals()  # before there is anything that one of them could leave behind
     slots.open(door.endpoint for door in house.doors)
@@ -56,11 +55,12 @@ def run(root: Root, *, colour: bool = True) -> None:
 class Control:
     """The control plane of solo mode: turns signals into messages."""
 
-    def __init__(self, house: House, slots: Slots, sink: Sink, limits: Limits) -> None:
+    def __init__(self, house: House, slots: Slots, sink: Sink, limits: Limits, stop_grace: float) -> None:
         self._house = house
         self._slots = slots
         self._sink = sink
         self._limits = limits
+        self._stop_grace = stop_grace
         self._channel = LocalChannel()
         self._notifier = Notifier()
         self._stopping = False
@@ -97,8 +97,8 @@ class Control:
 
     def _stop(self) -> None:
         """Once: let sessions end by themselves for a while. Twice: now."""
-        self._notifier.stopping(STOP_GRACE)
-        self._channel.order(StopNow() if self._stopping else Stop(STOP_GRACE))
+        self._notifier.stopping(self._stop_grace)
+        self._channel.order(StopNow() if self._stopping else Stop(self._stop_grace))
         self._stopping = True
 
     def _reopen(self) -> None:

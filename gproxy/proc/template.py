@@ -393,7 +393,7 @@ def main() -> int:
             [orders.endpoint_to_json(door.endpoint) for door in house.doors],
             workers, runtime.grace, runtime.stop_grace, runtime.control,
             {"output": root.log.output, "format": root.log.format, "timestamp": root.log.timestamp,
-             "disabled": root.log.disabled},
+             "disabled": root.log.disabled, "level": root.log.level},
         )
     )  # fmt: skip
     Template(master, root, house, workers, sink).run()

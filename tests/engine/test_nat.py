@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
+from typing import Any
 
 import pytest
 
@@ -197,6 +198,35 @@ def test_a_destination_that_can_not_be_reached_is_noted_and_tried_again(out: Fak
     flow.conn.deliver(b"b", B)
     assert picky.wait_sent(1) == [(b"b", B)]
     assert flow.end() == ("dial-unreachable", "unreachable")
+
+
+@pytest.mark.parametrize("reason", ["dns", "timeout"])
+def test_a_name_that_does_not_resolve_holds_up_the_others_once(
+    reason: Any, out: FakeOutbound, held_clock: HeldClock
+) -> None:
+    tried = []
+
+    class Picky(MemoryPackets):
+        def send_to(self, data: Buffer, to: Address, /) -> None:
+            if to == A:
+                tried.append(data)
+                raise DialError("no answer in time", reason=reason)
+            super().send_to(data, to)
+
+    picky = Picky()
+    out.dial_packet = lambda target, session: picky  # type: ignore[method-assign]
+    flow = Flow(to(out))
+    for data in (b"1", b"2"):
+        flow.conn.deliver(data, A)
+        flow.conn.deliver(data, B)
+    assert picky.wait_sent(2) == [(b"1", B), (b"2", B)]
+    assert tried == [b"1"]
+    held_clock.advance(defaults.UDP_RETRY)
+    flow.conn.deliver(b"3", A)
+    flow.conn.deliver(b"3", B)
+    assert picky.wait_sent(3)[2:] == [(b"3", B)]
+    assert tried == [b"1", b"3"]
+    assert flow.end() == (f"dial-{reason}", "no answer in time")
 
 
 def test_a_lost_upstream_is_replaced(flow: Flow, out: FakeOutbound) -> None:

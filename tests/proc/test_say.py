@@ -30,6 +30,14 @@ def test_it_speaks_as_the_log_does(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().err == ""
 
 
+def test_the_least_that_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+    voice = Voice()
+    voice.become({"level": "warn"})
+    for level in ("info", "warn", "error"):
+        voice.say(level, "x")
+    assert capfd.readouterr().err == "warn  master: x\nerror master: x\n"
+
+
 def test_a_file_is_opened_for_each_line(tmp_path: Path) -> None:
     """So nothing has to be opened anew after it was moved."""
     path, moved = tmp_path / "log", tmp_path / "log.1"

@@ -68,6 +68,18 @@ def test_a_second_signal_ends_at_once_what_does_not_end(processes: Processes) ->
     assert "closed-drained" in gproxy.log
 
 
+def test_the_configuration_says_how_long_the_end_may_take(processes: Processes) -> None:
+    port = free_port()
+    with socket.create_server((LOOPBACK, 0)) as target:
+        gproxy = processes.gproxy(tunnel(port, target.getsockname()[1], runtime={"stop_grace": "0"}))
+        with socket.create_connection((LOOPBACK, port)):
+            server, _ = target.accept()
+            with server:
+                gproxy.signal(signal.SIGTERM)
+                assert gproxy.wait(4) == 0
+    assert "1 sessions ended early" in gproxy.log
+
+
 def test_its_log_goes_on_in_a_new_file(processes: Processes, tmp_path: Path) -> None:
     log, port = tmp_path / "gproxy.log", free_port()
     gproxy = processes.gproxy(tunnel(port, 9, log={"output": str(log)}))
