@@ -17,9 +17,10 @@ from tests.e2e.clients import connect, everything, exactly, tunnel
 from tests.e2e.proxy import inbound
 from tests.e2e.servers import CrowdEcho
 from tests.e2e.supervised import Supervised, alive, children, family, kill, pss, tunnel_config
+from tests.e2e.tools import needs
 from tests.support.origin import HELLO, Server, udp_echo
 from tests.support.ports import LOOPBACK, free_port, listening
-from tests.support.procs import Processes, curl, run
+from tests.support.procs import Processes, curl, run, write_config
 from tests.support.wait import wait_until
 
 GPROXY = (sys.executable, "-m", "gproxy")
@@ -397,3 +398,34 @@ def test_hostile_questions(gproxy: Supervised) -> None:
             assert b'"ok": false' in everything(sock)
     assert ask(gproxy.control, 5, ask="status")["ok"]
     gproxy.stop()
+
+
+# -- bad surroundings --------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_for_the_log(processes: Processes, site: Server) -> None:
+    gproxy = Supervised.start(processes, inbound("mixed", free_port()), log={"output": "/dev/full", "level": "trace"})
+    for _ in range(2):
+        assert all(fetched(port_of(gproxy), site) for _ in range(4))
+        gproxy.send(signal.SIGUSR1)
+        gproxy.next_generation()
+    gproxy.stop()
+
+
+def test_a_port_that_is_not_for_everybody(tmp_path: Path) -> None:
+    needs("setpriv")
+    runtime = {"workers": 2, "control": str(tmp_path / "control.sock")}
+    path = write_config(tmp_path, 0, {"inbounds": [inbound("mixed", 80)], "runtime": runtime})
+    setpriv = ("setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service")
+    done = run(*setpriv, *GPROXY, "run", "-c", str(path), seconds=20)
+    assert done.returncode == FAILED
+    assert f"can't listen on {LOOPBACK}:80/tcp: Permission denied" in done.stderr.decode()
+    assert not (tmp_path / "control.sock").exists()
+
+
+def test_a_broken_file_at_the_start(tmp_path: Path) -> None:
+    """It is found before there is a master."""
+    path = write_config(tmp_path, 0, {"runtime": {"workers": 2}, "nonsense": 1})
+    done = run(*GPROXY, "run", "-c", str(path), seconds=20)
+    assert done.returncode == REFUSED
+    assert b"nonsense" in done.stderr
