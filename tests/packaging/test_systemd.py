@@ -125,7 +125,7 @@ def test_start_with_a_broken_file_is_not_tried_again(systemd: Box) -> None:
 
 
 def test_restart_refuses_nobody(systemd: Box) -> None:
-    with load(systemd, 5):
+    with load(systemd, 1):
         systemd.run(RESTART)
 
 
