@@ -13,6 +13,7 @@ import subprocess
 import sys
 from _socket import socket
 from dataclasses import asdict
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gproxy.base.clock import now
@@ -74,7 +75,7 @@ def execute(master: Master) -> NoReturn:
     _set_inheritable(state, True)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     for number in master.take_signals():
-        os.kill(os.getpid(), number)
+        signal.pthread_kill(get_ident(), number)  # to the thread that has blocked it
     try:
         os.execv(sys.executable, command(master.sources.to_json()))  # noqa: S606 - our own interpreter
     finally:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.ports import LOOPBACK, free_port, listening
 from tests.support.procs import Processes, ProcessFailed
+from tests.support.wait import wait_until
 
 
 @pytest.fixture
@@ -84,6 +85,7 @@ def test_its_log_goes_on_in_a_new_file(processes: Processes, tmp_path: Path) -> 
     log, port = tmp_path / "gproxy.log", free_port()
     gproxy = processes.gproxy(tunnel(port, 9, log={"output": str(log)}))
     moved = log.with_suffix(".1")
+    wait_until(lambda: "is ready" in log.read_text(), "it did not say that it is ready")
     log.rename(moved)
     gproxy.signal(signal.SIGUSR1)
     socket.create_connection((LOOPBACK, port)).close()
