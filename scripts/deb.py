@@ -1,7 +1,7 @@
 """Builds the Debian package into dist/, from the commit that is checked out, in a folder that is removed again.
 
-Nothing of the desk gets in: no uncommitted change, no variable of the environment. Needs the wheelhouse (`make wheelhouse`),
-and from Debian debhelper and dpkg-dev; no network.
+Nothing of the desk gets in: no uncommitted change, no variable of the environment. Needs the wheelhouse
+(`make wheelhouse`), and from Debian debhelper and dpkg-dev; no network.
 """
 
 from __future__ import annotations
