@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
+from gproxy.net.unix import PREFIX
 from gproxy.schema.fields import Port, is_host
 from gproxy.schema.groups import Dial, Item, Listen, NetworkChoice
 from gproxy.schema.model import doc
@@ -17,10 +18,12 @@ class DirectInboundOptions(Listen, NetworkChoice):
     override_port: Annotated[Port | None, doc("To which port.")] = None
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """The target is somewhere."""
+        """The target is somewhere, and whole: a unix socket has no address to take the missing half from."""
         yield from super().check()
         if self.override_address and not is_host(self.override_address):
             yield "override_address", "expected an IP address or a domain"
+        if self.listen.startswith(PREFIX) and not (self.override_address and self.override_port):
+            yield "listen", "a unix socket needs `override_address` and `override_port` here"
 
 
 class DirectOutboundOptions(Item, Dial):
