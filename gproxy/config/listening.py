@@ -11,6 +11,9 @@ from gproxy.net.unix import PREFIX, unix_path
 from gproxy.schema.groups import Listen, NetworkChoice
 from gproxy.schema.problem import KeyPath, Problem
 
+# What shapes sockets of IP alone.
+_IP_ONLY = ("bind_interface", "routing_mark", "reuse_addr", "tcp_fast_open", "tcp_multi_path")
+
 DEFAULT_ADDRESS = IPv4Address("127.0.0.1")  # sing-box's: nobody opens a proxy to the world by leaving out a key
 
 
@@ -86,5 +89,15 @@ def check_listen(options: Listen, path: KeyPath) -> Iterator[Problem]:
         message = str(error) if options.listen.startswith(PREFIX) else "expected an IP address"
         yield Problem((*path, "listen"), message, "or `unix:/path`, or `unix:@abstract`")
         return
+    yield from _of_no_use(options, path) if is_unix else ()
     if is_unix and (options.listen_port is not None or options.listen_ports):
         yield Problem((*path, "listen"), "a unix socket has no port: leave out `listen_port` and `listen_ports`")
+
+
+def _of_no_use(options: Listen, path: KeyPath) -> Iterator[Problem]:
+    """What a unix socket would ignore."""
+    for key in _IP_ONLY:
+        if getattr(options, key):
+            yield Problem((*path, key), "has no effect on a unix socket", at_key=True)
+    if isinstance(options, NetworkChoice) and options.network == ("udp",):
+        yield Problem((*path, "network"), "a unix socket takes streams only")

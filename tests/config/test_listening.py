@@ -26,3 +26,17 @@ def test_what_is_no_address(listen):
 def test_a_unix_socket_has_no_port():
     options = MixedInboundOptions(type="mixed", listen="unix:/x", listen_port=Port(1))
     assert "no port" in next(check_listen(options, ())).message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("bind_interface", "lo"), ("routing_mark", 1), ("reuse_addr", True), ("tcp_fast_open", True),
+        ("tcp_multi_path", True), ("network", ("udp",)),
+    ],
+)  # fmt: skip
+def test_what_a_unix_socket_would_ignore(key, value):
+    options = DirectInboundOptions(type="direct", listen="unix:/x", **{key: value})
+    (problem,) = check_listen(options, ())
+    assert problem.path == (key,)
+    assert list(check_listen(DirectInboundOptions(type="direct", listen_port=Port(1), **{key: value}), ())) == []
