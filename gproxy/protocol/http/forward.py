@@ -13,12 +13,14 @@ One request is in flight at a time: the next one is not even decoded before the 
 from __future__ import annotations
 
 from gproxy.base.address import Address
+from gproxy.base.defaults import HTTP_KEEP_ALIVE
 from gproxy.base.errors import ProtocolError, StreamClosed
 from gproxy.base.iface import Buffer
 from gproxy.net.buffered import Buffered
 from gproxy.protocol.http.intake import Intake, Request
 from gproxy.protocol.http.rewrite import forward_request, forward_response, persists
 from gproxy.rt.deadline import Cancel
+from gproxy.rt.sockets import Timer
 from gproxy.rt.sync import Event
 from gproxy.wire.cursor import Cursor, Incomplete
 from gproxy.wire.http1 import Body, ResponseHead, UntilEnd, decode_response, response_body
@@ -28,9 +30,9 @@ class Exchange:
     """The client's side of one connection to a server. Its fields tell, when the relay is over, how things stand."""
 
     __slots__ = (
-        "_answered", "_client", "_client_ended", "_closed", "_held", "_intake", "_over", "_reused", "_sent",
-        "_server_keeps", "_tunnel", "_wake", "_writing", "answer", "closing", "failure", "fault", "heard", "lost",
-        "next", "request",
+        "_answered", "_client", "_client_ended", "_closed", "_held", "_idle", "_intake", "_let_go", "_over", "_reused",
+        "_sent", "_server_keeps", "_tunnel", "_wake", "_writing", "answer", "closing", "failure", "fault", "heard",
+        "lost", "next", "request",
     )  # fmt: skip
 
     def __init__(self, client: Buffered, intake: Intake, request: Request) -> None:
@@ -52,6 +54,8 @@ class Exchange:
         self._writing = False
         self._closed = False
         self._over = False
+        self._idle: Timer | None = None  # runs between a response and the next request
+        self._let_go = False  # that took too long
         self._held = b""  # the beginning of a response head; its decoder bounds it
         self._answered = Event()
         self._wake = Cancel()
@@ -97,6 +101,8 @@ class Exchange:
                 break
         if self._closed:
             raise StreamClosed("closed here", reason="killed")
+        if self._let_go:
+            raise StreamClosed("no further request", reason="eof")
         return b""
 
     def _head(self) -> bytes:
@@ -139,6 +145,7 @@ class Exchange:
         return True
 
     def _take_next(self) -> None:
+        self.forget_time()
         with self._wake:
             self.next = self._intake.following()
         if self._over:
@@ -223,6 +230,18 @@ class Exchange:
         if self.closing or self._client_ended or not self._server_keeps:
             raise self._finish()
         self._answered.set()
+        self._idle = Timer(HTTP_KEEP_ALIVE, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        """In the hub: the client has asked for nothing more."""
+        self._let_go = self.closing = True
+        self._finish()
+
+    def forget_time(self) -> None:
+        """There is a further request, or the relay is over: nobody waits for one any more."""
+        if self._idle is not None:
+            self._idle.stop()
+            self._idle = None
 
     def _write(self, data: bytes) -> None:
         self._writing = True  # and it stays so if this is interrupted
@@ -237,6 +256,7 @@ class Exchange:
     def _finish(self) -> StreamClosed:
         """Let both directions end; gives the error that ends the relay in order."""
         self._over = True
+        self.forget_time()
         self._wake.fire()
         self._answered.set()
         return StreamClosed("the exchange is over", reason="eof")

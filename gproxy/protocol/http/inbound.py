@@ -75,6 +75,7 @@ class HttpInbound:
         exchange = Exchange(client, intake, request)
         reply = ForwardReply()
         self._dispatcher.stream(replace(session, target=request.target, user=request.user), exchange, reply)
+        exchange.forget_time()
         if reply.why is not None:
             return self._refuse(client, intake, request, reply.why)
         if not reply.accepted or exchange.unusable():  # a rule dropped it, or nothing more can be said

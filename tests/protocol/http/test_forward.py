@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gproxy.base.errors import ProtocolError, StreamClosed
+from gproxy.protocol.http import forward
 from gproxy.rt.sockets import call_soon
 from gproxy.rt.sync import sleep
 from tests.protocol.http.lab import Lab
@@ -357,6 +358,17 @@ def test_a_bad_next_request_is_400_after_the_response(lab):
     lab.client << refusal(400)
     lab.client.ended().end().closed(ProtocolError)
     server.hear_end()
+
+
+def test_an_idle_client_is_let_go_though_its_server_stays(lab, monkeypatch):
+    monkeypatch.setattr(forward, "HTTP_KEEP_ALIVE", 0.1)
+    lab.client >> GET % b"1"
+    server = lab.server().hear(GOT % b"1").say(OK)
+    lab.client << OK
+    server.hear_end()
+    lab.client.ended().end().closed()
+    [outcome] = lab.upstreams.outcomes
+    assert outcome.ended == "ok"
 
 
 def test_a_client_that_ends_while_it_waits_is_answered_and_its_server_knows(lab):
