@@ -130,18 +130,20 @@ class Demux:
                     self.stop()
                     return
                 continue  # an ICMP error for some earlier answer
-            client = clients.get(name)
-            if client is not None:
+            if name in clients:
                 clients.move_to_end(name)
+                clients[name].deliver(bytes(_view[:size]))
             elif name in self._foreign:
                 self._foreign[name].say(name, _view[:size])
-                continue
-            elif self._room.taken >= self._room.most:
-                self._room.turn_away()
-                continue
             else:
-                client = self._welcome(name)
-            client.deliver(bytes(_view[:size]))
+                self._begin(name, bytes(_view[:size]))
+
+    def _begin(self, name: Any, data: bytes) -> None:
+        """The first datagram of a session, if there is room for one more."""
+        if self._room.taken >= self._room.most:
+            self._room.turn_away()
+        else:
+            self._welcome(name).deliver(data)
 
     def _welcome(self, name: Any) -> ClientConn:
         if len(self._clients) >= self._most:
@@ -167,10 +169,16 @@ class Demux:
 
     def adopt(self, clients: Iterable[Any], sock: socket) -> None:
         """Before the start: send these clients' datagrams down a link, to the plane that serves them."""
-        link = Link(sock, heard=lambda name, _: self._disown(name), gone=lambda: self._disown_all(link))
+        link = Link(sock, heard=self._given_back, gone=lambda: self._disown_all(link))
         for name in clients:
             self._foreign[name] = link
             self._flows[link] += 1
+
+    def _given_back(self, name: Any, data: bytes) -> None:
+        """The older plane has done with a client; what it got for it after that begins a session here."""
+        self._disown(name)
+        if data:
+            self._begin(name, data)
 
     def _disown(self, name: Any) -> None:
         link = self._foreign.pop(name, None)
@@ -215,7 +223,7 @@ class Demux:
         if client is not None:
             client.deliver(data)
         elif self._feed is not None:
-            self._feed.say(name)
+            self._feed.say(name, data)
 
     def _starve(self) -> None:
         """Nobody brings datagrams any more: end the sessions."""

@@ -5,7 +5,7 @@ by a link, one for each socket. The new plane sends down the datagrams of the ol
 clients it has done with. Answers leave from the socket itself, which both have.
 
     +--------+-----------------------+------------------+
-    | length | name of the client    | datagram         |   old → new: without a datagram
+    | length | name of the client    | datagram         |   old → new: mostly without a datagram
     +--------+-----------------------+------------------+
     | 1      | host, port, … by \x1f | rest             |
     +--------+-----------------------+------------------+

@@ -31,6 +31,7 @@ from gproxy.proc.slots import Slots
 from gproxy.proc.status import StatusDesk
 from gproxy.proc.tally import Tally
 from gproxy.proc.timers import Timers
+from gproxy.proc.title import call_process
 
 # A new generation must serve by then, in seconds, or it is given up and the old one goes on.
 _START_LIMIT = 60.0
@@ -433,6 +434,7 @@ class Master:
 
 def main() -> int:
     """Be the master. The only argument is the sources, as JSON."""
+    call_process("gproxy")
     become_subreaper()
     raise_descriptor_limit()  # all others inherit it
     master = Master(Sources.from_json(sys.argv[1]))

@@ -70,6 +70,8 @@ class Control:
         on_signal(signal.SIGTERM, self._stop)
         on_signal(signal.SIGINT, self._stop)
         on_signal(signal.SIGUSR1, self._reopen)
+        on_signal(signal.SIGHUP, _cannot_reload)
+        on_signal(signal.SIGUSR2, _cannot_reload)
 
     def run(self) -> None:
         """Start the data plane and stay until it has stopped."""
@@ -118,6 +120,11 @@ class Control:
         while interval is not None:
             self._notifier.watchdog()
             sleep(interval)
+
+
+def _cannot_reload() -> None:
+    """A generation is made of processes: there is nothing here that could take over without losing sessions."""
+    _log.warning("reload and upgrade need worker processes (runtime.workers): nothing has changed")
 
 
 def _say_stopped(message: Stopped, last: Snapshot | None) -> None:

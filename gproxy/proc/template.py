@@ -49,6 +49,7 @@ from gproxy.proc.heap import settle
 from gproxy.proc.orders import CONTROL, KINDS
 from gproxy.proc.place import Place
 from gproxy.proc.post import Post, PostClosed
+from gproxy.proc.title import call_process
 
 _log = logging.getLogger("gproxy.proc")
 
@@ -279,6 +280,7 @@ class Template:
         try:
             self._shed()
             place = Place(number, self._workers, theirs, self._beats)
+            call_process("gproxy-control" if number == CONTROL else f"gproxy-worker{number}")
             if number == CONTROL:
                 control.main(place, self._root)
             else:
@@ -376,6 +378,7 @@ def _open_log(root: Root) -> Sink:
 
 def main() -> int:
     """Be the template of a new generation. The channel's descriptor and the sources are the only argument, as JSON."""
+    call_process("gproxy-template")
     arguments = Arguments.from_json(sys.argv[1])
     master = Post(socket(fileno=arguments.channel), KINDS, _wait_for_master_to_say, _wait_for_master_to_read)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):

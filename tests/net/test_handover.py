@@ -112,6 +112,19 @@ def test_old_clients_stay_with_the_old_plane_and_new_ones_go_to_the_new(sock: so
     close(old, new, early, late)
 
 
+def test_a_datagram_for_a_flow_that_has_just_ended_is_not_lost(sock: socket) -> None:
+    old, new = Plane(sock), Plane(sock)
+    old.demux.start()
+    client = client_of(sock)
+    client.send(b"1")
+    conn = old.conn_of(client)
+    hand_over(old, new)
+    client.send(b"2")
+    conn.close()  # before the hub turns: the new plane can't know of it yet
+    assert new.conn_of(client).recv_from()[0] == b"2"
+    close(old, new, client)
+
+
 def test_a_flow_may_be_handed_on_twice(sock: socket) -> None:
     planes = [Plane(sock) for _ in range(3)]
     planes[0].demux.start()
