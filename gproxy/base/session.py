@@ -49,8 +49,6 @@ class Session:
     addresses: tuple[IP, ...] = ()  # by a resolve action
     sniffed: Sniffed | None = None  # by a sniff action
     dial: DialOptions = DEFAULT_DIAL
-    udp_timeout: float = (
-        UDP_IDLE  # seconds of silence that end it, unless a rule or the destination's port says otherwise
-    )
+    udp_timeout: float = UDP_IDLE  # seconds of silence that end it, unless a rule or the target's port says otherwise
     rule: str = ""  # how the deciding rule is called in the log
     outbound: str = ""  # tag of the outbound that was chosen

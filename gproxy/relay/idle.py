@@ -1,4 +1,4 @@
-"""Finding relays that nobody uses. One pass over all of them every few seconds, and nothing at all on the data path."""
+"""Finding relays that nobody uses. One pass over all of them every second, and nothing at all on the data path."""
 
 from __future__ import annotations
 

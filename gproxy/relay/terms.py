@@ -27,7 +27,7 @@ class Outcome:
     """How a relay went: bytes from left to right and back, the word for its end, and whose side broke, if one did.
 
     The word is `ok` when both sides have said all, else the reason of the StreamClosed that ended it: `reset`,
-    `timeout`, `idle`, `killed`, `drained`.
+    `timeout`, `idle`, `killed`, `drained`, `pressure`.
     """
 
     up: int

@@ -101,9 +101,7 @@ class ActionOptions(Options):
         "disable_optimistic_cache", "rewrite_ttl", "client_subnet",
     )  # fmt: skip
 
-    action: Annotated[ActionName, doc("What a match does: `route`, `reject`, `route-options` or `resolve`.")] = (
-        ActionName("route")
-    )
+    action: Annotated[ActionName, doc("What a match does: `route`, `reject`, `route-options` or `resolve`.")] = ROUTE
     outbound: Annotated[str, doc("`route`: tag of the outbound.")] = ""
     override_address: Annotated[
         HostText | None, doc("`route`, `route-options`: go to this IP address or domain instead.")

@@ -27,10 +27,10 @@ MAX_LINE = 16 * 1024
 MAX_FIELDS = 128
 
 TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-# What may stand in a head beside line ends: HTAB, SP, visible ASCII, and obs-text, which is passed on unread.
 # How much of an incomplete head is looked at again when more of it comes.
 _NEWEST = 2048
 
+# What may stand in a head beside line ends: HTAB, SP, visible ASCII, and obs-text, which is passed on unread.
 _TEXT = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 # No fragment can be in a request target, and a target that is not visible ASCII is read in many ways.
 _TARGET = bytes(octet for octet in range(0x21, 0x7F) if octet != ord("#"))
