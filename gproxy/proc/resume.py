@@ -65,6 +65,7 @@ def execute(master: Master) -> NoReturn:
             [endpoint_to_json(endpoint), [sock.fileno() for sock in master.slots.of(endpoint)]]
             for endpoint in master.slots.endpoints()
         ],
+        "stored": sorted(master.slots.stored),
         "admin": [master.admin.path, master.admin.fileno()],
         "generations": [_generation(each) for each in master.generations()],
     }
@@ -121,6 +122,7 @@ def restore(master: Master) -> None:
     master.tally = Tally.from_json(state["tally"])
     for endpoint, fds in state["slots"]:
         master.slots.adopt(endpoint_from_json(endpoint), [socket(fileno=fd) for fd in fds])
+    master.slots.stored = set(state.get("stored", ()))  # the code before us may not have told
     path, fd = state["admin"]
     if fd >= 0:
         master.admin.adopt(path, fd)

@@ -26,7 +26,7 @@ class Slots:
     def __init__(self) -> None:
         self._sockets: dict[Endpoint, list[socket]] = {}
         self._spare: list[tuple[str, socket]] = []  # handed over by the service manager, and not asked for yet
-        self._stored: set[str] = set()
+        self.stored: set[str] = set()  # names of those that the service manager has copies of
 
     def open(self, endpoints: Iterable[Endpoint], count: int = 1, *, shared: bool = False) -> list[Endpoint]:
         """Open those that are not open yet, with `count` slots each; which they were.
@@ -88,11 +88,11 @@ class Slots:
             for endpoint, slots in self._sockets.items()
             for slot, sock in enumerate(slots)
         }
-        for gone in self._stored - names.keys():
+        for gone in self.stored - names.keys():
             notifier.remove(gone)
-        for name in names.keys() - self._stored:
+        for name in names.keys() - self.stored:
             notifier.store(name, [names[name].fileno()])
-        self._stored = set(names)
+        self.stored = set(names)
 
     def _drop_spare(self) -> None:
         for _, sock in self._spare:
@@ -122,7 +122,7 @@ class Slots:
     def close(self) -> None:
         """Close all. What the service manager keeps copies of can be served again by the next process."""
         for endpoint in list(self._sockets):
-            self._close(endpoint, unlink=f"{name_of(endpoint)}.0" not in self._stored)
+            self._close(endpoint, unlink=f"{name_of(endpoint)}.0" not in self.stored)
 
     def _close(self, endpoint: Endpoint, *, unlink: bool) -> None:
         slots = self._sockets.pop(endpoint, [])

@@ -129,6 +129,21 @@ def test_the_service_manager_drops_what_nobody_serves_any_more(slots: Slots, tmp
     unwanted.open().close()
 
 
+def test_what_was_stored_before_an_upgrade_is_dropped_when_it_goes(slots: Slots, tmp_path: Path) -> None:
+    endpoint = stream(free_port())
+    with consts.socket(consts.AF_UNIX, consts.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        notifier = Notifier({"NOTIFY_SOCKET": manager.getsockname()})
+        slots.open([endpoint])
+        slots.store(notifier)
+        manager.recv(4096)
+        later = Slots()
+        later.stored = set(slots.stored)
+        later.store(notifier)
+        assert manager.recv(4096).decode() == f"FDSTOREREMOVE=1\nFDNAME={name_of(endpoint)}.0"
+
+
 def test_names_tell_endpoints_apart() -> None:
     one = stream(80)
     names = {name_of(each) for each in (one, stream(81), Endpoint("packet", LOOPBACK, 80), Endpoint("stream", "\0x"))}
