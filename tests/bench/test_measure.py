@@ -17,7 +17,9 @@ _BURN = "import time\nwhile time.process_time() < %s: pass\n"
 _TREE = f"""
 import subprocess, sys
 subprocess.run([sys.executable, "-S", "-c", {_BURN % 0.2!r}])
-child = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)
+waiting = "print(flush=True)\\ntry: input()\\nexcept EOFError: pass"
+child = subprocess.Popen([sys.executable, "-S", "-c", waiting], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()  # it has started, and opens nothing more
 print(child.pid, flush=True)
 input()
 child.communicate()
