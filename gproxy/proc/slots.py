@@ -19,6 +19,9 @@ from gproxy.base.errors import ConfigError
 from gproxy.net.bind import Endpoint
 from gproxy.proc.notify import Notifier
 
+# tcpmux: reserved, and never used over UDP.
+_NOBODY = 1
+
 
 class Slots:
     """All listening sockets."""
@@ -26,6 +29,7 @@ class Slots:
     def __init__(self) -> None:
         self._sockets: dict[Endpoint, list[socket]] = {}
         self._spare: list[tuple[str, socket]] = []  # handed over by the service manager, and not asked for yet
+        self._retired: set[int] = set()  # ports of datagrams that older planes may have copies of
         self.stored: set[str] = set()  # names of those that the service manager has copies of
 
     def open(self, endpoints: Iterable[Endpoint], count: int = 1, *, shared: bool = False) -> list[Endpoint]:
@@ -56,7 +60,9 @@ class Slots:
         return opened
 
     def _is_ours(self, endpoint: Endpoint) -> bool:
-        """Whether its port is taken by ourselves, for an endpoint with other options."""
+        """Whether its port is taken by ourselves, for an endpoint with other options, or by what still drains."""
+        if endpoint.kind == "packet" and endpoint.port in self._retired:
+            return True
         place = (endpoint.kind, endpoint.port)
         return any(slots and (other.kind, other.port) == place for other, slots in self._sockets.items())
 
@@ -114,9 +120,11 @@ class Slots:
     def remove(self, endpoints: Iterable[Endpoint]) -> None:
         """Listen there no more, whoever still has copies of these sockets."""
         for endpoint in list(endpoints):
-            for sock in self._sockets.get(endpoint, []) if endpoint.kind == "stream" else []:
-                with contextlib.suppress(OSError):  # a copy of it would go on queueing clients that nobody serves
-                    sock.shutdown(consts.SHUT_RDWR)
+            for sock in self._sockets.get(endpoint, []):
+                with contextlib.suppress(OSError):  # a copy of it would go on queueing for nobody
+                    _retire(sock, endpoint)
+                if endpoint.kind == "packet":
+                    self._retired.add(endpoint.port)
             self._close(endpoint, unlink=True)
 
     def close(self) -> None:
@@ -132,6 +140,18 @@ class Slots:
         if unlink and slots and isinstance(endpoint.host, str) and not endpoint.host.startswith("\0"):
             with contextlib.suppress(OSError):
                 Path(endpoint.host).unlink()
+
+
+def _retire(sock: socket, endpoint: Endpoint) -> None:
+    """Make the kernel bring nothing more to a socket, whoever has copies of it. Raises OSError."""
+    if endpoint.kind == "stream":
+        sock.shutdown(consts.SHUT_RDWR)
+    elif not isinstance(endpoint.host, str):
+        # A connected socket hears one peer alone, and has no part any more of what comes to others at its address. Here
+        # that is a port of our own that nobody sends from. Answers can still be sent to everybody.
+        own = endpoint.host
+        loopback = "127.0.0.1" if own.version == 4 else "::1"
+        sock.connect((loopback if own.is_unspecified else str(own), _NOBODY))
 
 
 def name_of(endpoint: Endpoint) -> str:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import socket as consts
 from _socket import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
+from gproxy.base.address import parse_ip
 from gproxy.base.errors import ConfigError
 from gproxy.net.bind import Endpoint
 from gproxy.proc.notify import Notifier
@@ -142,6 +145,37 @@ def test_what_was_stored_before_an_upgrade_is_dropped_when_it_goes(slots: Slots,
         later.stored = set(slots.stored)
         later.store(notifier)
         assert manager.recv(4096).decode() == f"FDSTOREREMOVE=1\nFDNAME={name_of(endpoint)}.0"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+def test_a_copy_of_what_is_gone_takes_no_datagrams(host: str, slots: Slots) -> None:
+    """Draining processes have copies. Nobody reads those any more, so that the kernel must not choose them."""
+    port = free_port()
+    before = Endpoint("packet", parse_ip(host), port)
+    slots.open([before], 2, shared=True)
+    copies = [consts.socket(fileno=os.dup(sock.fileno())) for sock in slots.of(before)]
+    slots.remove([before])
+    after = replace(before, reuse_addr=True)
+    slots.open([after], 2, shared=True)
+    family = consts.AF_INET6 if ":" in host else consts.AF_INET
+    to = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    clients = [socket(family, consts.SOCK_DGRAM) for _ in range(32)]
+    for client in clients:
+        client.sendto(b"x", (to, port))
+    assert sum(waiting(sock) for sock in slots.of(after)) == len(clients)
+    copies[0].sendto(b"an answer", (to, clients[0].getsockname()[1]))
+    assert clients[0].recv(16) == b"an answer"
+    for sock in (*copies, *clients):
+        sock.close()
+
+
+def waiting(sock: socket) -> int:
+    """How many datagrams have come: on loopback they are there when the call that sent them returns."""
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while sock.recv(16):
+            count += 1
+    return count
 
 
 def test_names_tell_endpoints_apart() -> None:
