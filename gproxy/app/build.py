@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from gproxy.app import layers
 from gproxy.app.listening import endpoints
 from gproxy.base.address import Address
+from gproxy.base.defaults import UDP_IDLE
 from gproxy.base.iface import Accept, Entrance, Inbound, Outbound, PacketConn, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring, OutboundWiring
@@ -96,7 +97,7 @@ def _doors(root: Root, dispatcher: RoutingDispatcher, table: Table, meter: Meter
             detours.append((inbound_dispatcher, options.detour))
         wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, logging.getLogger(f"gproxy.inbound.{tag}"))
         inbound: Inbound = INBOUNDS.row(options.type).build(options, wiring)
-        boundary = Boundary(tag, table, meter, options.udp_timeout)
+        boundary = Boundary(tag, table, meter, options.udp_timeout or UDP_IDLE)
         for entrance in inbound.entrances():
             if isinstance(entrance, StreamEntrance):
                 accepts[tag] = entrance.accept

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gproxy.base.address import Address, parse_host
+from gproxy.base.defaults import CONNECT_TIMEOUT, FALLBACK_DELAY
 from gproxy.base.iface import Accept, Connect, Dialer, Outbound, PacketConn, Stream
 from gproxy.base.session import Session
 from gproxy.net import sockopt
@@ -63,8 +64,8 @@ def system_dialer(options: Dial) -> SystemDialer:
                 options.disable_tcp_keep_alive, options.tcp_keep_alive, options.tcp_keep_alive_interval
             ),
         ),
-        connect_timeout=options.connect_timeout,
-        fallback_delay=options.fallback_delay,
+        connect_timeout=options.connect_timeout or CONNECT_TIMEOUT,
+        fallback_delay=options.fallback_delay or FALLBACK_DELAY,
     )
 
 

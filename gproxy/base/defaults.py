@@ -10,6 +10,15 @@ HANDSHAKE_TIMEOUT = 15.0
 # A load balancer sends its PROXY header with the first segment; HAProxy gives it about as long.
 PROXY_HEADER_TIMEOUT = 5.0
 
+# What the dial and listen fields say when they are left out, or 0, as in sing-box.
+CONNECT_TIMEOUT = 5.0
+FALLBACK_DELAY = 0.3
+TCP_KEEP_ALIVE = 300.0
+TCP_KEEP_ALIVE_INTERVAL = 75.0
+
+# How long a client is heard out whose target has answered and hung up before it had heard all.
+LINGER = 2.0
+
 # A resolve action; sing-box gives a DNS query as long.
 RESOLVE_TIMEOUT = 10.0
 

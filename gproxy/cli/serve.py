@@ -16,7 +16,7 @@ def run(sources: Sources) -> None:
     if root.runtime.workers:
         from gproxy.proc import launch
 
-        launch.become_master(sources.files, sources.directories)
+        launch.become_master(sources.files, sources.directories, colour=sources.colour is not False)
     from gproxy.proc import solo
 
     solo.run(root, colour=sources.colour is not False)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from gproxy.base.clock import now
-from gproxy.base.errors import GproxyError, Rejected
+from gproxy.base.defaults import LINGER
+from gproxy.base.errors import GproxyError, Rejected, StreamClosed
 from gproxy.base.iface import PacketConn, Reply, Stream
 from gproxy.base.session import Session
 from gproxy.engine.decide import Decider
@@ -12,6 +15,7 @@ from gproxy.observe import access
 from gproxy.observe.meter import Meter
 from gproxy.relay import Outcome, Terms, relay
 from gproxy.relay.terms import DEFAULT_TERMS
+from gproxy.rt.deadline import deadline
 
 
 class RoutingDispatcher:
@@ -52,6 +56,8 @@ class RoutingDispatcher:
             stream.abort()
         elif outcome.culprit == "left":
             upstream.abort()
+        elif outcome.ended == "reset":
+            _hear_out(stream)
 
     def packets(self, session: Session, conn: PacketConn) -> None:
         """See Dispatcher."""
@@ -63,6 +69,17 @@ class RoutingDispatcher:
     def _finish(self, session: Session, status: str, up: int, down: int, seconds: float, detail: str) -> None:
         self._meter.record(status, up, down)
         access.finished(session, status, up, down, seconds, detail)
+
+
+def _hear_out(stream: Stream) -> None:
+    """The target has answered and hung up in order, before it had heard all.
+
+    A close with unread bytes would be a reset, which takes the answer with it: so listen until the client has closed.
+    """
+    stream.close_write()
+    with contextlib.suppress(StreamClosed), deadline(LINGER, StreamClosed("not heard out", reason="timeout")):
+        while stream.recv():
+            pass
 
 
 _BROKEN = {"": "", "left": "the client broke off", "right": "the target broke off"}

@@ -69,6 +69,8 @@ class ClientConn:
         if not self._closed:
             self._closed = True
             self._demux.forget(self._name)
+            if self.dropped:
+                _log.info("%s:%s: %d datagrams were dropped, its inbox was full", *self._name[:2], self.dropped)
             self._inbox.clear()
             self._gate.open()
 

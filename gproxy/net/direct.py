@@ -40,9 +40,9 @@ class SystemDialer:
             )
 
     def dial_packet(self, target: Address, session: Session) -> PacketConn:
-        """See Dialer. The socket reaches every address, unless a rule has asked for a connected one."""
+        """See Dialer. The socket reaches other addresses too, unless a rule has asked for a connected one."""
         try:
-            sock = open_udp(self.sockets)
+            sock = open_udp(self.sockets, target.host)
         except OSError as error:
             raise DialError(f"no UDP socket: {error.strerror or error}", reason="failed") from error
 

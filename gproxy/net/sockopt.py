@@ -10,6 +10,8 @@ from _socket import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gproxy.base.defaults import TCP_KEEP_ALIVE, TCP_KEEP_ALIVE_INTERVAL
+
 SO_MARK = 36
 IP_MTU_DISCOVER = 10
 IPV6_MTU_DISCOVER = 23
@@ -36,8 +38,12 @@ class KeepAlive:
 
 
 def keep_alive(disabled: bool, idle: float, interval: float) -> KeepAlive | None:
-    """The keep-alive of these option values; the kernel counts whole seconds from 1 to 32767."""
-    return None if disabled else KeepAlive(_whole_seconds(idle), _whole_seconds(interval))
+    """The keep-alive of these option values. 0 stands for the usual one; the kernel takes 1 to 32767 whole seconds."""
+    return (
+        None
+        if disabled
+        else KeepAlive(_whole_seconds(idle or TCP_KEEP_ALIVE), _whole_seconds(interval or TCP_KEEP_ALIVE_INTERVAL))
+    )
 
 
 def _whole_seconds(seconds: float) -> int:

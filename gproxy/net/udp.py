@@ -139,13 +139,18 @@ class UdpConn:
                 sock.close()
 
 
-def open_udp(options: SocketOptions) -> socket:
-    """A UDP socket for any destination, by the dial fields. Raises OSError.
+def open_udp(options: SocketOptions, target: Host) -> socket:
+    """A UDP socket by the dial fields, for `target` and, where it can, any other address. Raises OSError.
 
-    It is an IPv6 socket that carries IPv4 too, unless the machine has no IPv6 or only an IPv4 source address is set.
+    It is an IPv6 socket that carries IPv4 too, unless the machine has no IPv6. Where a source address is set, one
+    socket can't speak for both families: it is of the target's.
     """
-    only_four = options.inet4_bind_address is not None and options.inet6_bind_address is None
-    if not only_four:
+    if options.inet4_bind_address is not None or options.inet6_bind_address is not None:
+        by_name = 6 if options.inet4_bind_address is None else 4
+        version = by_name if isinstance(target, str) else target.version
+        if version == 6:
+            return _open(options, consts.AF_INET6)
+    else:
         try:
             return _open(options, consts.AF_INET6)
         except OSError as error:

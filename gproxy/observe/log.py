@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from typing import Final, Protocol
 
@@ -118,8 +119,12 @@ class _SinkHandler(logging.Handler):
 
 
 def setup(settings: Settings, *, colour: bool = True) -> Sink:
-    """Send everything under the logger `gproxy` where `settings` say. Raises OSError when that can't be opened."""
+    """Send everything under the logger `gproxy` where `settings` say. Raises OSError when that can't be opened.
+
+    Colours are for terminals, and not where the variable NO_COLOR is set (no-color.org).
+    """
     sink = Sink(settings.output)
+    colour = colour and sink.is_terminal and not os.environ.get("NO_COLOR")
     logger = logging.getLogger("gproxy")
     for old in list(logger.handlers):
         logger.removeHandler(old)
@@ -127,7 +132,8 @@ def setup(settings: Settings, *, colour: bool = True) -> Sink:
     if settings.format == "json":
         handler.setFormatter(JsonFormatter())
     else:
-        handler.setFormatter(HumanFormatter(timestamp=settings.timestamp, colour=colour and sink.is_terminal))
+        handler.setFormatter(HumanFormatter(timestamp=settings.timestamp, colour=colour))
+    sink.tell_lost = lambda count: handler.format(_lost(count))
     logger.addHandler(handler)
     logger.propagate = False
     logger.setLevel(LEVELS[settings.level])
@@ -137,3 +143,8 @@ def setup(settings: Settings, *, colour: bool = True) -> Sink:
     # Nobody asks a record for its thread or process, and finding them out costs as much as formatting does.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     return sink
+
+
+def _lost(count: int) -> logging.LogRecord:
+    text = "%d log lines were lost: the log could not be written fast enough"
+    return logging.LogRecord("gproxy.log", logging.WARNING, "", 0, text, (count,), None)

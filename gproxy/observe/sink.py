@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 from collections import deque
+from collections.abc import Callable
 
 from gproxy.rt.group import Group
 from gproxy.rt.offload import offload
@@ -32,6 +33,7 @@ class Sink:
         self._fd = self._open()
         self._lines: deque[str] = deque()
         self._lost = 0
+        self.tell_lost: Callable[[int], str] = "{} log lines were lost".format  # how the log says it
         self._stuck = False
         self._wake: Event | None = None
         self._writer = Group("log writer")
@@ -82,7 +84,7 @@ class Sink:
         lines = list(self._lines)
         self._lines.clear()
         if self._lost:
-            lines.append(f"{self._lost} log lines were lost: the log could not be written fast enough")
+            lines.append(self.tell_lost(self._lost))
             self._lost = 0
         return "".join(f"{line}\n" for line in lines)
 

@@ -13,6 +13,7 @@ import hashlib
 import socket as consts
 from _socket import socket
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gproxy.base.errors import ConfigError
@@ -50,8 +51,11 @@ class Slots:
             try:
                 if shared and not (endpoint.is_unix or self._is_ours(endpoint)):
                     endpoint.open().close()  # shared sockets would let us in beside another process that shares too
+                bound = endpoint
                 for _ in range(1 if endpoint.is_unix else count):
-                    slots.append(endpoint.open(shared=shared))
+                    slots.append(bound.open(shared=shared))
+                    if not (endpoint.is_unix or bound.port):  # port 0: the system has chosen one, for all slots
+                        bound = replace(endpoint, port=slots[0].getsockname()[1])
             except OSError as error:
                 failures.append(f"can't listen on {endpoint}: {error.strerror or error}")
         if failures:

@@ -43,10 +43,18 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
     channel = TemplateChannel(place.channel, root.runtime.stop_grace)
     plane = DataPlane(house, _sockets(place, house, descriptors), sink, limits.memory_each())
     with Group("worker") as group:
-        group.spawn(plane.serve, channel)
+        group.spawn(_serve, plane, channel)
         group.spawn(_live, place, plane, channel)
         channel.stopped.wait()
     sink.close()
+
+
+def _serve(plane: DataPlane, channel: TemplateChannel) -> None:
+    """A plane that ends for whatever reason ends the worker: it is replaced, and does not live on obeying nobody."""
+    try:
+        plane.serve(channel)
+    finally:
+        channel.stopped.set()
 
 
 def _live(place: Place, plane: DataPlane, channel: TemplateChannel) -> None:

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
+from gproxy.base.defaults import (
+    CONNECT_TIMEOUT,
+    FALLBACK_DELAY,
+    TCP_KEEP_ALIVE,
+    TCP_KEEP_ALIVE_INTERVAL,
+    UDP_IDLE,
+)
 from gproxy.schema.fields import Duration, IPAddress, Mark, Network, Port, PortRange, Secret, is_host
 from gproxy.schema.model import Options, doc
 
@@ -20,8 +27,10 @@ class KeepAlive(Options):
     """TCP keep-alive probes."""
 
     disable_tcp_keep_alive: Annotated[bool, doc("Send no TCP keep-alive probes.")] = False
-    tcp_keep_alive: Annotated[Duration, doc("Idle time before the first keep-alive probe.")] = Duration(300)
-    tcp_keep_alive_interval: Annotated[Duration, doc("Time between keep-alive probes.")] = Duration(75)
+    tcp_keep_alive: Annotated[Duration, doc("Idle time before the first keep-alive probe.")] = Duration(TCP_KEEP_ALIVE)
+    tcp_keep_alive_interval: Annotated[Duration, doc("Time between keep-alive probes.")] = Duration(
+        TCP_KEEP_ALIVE_INTERVAL
+    )
 
 
 class Listen(Item, KeepAlive):
@@ -41,9 +50,10 @@ class Listen(Item, KeepAlive):
     reuse_addr: Annotated[bool, doc("Listen although the address is still in use by closing connections.")] = False
     tcp_fast_open: Annotated[bool, doc("Accept TCP Fast Open.")] = False
     tcp_multi_path: Annotated[bool, doc("Accept Multipath TCP.")] = False
-    udp_timeout: Annotated[Duration, doc("Silence after which a UDP session ends.")] = Duration(300)
+    udp_timeout: Annotated[Duration, doc("Silence after which a UDP session ends.")] = Duration(UDP_IDLE)
     proxy_protocol: Annotated[
-        bool, doc("Require a PROXY protocol header (version 1 or 2) and take the source address from it.")
+        bool,
+        doc("Require a PROXY protocol header (version 1 or 2) of each stream, and take the source address from it."),
     ] = False
     detour: Annotated[str, doc("Tag of another inbound that the accepted streams are handed to.")] = ""
 
@@ -63,13 +73,13 @@ class Dial(KeepAlive):
     routing_mark: Annotated[Mark, doc("Netfilter mark of the sockets.")] = Mark(0)
     reuse_addr: Annotated[bool, doc("Reuse the local address.")] = False
     netns: Annotated[str, doc("Network namespace to dial from, a name or a path.")] = ""
-    connect_timeout: Annotated[Duration, doc("Time for a connection to open.")] = Duration(5)
+    connect_timeout: Annotated[Duration, doc("Time for a connection to open.")] = Duration(CONNECT_TIMEOUT)
     tcp_fast_open: Annotated[bool, doc("Send the first payload with the SYN.")] = False
     tcp_multi_path: Annotated[bool, doc("Use Multipath TCP.")] = False
     udp_fragment: Annotated[bool | None, doc("Let UDP datagrams be fragmented; unset leaves it to the kernel.")] = None
     fallback_delay: Annotated[
         Duration, doc("How long the preferred address family is tried alone (happy eyeballs).")
-    ] = Duration(0.3)
+    ] = Duration(FALLBACK_DELAY)
 
 
 class Server(Options):

@@ -58,7 +58,7 @@ def client_ipv6() -> PacketPair:
 
 def client_dual() -> PacketPair:
     """The socket of the direct outbound, and an IPv4 peer."""
-    return _client(open_udp(SocketOptions()), LOOPBACK)
+    return _client(open_udp(SocketOptions(), LOOPBACK), LOOPBACK)
 
 
 def connected() -> PacketPair:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -132,3 +133,25 @@ def test_the_reply_tells_where_gproxy_speaks_from(launch: Launcher) -> None:
         with sock:
             assert everything(sock) == b""
     assert names == [bound]
+
+
+def test_an_answer_before_the_question_is_over_arrives_whole(opened: Open) -> None:
+    """As of a server that refuses an upload: it answers, ends, and does not read the rest."""
+    answer = b"too large" * 500  # which the kernel has delivered before it hears of the close
+
+    def refuses(sock: socket.socket) -> None:
+        sock.recv(1000)
+        sock.sendall(answer)
+        sock.shutdown(socket.SHUT_WR)
+        sock.close()  # with unread bytes, so a reset follows the end
+
+    def upload(sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(400):
+                sock.sendall(bytes(65536))
+
+    with serving(refuses) as server, opened((server.host, server.port)) as sock:
+        uploading = threading.Thread(target=upload, args=(sock,), daemon=True)
+        uploading.start()
+        assert everything(sock) == answer
+        uploading.join(20)

@@ -6,6 +6,7 @@ import contextlib
 import resource
 import select
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -94,6 +95,32 @@ def chat(socks: list[socket.socket]) -> None:
         assert exactly(sock, 4) == b"busy"
 
 
+class Busy:
+    """Tunnels that are never silent for long, whatever the test waits for meanwhile."""
+
+    def __init__(self, socks: list[socket.socket]) -> None:
+        self._socks = socks
+        self._over = threading.Event()
+        self._failures: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            while not self._over.wait(0.1):
+                chat(self._socks)
+        except (OSError, AssertionError) as error:
+            self._failures.append(error)
+
+    def __enter__(self) -> Busy:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(10)
+        assert not self._failures, f"a busy tunnel has ended: {self._failures}"
+
+
 def granted(sock: socket.socket, seconds: float) -> bool:
     """Whether the tunnel that it has asked for opens in time."""
     sock.settimeout(seconds)
@@ -132,21 +159,14 @@ def test_memory_that_runs_short(processes: Processes, workers: int, crowd: Crowd
         busy = [stack.enter_context(tunnel(ward.port, (LOOPBACK, crowd.port))) for _ in range(4)]
         idle: list[socket.socket] = []
         waiting: list[socket.socket] = []
-        near = False
+        stack.enter_context(Busy(busy))
         while not waiting and not ward.has_said("memory is short"):
             for _ in range(20):
                 sock = stack.enter_context(connect(ward.port))
                 sock.sendall(request)
                 (idle if granted(sock, 3) else waiting).append(sock)
-            chat(busy)
-            if not near and ward.memory() > limit * 92 // 100:
-                near = True  # from here on it looks every second who is idle
-                for _ in range(5):
-                    passed(0.5)
-                    chat(busy)
         ward.process.wait_log("memory is short")
         ward.process.wait_log("memory is there again", RECOVERY)
-        chat(busy)
         for sock in waiting:
             assert granted(sock, RECOVERY)
         ended = [number for number, sock in enumerate(idle) if over(sock)]

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from gproxy.base.address import IP, UNSPECIFIED, Address
+from gproxy.base.address import IP, UNSPECIFIED, Address, Host
 from gproxy.base.errors import DialError
 from gproxy.base.session import DialOptions, Session
 from gproxy.net import direct as room
@@ -50,7 +50,7 @@ def test_one_address_needs_no_race(dialer: SystemDialer, monkeypatch: pytest.Mon
 
 
 def test_no_socket_for_datagrams(dialer: SystemDialer, monkeypatch: pytest.MonkeyPatch) -> None:
-    def open_udp(options: SocketOptions) -> None:
+    def open_udp(options: SocketOptions, target: Host) -> None:
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(room, "open_udp", open_udp)

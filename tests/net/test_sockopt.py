@@ -14,7 +14,8 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 @pytest.mark.parametrize(
     ("disabled", "idle", "interval", "expected"),
     [
-        (True, 300, 75, None), (False, 300, 75, KeepAlive(300, 75)), (False, 0.2, 0, KeepAlive(1, 1)),
+        (True, 300, 75, None), (False, 300, 75, KeepAlive(300, 75)), (False, 0.2, 0.1, KeepAlive(1, 1)),
+        (False, 0, 0, KeepAlive(300, 75)),
         (False, 1.6, 1e9, KeepAlive(2, 32767)),
     ],
 )  # fmt: skip

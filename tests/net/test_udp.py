@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from gproxy.base.address import IP, Address
+from gproxy.base.address import IP, Address, Host
 from gproxy.base.errors import DialError
 from gproxy.net import udp as room
 from gproxy.net.tcp import SocketOptions
@@ -98,12 +98,22 @@ def test_forgetting_does_not_take_the_name_from_a_target(monkeypatch: pytest.Mon
 
 
 def test_the_source_address_decides_the_family() -> None:
-    for options, family in [
-        (SocketOptions(), consts.AF_INET6),
-        (SocketOptions(inet4_bind_address=LOOPBACK), consts.AF_INET),
-        (SocketOptions(inet6_bind_address=LOOPBACK6), consts.AF_INET6),
-    ]:
-        sock = open_udp(options)
+    four, six = SocketOptions(inet4_bind_address=LOOPBACK), SocketOptions(inet6_bind_address=LOOPBACK6)
+    both = SocketOptions(inet4_bind_address=LOOPBACK, inet6_bind_address=LOOPBACK6)
+    targets: list[tuple[SocketOptions, Host, int]] = [
+        (SocketOptions(), LOOPBACK, consts.AF_INET6),
+        (SocketOptions(), "peer.test", consts.AF_INET6),
+        (four, LOOPBACK, consts.AF_INET),
+        (four, LOOPBACK6, consts.AF_INET6),
+        (four, "peer.test", consts.AF_INET),
+        (six, LOOPBACK, consts.AF_INET),
+        (six, LOOPBACK6, consts.AF_INET6),
+        (six, "peer.test", consts.AF_INET6),
+        (both, LOOPBACK, consts.AF_INET),
+        (both, LOOPBACK6, consts.AF_INET6),
+    ]
+    for options, target, family in targets:
+        sock = open_udp(options, target)
         assert sock.family == family
         assert sock.getsockname()[1] > 0
         sock.close()
@@ -118,14 +128,14 @@ def test_a_machine_without_version_six(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(self, family, kind, protocol)
 
     monkeypatch.setattr(SocketOptions, "make", make)
-    sock = open_udp(SocketOptions())
+    sock = open_udp(SocketOptions(), LOOPBACK)
     assert sock.family == consts.AF_INET
     sock.close()
 
 
 @pytest.mark.parametrize("fragment", [True, False])
 def test_fragmentation_is_asked_of_the_kernel(fragment: bool) -> None:
-    sock = open_udp(SocketOptions(udp_fragment=fragment))
+    sock = open_udp(SocketOptions(udp_fragment=fragment), LOOPBACK)
     assert sock.getsockopt(consts.IPPROTO_IPV6, 23) == (1 if fragment else 2)
     sock.close()
 

@@ -191,3 +191,16 @@ def test_the_second_is_remembered_and_the_milliseconds_are_not() -> None:
 
 def test_json_needs_no_set_up() -> None:
     assert json.loads(JsonFormatter().format(record("x")))["message"] == "x"
+
+
+def test_lost_lines_are_told_in_the_log_s_own_form(tmp_path: Path) -> None:
+    sink = setup(Settings(output=str(tmp_path / "log"), format="json"))
+    told = json.loads(sink.tell_lost(7))
+    assert (told["level"], told["message"].startswith("7 log lines were lost")) == ("warn", True)
+
+
+def test_no_colour_where_the_variable_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sink, "is_terminal", True)
+    for value, colour in (("", True), ("1", False)):
+        monkeypatch.setenv("NO_COLOR", value)
+        assert ("\x1b[" in setup(Settings()).tell_lost(1)) == colour

@@ -178,6 +178,14 @@ def waiting(sock: socket) -> int:
     return count
 
 
+def test_a_port_that_the_system_chooses_is_one_for_all(slots: Slots) -> None:
+    endpoint = stream(0)
+    slots.open([endpoint], count=3, shared=True)
+    ports = {sock.getsockname()[1] for sock in slots.of(endpoint)}
+    assert len(ports) == 1
+    assert 0 not in ports
+
+
 def test_names_tell_endpoints_apart() -> None:
     one = stream(80)
     names = {name_of(each) for each in (one, stream(81), Endpoint("packet", LOOPBACK, 80), Endpoint("stream", "\0x"))}
