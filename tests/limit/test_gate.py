@@ -48,6 +48,18 @@ def test_memory_that_does_not_come_back_never_asks_for_more_than_a_quarter(used:
     assert gate.look(used * MIB, 3) == 3
 
 
+def test_holes_do_not_end_everybody() -> None:
+    """The limit is kept, but what the ended ones needed stays with the process."""
+    gate = Gate(100 * MIB, 20 * MIB)
+    sessions = 5000
+    for used in (101, 99, 98, 97, 96):
+        sessions -= gate.look(used * MIB, sessions)
+    assert not gate.closed
+    assert sessions > 1000
+    gate.look(101 * MIB, sessions)
+    assert gate.closed
+
+
 def test_a_limit_that_cannot_be_kept_does_not_close_it_for_ever() -> None:
     gate = Gate(100 * MIB, 20 * MIB)
     gate.look(120 * MIB, 50)
