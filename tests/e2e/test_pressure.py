@@ -224,7 +224,7 @@ def test_a_ceiling_of_connections(processes: Processes, workers: int) -> None:
 
 def test_a_ceiling_of_udp_sessions(processes: Processes, udp_echo_server: Server) -> None:
     """A client without a place is not heard; it is when another one has been silent for long enough."""
-    item = {**tunnel_config(free_port(), udp_echo_server.port, "udp"), "udp_timeout": "1s"}
+    item = {**tunnel_config(free_port(), udp_echo_server.port, "udp"), "udp_timeout": "3s"}
     ward = Ward(processes, 0, item, max_connections=2)
     with ExitStack() as stack:
         one, two, three = (stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(3))
