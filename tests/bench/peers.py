@@ -139,7 +139,7 @@ class Peer:
             try:
                 self.to_echo["socks"].connect().close()
                 return
-            except ConnectionRefusedError:
+            except ConnectionError:  # refused, or reset by a server that is only trying its port
                 time.sleep(_POLL)  # a poll is the only way: a foreign program tells nobody that it listens
         tail = self._log.read_text(encoding="utf-8", errors="replace")
         last = tail.strip().splitlines()[-1:]
