@@ -16,7 +16,8 @@ FALLBACK_DELAY = 0.3
 TCP_KEEP_ALIVE = 300.0
 TCP_KEEP_ALIVE_INTERVAL = 75.0
 
-# How long a client is heard out whose target has answered and hung up before it had heard all.
+# How long a client is heard out that may still be sending when it has been told all: a refused one, or one whose target
+# has answered and hung up before it had heard all.
 LINGER = 2.0
 
 # A resolve action; sing-box gives a DNS query as long.
@@ -46,9 +47,8 @@ UDP_PORT_TIMEOUTS = {53: 10.0, 123: 10.0, 3478: 10.0, 443: 30.0}
 # after this. Not sooner, since the client's other datagrams wait for each try.
 UDP_RETRY = 10.0
 
-# HTTP: an idle client between two requests, as nginx has it; and how long a refused one is heard out.
+# HTTP: an idle client between two requests, as nginx has it.
 HTTP_KEEP_ALIVE = 75.0
-HTTP_LINGER = 2.0
 
 # -- sizes, in bytes --------------------------------------------------------------------------------------------------
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from gproxy.base.clock import now
-from gproxy.base.defaults import LINGER
-from gproxy.base.errors import GproxyError, Rejected, StreamClosed
+from gproxy.base.errors import GproxyError, Rejected
 from gproxy.base.iface import PacketConn, Reply, Stream
 from gproxy.base.session import Session
 from gproxy.engine.decide import Decider
 from gproxy.engine.nat import Nat
+from gproxy.net.farewell import hear_out
 from gproxy.observe import access
 from gproxy.observe.meter import Meter
 from gproxy.relay import Outcome, Terms, relay
 from gproxy.relay.terms import DEFAULT_TERMS
-from gproxy.rt.deadline import deadline
 
 
 class RoutingDispatcher:
@@ -57,7 +54,7 @@ class RoutingDispatcher:
         elif outcome.culprit == "left":
             upstream.abort()
         elif outcome.ended == "reset":
-            _hear_out(stream)
+            hear_out(stream)  # the target has answered and hung up in order, before it had heard all
 
     def packets(self, session: Session, conn: PacketConn) -> None:
         """See Dispatcher."""
@@ -69,17 +66,6 @@ class RoutingDispatcher:
     def _finish(self, session: Session, status: str, up: int, down: int, seconds: float, detail: str) -> None:
         self._meter.record(status, up, down)
         access.finished(session, status, up, down, seconds, detail)
-
-
-def _hear_out(stream: Stream) -> None:
-    """The target has answered and hung up in order, before it had heard all.
-
-    A close with unread bytes would be a reset, which takes the answer with it: so listen until the client has closed.
-    """
-    stream.close_write()
-    with contextlib.suppress(StreamClosed), deadline(LINGER, StreamClosed("not heard out", reason="timeout")):
-        while stream.recv():
-            pass
 
 
 _BROKEN = {"": "", "left": "the client broke off", "right": "the target broke off"}

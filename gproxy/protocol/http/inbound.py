@@ -10,10 +10,11 @@ from gproxy.base.iface import Entrance, Stream, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring
 from gproxy.net.buffered import Buffered
+from gproxy.net.farewell import hear_out
 from gproxy.protocol.http.forward import Exchange
 from gproxy.protocol.http.intake import Intake, Request
 from gproxy.protocol.http.options import HttpInboundOptions
-from gproxy.protocol.http.refusal import ForwardReply, TunnelReply, encode_refusal, part, tell
+from gproxy.protocol.http.refusal import ForwardReply, TunnelReply, encode_refusal, tell
 from gproxy.schema.users import Users
 
 # Nobody is there to be told, or was told already.
@@ -44,7 +45,7 @@ class HttpInbound:
         except ProtocolError as why:
             if why.reason not in _TOLD:
                 tell(client, encode_refusal(why))
-                part(client)
+                hear_out(client)
             raise
 
     def _serve(self, client: Buffered, session: Session) -> None:
@@ -68,7 +69,7 @@ class HttpInbound:
         reply = TunnelReply(client)
         self._dispatcher.stream(session, client, reply)
         if reply.rejected:
-            part(client)
+            hear_out(client)
 
     def _forward(self, client: Buffered, intake: Intake, request: Request, session: Session) -> Request | None:
         """Serve requests over one connection to a server; gives the request that must go another way."""
@@ -85,7 +86,7 @@ class HttpInbound:
         if not exchange.answered():
             return self._unanswered(client, intake, exchange, session)
         if exchange.closing:
-            part(client)
+            hear_out(client)
             return None
         return exchange.next or intake.following()
 
@@ -106,5 +107,5 @@ class HttpInbound:
             return None
         if keep:
             return intake.following()
-        part(client)
+        hear_out(client)
         return None

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from http import HTTPStatus
 
 from gproxy.base.address import Address
-from gproxy.base.defaults import HTTP_LINGER
 from gproxy.base.errors import GproxyError, Rejected, StreamClosed
 from gproxy.base.iface import Stream
 from gproxy.protocol.http.wire import ESTABLISHED
-from gproxy.rt.deadline import deadline
 
 _BY_WORD = {
     "limit-target": 414,
@@ -68,16 +65,6 @@ def tell(client: Stream, message: bytes) -> bool:
     except StreamClosed:
         return False
     return True
-
-
-def part(client: Stream) -> None:
-    """Say goodbye to a client that may still be sending: a close with unread bytes would be a reset, which can destroy
-    the response before the client has read it (RFC 9112 section 9.6).
-    """
-    client.close_write()
-    with contextlib.suppress(StreamClosed), deadline(HTTP_LINGER, StreamClosed("not heard out", reason="timeout")):
-        while client.recv():
-            pass
 
 
 class TunnelReply:

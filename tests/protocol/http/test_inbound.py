@@ -19,8 +19,9 @@ from gproxy.base.errors import (
     TooLarge,
     Unsupported,
 )
+from gproxy.net import farewell
 from gproxy.net.buffered import Buffered
-from gproxy.protocol.http import intake, refusal
+from gproxy.protocol.http import intake
 from gproxy.protocol.http.wire import ESTABLISHED, encode_basic
 from gproxy.wire.http1 import RequestHead
 from tests.protocol.http.lab import Lab, make_inbound
@@ -229,7 +230,7 @@ def test_an_idle_kept_client_is_let_go(monkeypatch):
 
 
 def test_a_client_that_does_not_stop_sending_is_not_heard_for_ever(monkeypatch):
-    monkeypatch.setattr(refusal, "HTTP_LINGER", 0.05)
+    monkeypatch.setattr(farewell, "LINGER", 0.05)
     client, _ = playing()
     client >> b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" << refused(400)
     client.closed(ProtocolError)
