@@ -7,11 +7,12 @@ import shutil
 import socket
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.ports import LOOPBACK
-from tests.support.procs import curl
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.procs import Processes, curl
 
 _SYSTEM = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin"))
 _TRIES = 3
@@ -100,3 +101,17 @@ def _ask(client: socket.socket, to: tuple[str, int], datagram: bytes) -> bytes:
         except TimeoutError:
             continue
     raise AssertionError(f"no answer from {to}")
+
+
+def through(processes: Processes, kind: str, *outbounds: dict[str, Any]) -> int:
+    """gproxy with a mixed inbound that goes out through the first of these outbounds of one kind; its port."""
+    port = free_port()
+    inbound = {"type": "mixed", "listen": LOOPBACK, "listen_port": port}
+    config = {"inbounds": [inbound], "outbounds": [{"type": kind, "server": LOOPBACK, **one} for one in outbounds]}
+    processes.gproxy(config)
+    return port
+
+
+def credentials(user: tuple[str, str] | None) -> dict[str, str]:
+    """A user as an outbound's options."""
+    return {"username": user[0], "password": user[1]} if user else {}

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import pytest
 
 from tests.interop import peers
-from tests.interop.lab import fetch, socks5_udp
+from tests.interop.lab import credentials, fetch, socks5_udp, through
 from tests.interop.peers import SYSTEM_USER, USER
 from tests.support.origin import HELLO, Server, digest
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.procs import Processes, ProcessFailed
-
-
-def through(processes: Processes, *outbounds: dict[str, Any]) -> int:
-    """gproxy with a mixed inbound that goes out through the first of these SOCKS outbounds; its port."""
-    port = free_port()
-    inbound = {"type": "mixed", "listen": LOOPBACK, "listen_port": port}
-    config = {"inbounds": [inbound], "outbounds": [{"type": "socks", "server": LOOPBACK, **one} for one in outbounds]}
-    processes.gproxy(config)
-    return port
-
-
-def credentials(user: tuple[str, str] | None) -> dict[str, str]:
-    return {"username": user[0], "password": user[1]} if user else {}
 
 
 def check_site(port: int, site: Server) -> None:
@@ -38,42 +24,44 @@ def check_site(port: int, site: Server) -> None:
 
 @pytest.mark.parametrize("version", ["4", "5"])
 def test_dante(version: str, processes: Processes, site: Server) -> None:
-    check_site(through(processes, {"server_port": peers.dante(processes), "version": version}), site)
+    check_site(through(processes, "socks", {"server_port": peers.dante(processes), "version": version}), site)
 
 
 def test_dante_with_a_password(processes: Processes, site: Server, udp_echo_server: Server) -> None:
     server = peers.dante(processes, passwords=True)
-    port = through(processes, {"server_port": server, **credentials(SYSTEM_USER)})
+    port = through(processes, "socks", {"server_port": server, **credentials(SYSTEM_USER)})
     check_site(port, site)
     socks5_udp(port, (udp_echo_server.host, udp_echo_server.port))
 
 
 @pytest.mark.parametrize("user", [None, USER])
 def test_microsocks(user: tuple[str, str] | None, processes: Processes, site: Server) -> None:
-    check_site(through(processes, {"server_port": peers.microsocks(processes, user), **credentials(user)}), site)
+    check_site(
+        through(processes, "socks", {"server_port": peers.microsocks(processes, user), **credentials(user)}), site
+    )
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks4"])
 def test_pproxy(scheme: str, processes: Processes, site: Server) -> None:
     server = peers.pproxy(processes, f"{scheme}://{{port}}")
-    check_site(through(processes, {"server_port": server, "version": scheme[-1]}), site)
+    check_site(through(processes, "socks", {"server_port": server, "version": scheme[-1]}), site)
 
 
 @pytest.mark.parametrize(("version", "user"), [("4", None), ("4a", None), ("5", None), ("5", USER)])
 def test_sing_box(version: str, user: tuple[str, str] | None, processes: Processes, site: Server) -> None:
     server = peers.sing_box_server(processes, "socks", user)
-    check_site(through(processes, {"server_port": server, "version": version, **credentials(user)}), site)
+    check_site(through(processes, "socks", {"server_port": server, "version": version, **credentials(user)}), site)
 
 
 def test_a_password_that_sing_box_does_not_ask_for(processes: Processes, site: Server) -> None:
     server = peers.sing_box_server(processes, "socks")
-    check_site(through(processes, {"server_port": server, **credentials(USER)}), site)
+    check_site(through(processes, "socks", {"server_port": server, **credentials(USER)}), site)
 
 
 @pytest.mark.parametrize(("peer", "longest"), [("dante", 60000), ("sing-box", 16000)])  # sing-box cuts what is longer
 def test_datagrams(peer: str, longest: int, processes: Processes, udp_echo_server: Server) -> None:
     server = peers.dante(processes) if peer == "dante" else peers.sing_box_server(processes, "mixed")
-    port = through(processes, {"server_port": server})
+    port = through(processes, "socks", {"server_port": server})
     for size in (0, 4, 1400, longest):
         socks5_udp(port, (udp_echo_server.host, udp_echo_server.port), b"x" * size)
 
@@ -81,18 +69,20 @@ def test_datagrams(peer: str, longest: int, processes: Processes, udp_echo_serve
 def test_a_chain_carries_datagrams_too(processes: Processes, site: Server, udp_echo_server: Server) -> None:
     first, second = peers.sing_box_server(processes, "socks"), peers.sing_box_server(processes, "socks", USER)
     far = {"server_port": second, "tag": "far", "detour": "near", **credentials(USER)}
-    port = through(processes, far, {"server_port": first, "tag": "near"})
+    port = through(processes, "socks", far, {"server_port": first, "tag": "near"})
     check_site(port, site)
     socks5_udp(port, (udp_echo_server.host, udp_echo_server.port))
 
 
 def test_refusals_reach_the_client(processes: Processes) -> None:
     for make in (peers.microsocks, peers.dante):
-        port = through(processes, {"server_port": make(processes)})
+        port = through(processes, "socks", {"server_port": make(processes)})
         with pytest.raises(ProcessFailed, match=r"\(5\)"):
             fetch(f"socks5h://{LOOPBACK}:{port}", f"http://{LOOPBACK}:{free_port()}/")
-    wrong = through(processes, {"server_port": peers.microsocks(processes, USER), **credentials(("u", "wrong"))})
-    nobody = through(processes, {"server_port": free_port()})
+    wrong = through(
+        processes, "socks", {"server_port": peers.microsocks(processes, USER), **credentials(("u", "wrong"))}
+    )
+    nobody = through(processes, "socks", {"server_port": free_port()})
     for port, code in ((wrong, 1), (nobody, 5)):
         with pytest.raises(ProcessFailed, match=rf"\({code}\)"):
             fetch(f"socks5h://{LOOPBACK}:{port}", f"http://{LOOPBACK}:{free_port()}/")
