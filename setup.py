@@ -37,11 +37,14 @@ setup(
     packages=find_packages(include=["gproxy", "gproxy.*"]),
     package_data={"gproxy": ["py.typed"]},
     install_requires=[
+        "blake3>=1.0",
         "click>=8.2",
+        "cryptography>=49,<51",
         "gevent>=26.4",
         "google-re2>=1.1",
         "greenlet>=3.1",
         "msgspec>=0.21",
+        "pycryptodome>=4.0",
     ],
     extras_require={
         "dev": [
