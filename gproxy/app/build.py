@@ -13,7 +13,7 @@ from gproxy.base.address import Address
 from gproxy.base.defaults import UDP_IDLE
 from gproxy.base.iface import Accept, Entrance, Inbound, Outbound, PacketConn, StreamEntrance
 from gproxy.base.session import Session
-from gproxy.base.wiring import InboundWiring, OutboundWiring
+from gproxy.base.wiring import InboundWiring, OutboundWiring, Replays
 from gproxy.config.root import Root
 from gproxy.engine.boundary import Boundary
 from gproxy.engine.decide import Decider
@@ -21,6 +21,7 @@ from gproxy.engine.detour import DetourDispatcher
 from gproxy.engine.dispatcher import RoutingDispatcher
 from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.table import Table
+from gproxy.limit.replay import Memory, open_replays
 from gproxy.limit.room import Room
 from gproxy.net.bind import Endpoint
 from gproxy.net.udp import UdpConn, bind_udp
@@ -54,13 +55,17 @@ class House:
     room: Room = field(default_factory=Room)
 
 
-def build(root: Root) -> House:
-    """Wire up what the configuration describes. It has been checked: references are good."""
+def build(root: Root, memory: Memory | None = None) -> House:
+    """Wire up what the configuration describes. It has been checked: references are good.
+
+    `memory` is what other generations remember too; without it the house has a memory of its own.
+    """
     table, meter = Table(), Meter()
     outbounds = build_outbounds(root)
     decider = Decider(Router(root.route.rules, root.route.final or outbounds.default), outbounds)
     dispatcher = RoutingDispatcher(decider, meter)
-    return House(_doors(root, dispatcher, table, meter), outbounds, table, meter)
+    replays = open_replays(memory or Memory())
+    return House(_doors(root, dispatcher, table, meter, replays), outbounds, table, meter)
 
 
 def build_outbounds(root: Root) -> Outbounds:
@@ -85,7 +90,7 @@ def _outbound(tag: str, options: Item, by_tag: dict[str, Outbound]) -> Outbound:
 _PLAIN = Dial()
 
 
-def _doors(root: Root, dispatcher: RoutingDispatcher, table: Table, meter: Meter) -> list[Door]:
+def _doors(root: Root, dispatcher: RoutingDispatcher, table: Table, meter: Meter, replays: Replays) -> list[Door]:
     accepts: dict[str, Accept] = {}
     detours: list[tuple[DetourDispatcher, str]] = []
     doors: list[Door] = []
@@ -95,7 +100,8 @@ def _doors(root: Root, dispatcher: RoutingDispatcher, table: Table, meter: Meter
         if options.detour:
             inbound_dispatcher = DetourDispatcher(options.detour)
             detours.append((inbound_dispatcher, options.detour))
-        wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, logging.getLogger(f"gproxy.inbound.{tag}"))
+        log = logging.getLogger(f"gproxy.inbound.{tag}")
+        wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, replays, log)
         inbound: Inbound = INBOUNDS.row(options.type).build(options, wiring)
         boundary = Boundary(tag, table, meter, options.udp_timeout or UDP_IDLE)
         for entrance in inbound.entrances():

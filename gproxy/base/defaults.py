@@ -23,6 +23,10 @@ LINGER = 2.0
 # A resolve action; sing-box gives a DNS query as long.
 RESOLVE_TIMEOUT = 10.0
 
+# How long a request head waits for the first payload to leave together with it: the client may be one that lets the
+# server speak first. As in sing-box.
+FIRST_PAYLOAD = 0.3
+
 # A tunnel without a byte either way: long enough for a shell that is left open for a day; dead peers are found sooner,
 # by TCP keep-alive.
 TCP_IDLE = 24 * 3600.0

@@ -101,7 +101,9 @@ class Overloaded(GproxyError):
     blame = "self"
 
 
-CloseReason = Literal["eof", "reset", "timeout", "local", "idle", "killed", "drained", "pressure"]
+CloseReason = Literal[
+    "eof", "reset", "timeout", "local", "idle", "killed", "drained", "pressure", "corrupt", "truncated"
+]
 
 ASKED: frozenset[str] = frozenset({"idle", "killed", "drained", "pressure"})
 """The reasons that come from outside the session: no side of it is to blame."""

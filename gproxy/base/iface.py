@@ -43,8 +43,48 @@ class Stream(Protocol):
     def bare(self) -> int | None:
         """The descriptor, if nothing is buffered or transformed above it: the relay may then move bytes beneath us."""
 
+    def record(self) -> Record | None:
+        """How bytes are sealed and opened on the descriptor beneath, if that is all that lies between: the relay may
+        then do it in batches. What was read ahead must have been taken. Afterwards the stream may only be ended.
+        """
+
+    def held(self) -> bool:
+        """Whether a head waits to leave together with the first payload. Sending, even nothing, sends it."""
+
     def bound(self) -> Address | None:
         """Our own address on this stream, if it has one: what a proxy's reply tells the client."""
+
+
+class Sealer(Protocol):
+    """Payload into records, from buffer to buffer."""
+
+    def room(self, size: int, /) -> int:
+        """The most bytes that sealing `size` bytes makes now: not more than twice as many and 4 KiB."""
+
+    def seal_into(self, source: Buffer, target: memoryview, /) -> int:
+        """Seal all of `source` into `target`, which has `room` for it; how many bytes that made."""
+
+
+class Opener(Protocol):
+    """Records into payload, from buffer to buffer."""
+
+    def open_into(self, source: memoryview, target: memoryview, /) -> tuple[int, int]:
+        """Open the complete records at the beginning of `source`, as far as `target` holds them.
+
+        How many bytes of the source were used up, and how many were made; what was not used is given again, with more
+        behind it. A target as large as the source holds everything. Raises ProtocolError for bytes that no further
+        ones can make right; nothing may be opened after that.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A stream as the relay's batch pump sees it: a bare descriptor, and what is done to the bytes on it."""
+
+    fd: int
+    opener: Opener
+    sealer: Sealer
+    unopened: bytes  # sealed bytes that were read already
 
 
 class PacketConn(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from gproxy.base.address import Address
 from gproxy.base.iface import Connect, Dialer, Dispatcher, PacketConn
@@ -14,6 +15,21 @@ BindPackets = Callable[[Session], tuple[PacketConn, Address]]
 """Open a UDP port on the address where the client reached us; gives the port's address too. Raises OSError."""
 
 
+class SaltFilter(Protocol):
+    """Remembers what may come only once. All processes of this gproxy share its memory."""
+
+    def first(self, salt: bytes, /) -> bool:
+        """Remember the salt; whether it was unknown so far. Raises Overloaded when there is no room to remember it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """What guards handshakes against replay."""
+
+    recent: SaltFilter  # exact for at least a minute: for handshakes that carry their time
+    lasting: SaltFilter  # bounded: the longest known are forgotten first: for handshakes without a time
+
+
 @dataclass(frozen=True, slots=True)
 class InboundWiring:
     """For the server side of a protocol."""
@@ -21,6 +37,7 @@ class InboundWiring:
     tag: str
     dispatcher: Dispatcher
     bind_packets: BindPackets
+    replays: Replays
     log: logging.Logger
 
 

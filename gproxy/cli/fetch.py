@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from gproxy.base.address import Address, parse_host
 from gproxy.base.errors import DialError, ProtocolError
-from gproxy.base.iface import Buffer, Outbound, Stream
+from gproxy.base.iface import Buffer, Outbound, Record, Stream
 from gproxy.cli.pipe import session
 from gproxy.net.buffered import Buffered
 from gproxy.rt.deadline import deadline
@@ -154,6 +154,12 @@ class _Secure:
 
     def bare(self) -> int | None:
         return None
+
+    def record(self) -> Record | None:
+        return None
+
+    def held(self) -> bool:
+        return self._inner.held()
 
     def bound(self) -> Address | None:
         return self._inner.bound()

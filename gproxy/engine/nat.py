@@ -174,6 +174,10 @@ class Nat:
         """See Idler: datagrams count, not bytes, since an empty one is a sign of life too."""
         return self._datagrams
 
+    def traffic(self) -> tuple[int, int]:
+        """See Idler."""
+        return self.up, self.down
+
     def patience(self) -> float:
         """See Idler."""
         return self._patience or self._session.udp_timeout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gproxy.base.address import Address
 from gproxy.base.errors import ProtocolError, TooLarge
-from gproxy.base.iface import Buffer, Stream
+from gproxy.base.iface import Buffer, Record, Stream
 from gproxy.wire.cursor import Cursor, Decode, Incomplete, T
 
 
@@ -83,6 +83,14 @@ class Buffered:
     def bare(self) -> int | None:
         """See Stream."""
         return None if self._ahead else self.inner.bare()
+
+    def record(self) -> Record | None:
+        """See Stream."""
+        return None if self._ahead else self.inner.record()
+
+    def held(self) -> bool:
+        """See Stream."""
+        return self.inner.held()
 
     def bound(self) -> Address | None:
         """See Stream."""

@@ -10,7 +10,7 @@ from _socket import socket
 from gproxy.base.address import Address, parse_ip
 from gproxy.base.defaults import READ_CHUNK
 from gproxy.base.errors import StreamClosed
-from gproxy.base.iface import Buffer
+from gproxy.base.iface import Buffer, Record
 from gproxy.net.oserror import closed
 from gproxy.rt.sockets import READ, WRITE, Readiness
 
@@ -111,6 +111,14 @@ class SocketStream:
     def bare(self) -> int | None:
         """See Stream."""
         return self._sock.fileno() if self._sock is not None and not self._ended and not self._shut else None
+
+    def record(self) -> Record | None:
+        """See Stream: nothing is sealed here."""
+        return None
+
+    def held(self) -> bool:
+        """See Stream."""
+        return False
 
     def bound(self) -> Address | None:
         """See Stream: None for unix sockets."""

@@ -6,7 +6,7 @@ from gproxy.base.clock import now
 from gproxy.base.errors import ASKED, StreamClosed
 from gproxy.base.iface import Stream
 from gproxy.relay.idle import SWEEPER
-from gproxy.relay.terms import Outcome, Side, Terms
+from gproxy.relay.terms import Account, Outcome, Side, Terms
 from gproxy.rt.deadline import Cancel
 from gproxy.rt.group import Group
 
@@ -15,6 +15,7 @@ class Copy:
     """Both directions; the caller's greenlet moves the upward one itself."""
 
     __slots__ = (
+        "_account",
         "_culprit",
         "_cut",
         "_down",
@@ -29,7 +30,16 @@ class Copy:
         "since",
     )
 
-    def __init__(self, left: Stream, right: Stream, terms: Terms, early_up: int = 0, early_down: int = 0) -> None:
+    def __init__(
+        self,
+        left: Stream,
+        right: Stream,
+        terms: Terms,
+        early_up: int = 0,
+        early_down: int = 0,
+        account: Account | None = None,
+    ) -> None:
+        self._account = account
         self._left = left
         self._right = right
         self._terms = terms
@@ -46,7 +56,7 @@ class Copy:
     def run(self) -> Outcome:
         """Move bytes until both directions have ended or one has failed. Never raises for what the sides do."""
         started = now()
-        SWEEPER.add(self)
+        SWEEPER.add(self, self._account)
         try:
             with Group("relay") as children, self._stop:
                 down = children.spawn(self._downward)
@@ -110,6 +120,10 @@ class Copy:
     def moved(self) -> int:
         """See Idler."""
         return self._up + self._down
+
+    def traffic(self) -> tuple[int, int]:
+        """See Idler."""
+        return self._up, self._down
 
     def patience(self) -> float:
         """See Idler."""

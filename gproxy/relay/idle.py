@@ -6,6 +6,7 @@ from typing import Protocol
 
 from gproxy.base.clock import now
 from gproxy.base.defaults import IDLE_SWEEP
+from gproxy.relay.terms import Account
 from gproxy.rt.sockets import Task, Timer, current
 
 
@@ -18,6 +19,9 @@ class Idler(Protocol):
     def moved(self) -> int:
         """How much so far, both ways: bytes, or datagrams."""
 
+    def traffic(self) -> tuple[int, int]:
+        """Payload bytes so far, from the client and to it."""
+
     def patience(self) -> float:
         """Seconds of silence that it may have now."""
 
@@ -25,16 +29,39 @@ class Idler(Protocol):
         """It had more."""
 
 
+class _Bill:
+    """What has been put on an account so far."""
+
+    __slots__ = ("_account", "_down", "_up")
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._up = 0
+        self._down = 0
+
+    def settle(self, idler: Idler) -> None:
+        up, down = idler.traffic()
+        self._account.up += up - self._up
+        self._account.down += down - self._down
+        self._up, self._down = up, down
+
+
 class Sweeper:
-    """Ends idle relays. Its timer runs only while there is something to look at."""
+    """Ends idle relays, and puts on their accounts what they have moved.
+
+    Its timer runs only while there is something to look at.
+    """
 
     def __init__(self, every: float = IDLE_SWEEP) -> None:
         self._every = every
         self._all: dict[Idler, Task] = {}  # each with the greenlet that runs it
+        self._bills: dict[Idler, _Bill] = {}
         self._timer: Timer | None = None
 
-    def add(self, idler: Idler) -> None:
+    def add(self, idler: Idler, account: Account | None = None) -> None:
         """Watch it until `remove`. The running greenlet is the one that runs it."""
+        if account is not None:
+            self._bills[idler] = _Bill(account)
         idler.seen = idler.moved()
         idler.since = now()
         self._all[idler] = current()
@@ -43,6 +70,8 @@ class Sweeper:
 
     def remove(self, idler: Idler) -> None:
         """Idempotent."""
+        if self._bills and (bill := self._bills.pop(idler, None)) is not None:
+            bill.settle(idler)
         self._all.pop(idler, None)
         if not self._all and self._timer is not None:
             self._timer.stop()
@@ -51,6 +80,8 @@ class Sweeper:
     def sweep(self) -> None:
         """One pass."""
         at = now()
+        for idler, bill in tuple(self._bills.items()):
+            bill.settle(idler)
         for idler in tuple(self._all):
             moved = idler.moved()
             if moved != idler.seen:

@@ -1,8 +1,9 @@
-"""The callback pump: two bare descriptors, two read watchers, no buffer and no greenlet of its own.
+"""The callback pump: two descriptors, two read watchers, no buffer and no greenlet of its own.
 
 The worker has one scratch buffer. A callback reads into it and writes from it before anyone else can run; only what
 the other side does not take at once is copied, and then this direction stops reading until it is gone. A direction
-that reads in bulk moves its bytes by splice, so that they never come into this process (see splice.py).
+that reads in bulk moves its bytes by splice, so that they never come into this process (see splice.py). Where records
+are sealed or opened on the way, record.py's flow does it.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ from gproxy.base.iface import Stream
 from gproxy.net.oserror import closed
 from gproxy.relay.idle import SWEEPER
 from gproxy.relay.splice import Pipe
-from gproxy.relay.terms import OTHER, Outcome, Side, Terms
+from gproxy.relay.terms import OTHER, Account, Outcome, Side, Terms
 from gproxy.rt.sockets import READ, WRITE, Parking, watch
 
 _scratch = bytearray(SCRATCH)
-_view = memoryview(_scratch)
-_vector = (_scratch,)
+SCRATCH_VIEW = memoryview(_scratch)
+"""The worker's scratch."""
+SCRATCH_VECTOR = (_scratch,)
 
 
 class Flow:
-    """One direction."""
+    """One direction, where nothing is done to the bytes."""
 
     __slots__ = (
         "_bulk",
@@ -61,7 +63,7 @@ class Flow:
     def _copy(self) -> None:
         """The source is readable, and short exchanges are cheapest through the scratch."""
         try:
-            size = readv(self._source, _vector)
+            size = readv(self._source, SCRATCH_VECTOR)
         except BlockingIOError:
             return
         except OSError as error:
@@ -72,14 +74,14 @@ class Flow:
             return
         self.moved += size
         try:
-            sent = write(self._target, _view[:size])
+            sent = write(self._target, SCRATCH_VIEW[:size])
         except BlockingIOError:
             sent = 0
         except OSError as error:
             self._give_up(error)
             return
         if sent < size:
-            self._wait(_view[sent:size].tobytes())
+            self._wait(SCRATCH_VIEW[sent:size].tobytes())
         elif size >= SPLICE_FROM:
             self._start_bulk()
 
@@ -187,15 +189,41 @@ class Flow:
         self._rest = None
 
 
+MakeFlow = Callable[["Pump", Side, Callable[[], None]], Flow]
+"""Makes the flow of the pump whose source is that side; the call ends its target."""
+
+
 class Pump:
     """Both directions, and the one greenlet that waits for their end."""
 
-    __slots__ = ("_culprit", "_cut", "_down", "_open", "_parking", "_result", "_terms", "_up", "over", "seen", "since")
+    __slots__ = (
+        "_account",
+        "_culprit",
+        "_cut",
+        "_down",
+        "_open",
+        "_parking",
+        "_result",
+        "_terms",
+        "_up",
+        "over",
+        "seen",
+        "since",
+    )
 
     def __init__(
-        self, left: Stream, right: Stream, left_fd: int, right_fd: int, terms: Terms, up: int = 0, down: int = 0
+        self,
+        left: Stream,
+        right: Stream,
+        terms: Terms,
+        make: MakeFlow,
+        up: int = 0,
+        down: int = 0,
+        account: Account | None = None,
     ) -> None:
+        """`make` gives each direction its flow; `up` and `down` is what has been moved before."""
         self._terms = terms
+        self._account = account
         self._parking = Parking()
         self._result = "ok"
         self._cut = ""  # why one side takes no more, while the other direction goes on
@@ -204,15 +232,15 @@ class Pump:
         self.over = False
         self.seen = -1
         self.since = 0.0
-        self._up = Flow(self, "left", left_fd, right_fd, right.close_write)
-        self._down = Flow(self, "right", right_fd, left_fd, left.close_write)
+        self._up = make(self, "left", right.close_write)
+        self._down = make(self, "right", left.close_write)
         self._up.moved = up
         self._down.moved = down
 
     def run(self) -> Outcome:
         """Move bytes until both directions have ended or one has failed. Never raises for what the sides do."""
         started = now()
-        SWEEPER.add(self)
+        SWEEPER.add(self, self._account)
         try:
             self._parking.park()
         except StreamClosed as asked:
@@ -242,8 +270,12 @@ class Pump:
 
     def fail(self, side: Side, error: OSError) -> None:
         """`side` is broken and has nothing more to say: that ends both directions."""
+        self.break_off(side, closed(error).reason)
+
+    def break_off(self, side: Side, reason: str) -> None:
+        """What `side` has said can't be gone on with: that ends both directions."""
         self._culprit = self._culprit or side
-        self._finish(closed(error).reason)
+        self._finish(reason)
 
     def _finish(self, result: str) -> None:
         if not self.over:
@@ -260,6 +292,10 @@ class Pump:
     def moved(self) -> int:
         """See Idler."""
         return self._up.moved + self._down.moved
+
+    def traffic(self) -> tuple[int, int]:
+        """See Idler."""
+        return self._up.moved, self._down.moved
 
     def patience(self) -> float:
         """See Idler."""

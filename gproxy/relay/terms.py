@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from gproxy.base.defaults import HALF_CLOSE_IDLE, TCP_IDLE
 
@@ -22,12 +22,19 @@ class Terms:
 DEFAULT_TERMS = Terms()
 
 
+class Account(Protocol):
+    """Whose traffic it is: payload bytes, from the client and to it, which only ever grow."""
+
+    up: int
+    down: int
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a relay went: bytes from left to right and back, the word for its end, and whose side broke, if one did.
 
     The word is `ok` when both sides have said all, else the reason of the StreamClosed that ended it: `reset`,
-    `timeout`, `idle`, `killed`, `drained`, `pressure`.
+    `timeout`, `idle`, `killed`, `drained`, `pressure`, `corrupt`, `truncated`.
     """
 
     up: int

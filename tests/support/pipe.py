@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gproxy.base.address import Address
 from gproxy.base.errors import CloseReason, StreamClosed
-from gproxy.base.iface import Buffer
+from gproxy.base.iface import Buffer, Record
 from gproxy.rt.sync import Event
 
 DEFAULT_CAPACITY = 1 << 20
@@ -130,6 +130,14 @@ class PipeEnd:
     def bare(self) -> int | None:
         """See Stream: there is no descriptor."""
         return None
+
+    def record(self) -> Record | None:
+        """See Stream: nothing is sealed."""
+        return None
+
+    def held(self) -> bool:
+        """See Stream."""
+        return False
 
     def bound(self) -> Address | None:
         """See Stream: what the pipe was made with."""

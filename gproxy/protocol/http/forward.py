@@ -15,7 +15,7 @@ from __future__ import annotations
 from gproxy.base.address import Address
 from gproxy.base.defaults import HTTP_KEEP_ALIVE
 from gproxy.base.errors import ProtocolError, StreamClosed
-from gproxy.base.iface import Buffer
+from gproxy.base.iface import Buffer, Record
 from gproxy.net.buffered import Buffered
 from gproxy.protocol.http.intake import Intake, Request
 from gproxy.protocol.http.rewrite import forward_request, forward_response, persists
@@ -291,6 +291,14 @@ class Exchange:
     def bare(self) -> int | None:
         """See Stream: what passes here is rewritten."""
         return None
+
+    def record(self) -> Record | None:
+        """See Stream."""
+        return None
+
+    def held(self) -> bool:
+        """See Stream: a response has no head of its own to wait for."""
+        return False
 
     def bound(self) -> Address | None:
         """See Stream."""

@@ -16,6 +16,7 @@ from gproxy.protocol.direct import INBOUND
 from tests.support.dispatch import RecordingDispatcher
 from tests.support.packets import MemoryPackets
 from tests.support.playbook import CLIENT, new_session, play
+from tests.support.replays import no_replays
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -24,7 +25,7 @@ TARGET = Address(IPv4Address("198.51.100.1"), 53)
 
 
 def tunnel(dispatcher, **options):
-    wiring = InboundWiring("in", dispatcher, lambda session: None, logging.getLogger("test"))
+    wiring = InboundWiring("in", dispatcher, lambda session: None, no_replays(), logging.getLogger("test"))
     return INBOUND.build(INBOUND.options(type="direct", **options), wiring)
 
 

@@ -15,6 +15,7 @@ from gproxy.schema.fields import Secret
 from gproxy.schema.groups import User
 from tests.support.pipe import pipe
 from tests.support.playbook import play
+from tests.support.replays import no_replays
 
 PATIENCE = 5.0
 
@@ -120,5 +121,5 @@ def make_inbound(dispatcher, *users):
         tag="in",
         users=tuple(User(username=name, password=Secret(password)) for name, password in users),
     )
-    wiring = InboundWiring("in", dispatcher, None, logging.getLogger("gproxy.test"))
+    wiring = InboundWiring("in", dispatcher, None, no_replays(), logging.getLogger("gproxy.test"))
     return INBOUND.build(options, wiring)

@@ -16,6 +16,7 @@ from gproxy.schema.fields import Secret
 from gproxy.schema.groups import User
 from tests.support.dispatch import RecordingDispatcher
 from tests.support.playbook import play
+from tests.support.replays import no_replays
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -27,7 +28,9 @@ DONE = b"\x05\x00\x00\x01\xc6\x33\x64\x09\x04\xd2"
 def mixed(*users):
     row, dispatcher = INBOUNDS.row("mixed"), RecordingDispatcher(bound=BOUND)
     options = row.options(type="mixed", users=tuple(User(username=name, password=Secret(word)) for name, word in users))
-    built = row.build(options, InboundWiring("in", dispatcher, lambda session: None, logging.getLogger("test")))
+    built = row.build(
+        options, InboundWiring("in", dispatcher, lambda session: None, no_replays(), logging.getLogger("test"))
+    )
     [entrance] = built.entrances()
     return entrance.accept, dispatcher
 

@@ -31,6 +31,7 @@ from tests.support.dispatch import RecordingDispatcher
 from tests.support.packets import MemoryPackets
 from tests.support.pipe import pipe
 from tests.support.playbook import CLIENT, Talk, new_session, play
+from tests.support.replays import no_replays
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -62,7 +63,7 @@ class Room:
 
     def use(self, dispatcher):
         self.dispatcher = dispatcher
-        wiring = InboundWiring("in", dispatcher, self.bind_packets, logging.getLogger("test"))
+        wiring = InboundWiring("in", dispatcher, self.bind_packets, no_replays(), logging.getLogger("test"))
         [entrance] = INBOUND.build(self.options, wiring).entrances()
         self.accept = entrance.accept
 

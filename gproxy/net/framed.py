@@ -1,0 +1,107 @@
+"""Any pair of a Sealer and an Opener as a Stream: one read in, all its records out; one write with all of them."""
+
+from __future__ import annotations
+
+import contextlib
+
+from gproxy.base.address import Address
+from gproxy.base.errors import ProtocolError, StreamClosed
+from gproxy.base.iface import Buffer, Opener, Record, Sealer, Stream
+
+
+class Framed:
+    """A stream of records over a stream of bytes.
+
+    A record that can't be right ends the stream as `corrupt`, and an end inside a record as `truncated`: what came
+    before is all that is genuine.
+    """
+
+    __slots__ = ("_ended", "_held", "_inner", "_opener", "_sealer", "_unopened")
+
+    def __init__(
+        self, inner: Stream, opener: Opener, sealer: Sealer, unopened: bytes = b"", *, held: bool = False
+    ) -> None:
+        """`unopened`: what was read ahead of it. `held`: the sealer has a head that the peer waits for."""
+        self._inner = inner
+        self._opener = opener
+        self._sealer = sealer
+        self._unopened = unopened
+        self._held = held
+        self._ended = False
+
+    def recv(self) -> bytes:
+        """See Stream."""
+        if self._held:
+            self.sendall(b"")
+        if self._unopened and (payload := self._open(self._unopened)):
+            return payload
+        while not self._ended:
+            data = self._inner.recv()
+            if not data:
+                self._end()
+            elif payload := self._open(self._unopened + data if self._unopened else data):
+                return payload
+        return b""
+
+    def _open(self, sealed: bytes) -> bytes:
+        payload = bytearray(len(sealed))
+        with memoryview(sealed) as source, memoryview(payload) as target:
+            try:
+                used, made = self._opener.open_into(source, target)
+            except ProtocolError as error:
+                raise StreamClosed(f"the stream is corrupt: {error}", reason="corrupt") from error
+            self._unopened = sealed[used:]
+            return target[:made].tobytes()
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._unopened:
+            raise StreamClosed("the stream ended inside a record", reason="truncated")
+
+    def sendall(self, data: Buffer, /) -> None:
+        """See Stream."""
+        self._held = False
+        sealed = bytearray(self._sealer.room(len(data)))
+        with memoryview(sealed) as target:
+            made = self._sealer.seal_into(data, target)
+            if made:
+                self._inner.sendall(target[:made])
+
+    def close_write(self) -> None:
+        """See Stream. A head that waits goes first."""
+        if self._held:
+            with contextlib.suppress(StreamClosed):  # nobody is left to hear it
+                self.sendall(b"")
+        self._inner.close_write()
+
+    def close(self) -> None:
+        """See Stream."""
+        self._inner.close()
+
+    def abort(self) -> None:
+        """See Stream."""
+        self._inner.abort()
+
+    def take(self) -> bytes:
+        """See Stream: complete records that were read ahead."""
+        sealed = self._unopened + self._inner.take()
+        return self._open(sealed) if sealed else b""
+
+    def bare(self) -> int | None:
+        """See Stream: never."""
+        return None
+
+    def record(self) -> Record | None:
+        """See Stream."""
+        if self._held or self._ended:
+            return None
+        fd = self._inner.bare()
+        return None if fd is None else Record(fd, self._opener, self._sealer, self._unopened)
+
+    def held(self) -> bool:
+        """See Stream."""
+        return self._held
+
+    def bound(self) -> Address | None:
+        """See Stream."""
+        return self._inner.bound()

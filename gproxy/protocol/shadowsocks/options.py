@@ -1,0 +1,147 @@
+"""What can be configured about Shadowsocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from gproxy.protocol.shadowsocks.wire.keys import keys_of_password
+from gproxy.protocol.shadowsocks.wire.methods import METHODS, Method
+from gproxy.schema.fields import Secret
+from gproxy.schema.groups import Dial, Item, Listen, NetworkChoice, Server
+from gproxy.schema.model import Options, doc
+
+MethodName = Literal[
+    "none",
+    "aes-128-gcm",
+    "aes-192-gcm",
+    "aes-256-gcm",
+    "chacha20-ietf-poly1305",
+    "xchacha20-ietf-poly1305",
+    "2022-blake3-aes-128-gcm",
+    "2022-blake3-aes-256-gcm",
+    "2022-blake3-chacha20-poly1305",
+    "aes-128-ctr",
+    "aes-192-ctr",
+    "aes-256-ctr",
+    "aes-128-cfb",
+    "aes-192-cfb",
+    "aes-256-cfb",
+    "camellia-128-cfb",
+    "camellia-192-cfb",
+    "camellia-256-cfb",
+    "bf-cfb",
+    "rc4-md5",
+    "chacha20",
+    "chacha20-ietf",
+    "xchacha20",
+    "salsa20",
+]
+
+
+class ShadowsocksUser(Options):
+    """One of several users of an inbound."""
+
+    name: Annotated[str, doc("User name, for rules and accounts.")]
+    password: Annotated[Secret, doc("Password; for a 2022 method the user's own key in base64.")]
+
+
+class Destination(Server):
+    """A server that a relay passes one user's traffic on to, without being able to read it."""
+
+    name: Annotated[str, doc("Name of the destination, for rules and accounts.")]
+    password: Annotated[Secret, doc("The destination's key in base64.")]
+
+
+class Encryption(Options):
+    """The method and its switch."""
+
+    method: Annotated[MethodName, doc("Encryption method.")]
+    password: Annotated[
+        Secret, doc("Password; for a 2022 method a key in base64, as `gproxy generate ss-key METHOD` makes it.")
+    ] = Secret("")
+    legacy: Annotated[
+        bool,
+        doc("Take a retired stream cipher as method, which protects neither from forgers nor from readers of today."),
+    ] = False
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """A retired cipher was meant, and there is a password where one is needed."""
+        yield from super().check()
+        kind = METHODS[self.method].kind
+        if kind == "stream" and not self.legacy:
+            yield "method", f"{self.method} is a retired cipher: only with `legacy = true`"
+        if self.legacy and kind != "stream":
+            yield "legacy", f"{self.method} is no retired cipher"
+
+    def chosen(self) -> Method:
+        """The method with its sizes."""
+        return METHODS[self.method]
+
+
+def password_problem(method: Method, password: str, *, single: bool = True) -> str:
+    """What is wrong with a password for this method, without telling it; empty if nothing is."""
+    if method.kind == "none":
+        return ""
+    if not password:
+        return "expected a password"
+    if method.kind != "2022":
+        return ""
+    try:
+        keys = keys_of_password(method, password)
+    except ValueError as error:
+        return str(error)
+    return "expected a single key" if single and len(keys) > 1 else ""
+
+
+class ShadowsocksInboundOptions(Listen, NetworkChoice, Encryption):
+    """A server for Shadowsocks clients."""
+
+    not_yet: ClassVar[tuple[str, ...]] = ("multiplex", "managed", "plugin", "plugin_opts")
+
+    users: Annotated[
+        tuple[ShadowsocksUser, ...],
+        doc("Several users. With a 2022 method `password` is the server's key, and each user has one beside it."),
+    ] = ()
+    destinations: Annotated[
+        tuple[Destination, ...],
+        doc("Relay: the servers that traffic goes on to, by the identity header of a 2022 AES method."),
+    ] = ()
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Passwords are keys where they must be, and the method can tell users apart."""
+        yield from super().check()
+        method = self.chosen()
+        several = self.users or self.destinations
+        if method.kind == "2022" or not several:
+            if problem := password_problem(method, self.password.reveal()):
+                yield "password", problem
+        if self.users and self.destinations:
+            yield "destinations", "a relay has no users: give either `users` or `destinations`"
+        if several and method.kind in ("stream", "none"):
+            yield "users" if self.users else "destinations", f"{method.name} can't tell users apart"
+        if several and method.kind == "2022" and not method.block:
+            yield "users" if self.users else "destinations", f"{method.name} has no identity headers"
+        if self.destinations and method.kind != "2022":
+            yield "destinations", "a relay needs a 2022 AES method"
+        for key, entries in (("users", self.users), ("destinations", self.destinations)):
+            seen: set[str] = set()
+            for entry in entries:
+                password = entry.password.reveal()
+                if problem := password_problem(method, password):
+                    yield key, f"password of {entry.name!r}: {problem}"
+                elif password in seen:
+                    yield key, f"password of {entry.name!r}: another one has the same"
+                seen.add(password)
+
+
+class ShadowsocksOutboundOptions(Item, Server, Dial, NetworkChoice, Encryption):
+    """A client of a Shadowsocks server."""
+
+    not_yet: ClassVar[tuple[str, ...]] = ("multiplex", "udp_over_tcp", "plugin", "plugin_opts")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The password is a row of keys where it must be."""
+        yield from super().check()
+        if problem := password_problem(self.chosen(), self.password.reveal(), single=False):
+            yield "password", problem

@@ -1,0 +1,1 @@
+"""Shadowsocks on the wire: pure, from buffer to buffer."""

@@ -1,0 +1,97 @@
+"""From passwords to keys, and from keys to session keys.
+
+SIP004: the key is EVP_BytesToKey(MD5) of the password; a session's is HKDF-SHA1(key, salt, "ss-subkey").
+SIP022: the password *is* the key, in base64; a session's is BLAKE3 derive_key("shadowsocks 2022 session subkey",
+key + salt). SIP023: several keys stand in a row, from the first server's to the user's own; an identity header is one
+block of AES under BLAKE3 derive_key("shadowsocks 2022 identity subkey", key + salt).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from functools import lru_cache
+from hashlib import md5
+from itertools import pairwise
+
+from blake3 import blake3
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from gproxy.protocol.shadowsocks.wire.methods import Method
+
+BLOCK = 16
+"""Bytes of an AES block: of an identity header, and of the hash by which a key is named there."""
+
+
+def key_of_password(method: Method, password: str) -> bytes:
+    """The key of a method that is not of the 2022 edition."""
+    key = block = b""
+    while len(key) < method.key_size:
+        block = md5(block + password.encode(), usedforsecurity=False).digest()
+        key += block
+    return key[: method.key_size]
+
+
+def keys_of_password(method: Method, password: str) -> list[bytes]:
+    """The keys that a password of the 2022 edition holds, from the first server's to the user's own.
+
+    Raises ValueError with what is wrong, without the password.
+    """
+    keys = []
+    for text in password.split(":"):
+        try:
+            key = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ValueError("expected a key in base64, as `gproxy generate ss-key` makes it") from error
+        if len(key) != method.key_size:
+            raise ValueError(f"expected a key of {method.key_size} bytes in base64, got {len(key)} bytes")
+        keys.append(key)
+    if len(keys) > 1 and not method.block:
+        raise ValueError(f"{method.name} has no identity headers: expected a single key")
+    return keys
+
+
+def session_key_aead(key: bytes, salt: bytes) -> bytes:
+    """HKDF-SHA1 (RFC 5869) with the info of SIP004."""
+    secret = hmac.digest(salt, key, "sha1")
+    made = block = b""
+    for number in range(1, -(-len(key) // 20) + 1):
+        block = hmac.digest(secret, block + b"ss-subkey" + bytes((number,)), "sha1")
+        made += block
+    return made[: len(key)]
+
+
+def session_key_2022(key: bytes, salt: bytes) -> bytes:
+    """The session key of SIP022; for packets the salt is the session id."""
+    return blake3(key + salt, derive_key_context="shadowsocks 2022 session subkey").digest(len(key))
+
+
+def identity_key(key: bytes, salt: bytes) -> bytes:
+    """The key of an identity header in a stream (SIP023)."""
+    return blake3(key + salt, derive_key_context="shadowsocks 2022 identity subkey").digest(len(key))
+
+
+@lru_cache(4096)
+def key_hash(key: bytes) -> bytes:
+    """How an identity header names a key: the first block of its BLAKE3 hash."""
+    return blake3(key).digest(BLOCK)
+
+
+def _block_cipher(key: bytes) -> Cipher[modes.ECB]:
+    return Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 - the specifications want single blocks
+
+
+def encrypt_block(key: bytes, block: bytes) -> bytes:
+    """One block of AES."""
+    return _block_cipher(key).encryptor().update(block)
+
+
+def decrypt_block(key: bytes, block: bytes) -> bytes:
+    """One block of AES, back."""
+    return _block_cipher(key).decryptor().update(block)
+
+
+def identity_headers(keys: list[bytes], salt: bytes) -> bytes:
+    """The identity headers of a stream: one for each key but the last, naming the key after it."""
+    return b"".join(encrypt_block(identity_key(key, salt), key_hash(following)) for key, following in pairwise(keys))

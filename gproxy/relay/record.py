@@ -1,0 +1,106 @@
+"""The batch pump's flow: all the records that one read brought are opened, or sealed, into one buffer for one write.
+
+Two more scratch buffers of the worker stand beside the pump's own: one for payload, one for what is sealed again. As
+there, nobody else runs between filling them and handing them on; only an incomplete record is kept, until its rest has
+come, and what the target does not take at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import readv, write
+
+from gproxy.base.defaults import SCRATCH
+from gproxy.base.errors import ProtocolError
+from gproxy.base.iface import Opener, Record, Sealer
+from gproxy.relay.pump import SCRATCH_VECTOR, SCRATCH_VIEW, Flow, Pump
+from gproxy.relay.terms import Side
+
+_payload = memoryview(bytearray(SCRATCH))
+_sealed = memoryview(bytearray(2 * SCRATCH))
+
+End = int | Record
+"""One side of a pump: a bare descriptor, or a record stream."""
+
+
+class Flows:
+    """Makes the two flows of a pump, each by what its ends are."""
+
+    __slots__ = ("_left", "_right")
+
+    def __init__(self, left: End, right: End) -> None:
+        self._left = left
+        self._right = right
+
+    def make(self, pump: Pump, side: Side, end_target: Callable[[], None]) -> Flow:
+        """See MakeFlow."""
+        source, target = (self._left, self._right) if side == "left" else (self._right, self._left)
+        if isinstance(source, int) and isinstance(target, int):
+            return Flow(pump, side, source, target, end_target)
+        return RecordFlow(pump, side, source, target, end_target)
+
+
+class RecordFlow(Flow):
+    """One direction, where records are opened, sealed, or both."""
+
+    __slots__ = ("_opener", "_sealer", "_unopened")
+
+    def __init__(self, pump: Pump, side: Side, source: End, target: End, end_target: Callable[[], None]) -> None:
+        self._opener: Opener | None = None
+        self._sealer: Sealer | None = None
+        self._unopened = b""
+        if isinstance(source, Record):
+            self._opener, self._unopened, source = source.opener, source.unopened, source.fd
+        if isinstance(target, Record):
+            self._sealer, target = target.sealer, target.fd
+        super().__init__(pump, side, source, target, end_target)
+
+    def _copy(self) -> None:
+        """The source is readable."""
+        kept = len(self._unopened)
+        try:
+            size = readv(self._source, (SCRATCH_VIEW[kept:],) if kept else SCRATCH_VECTOR)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._pump.fail(self._side, error)
+            return
+        if size == 0:
+            if kept:
+                self._pump.break_off(self._side, "truncated")
+            else:
+                self._end()
+            return
+        try:
+            data = self._opened(kept + size) if self._opener is not None else SCRATCH_VIEW[:size]
+        except ProtocolError:
+            self._pump.break_off(self._side, "corrupt")
+            return
+        if data:
+            self.moved += len(data)
+            self._send(self._resealed(data) if self._sealer is not None else data)
+
+    def _opened(self, size: int) -> memoryview:
+        """The payload of the complete records among the `size` bytes that there are now, the kept ones included."""
+        assert self._opener is not None, "asked only of a flow that opens"
+        kept = self._unopened
+        if kept:
+            SCRATCH_VIEW[: len(kept)] = kept
+        used, made = self._opener.open_into(SCRATCH_VIEW[:size], _payload)
+        self._unopened = SCRATCH_VIEW[used:size].tobytes() if used < size else b""
+        return _payload[:made]
+
+    def _resealed(self, data: memoryview) -> memoryview:
+        assert self._sealer is not None, "asked only of a flow that seals"
+        return _sealed[: self._sealer.seal_into(data, _sealed)]
+
+    def _send(self, data: memoryview) -> None:
+        try:
+            sent = write(self._target, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._give_up(error)
+            return
+        if sent < len(data):
+            self._wait(data[sent:].tobytes())
