@@ -16,15 +16,16 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     "socks": _BOTH,
     "http": _BOTH,
     "mixed": _IN,
+    "shadowsocks": _BOTH,
 }
 
 # Types that sing-box 1.14 knows and gproxy does not do yet: refused by that name.
 _INBOUNDS_NOT_YET = (
-    "shadowsocks", "vmess", "vless", "trojan", "naive", "hysteria", "hysteria2", "tuic", "shadowtls", "anytls", "tun",
+    "vmess", "vless", "trojan", "naive", "hysteria", "hysteria2", "tuic", "shadowtls", "anytls", "tun",
     "redirect", "tproxy", "cloudflared", "snell",
 )  # fmt: skip
 _OUTBOUNDS_NOT_YET = (
-    "shadowsocks", "vmess", "vless", "trojan", "naive", "hysteria", "hysteria2", "tuic", "shadowtls", "anytls", "ssh",
+    "vmess", "vless", "trojan", "naive", "hysteria", "hysteria2", "tuic", "shadowtls", "anytls", "ssh",
     "tor", "snell", "bridge", "selector", "urltest",
 )  # fmt: skip
 

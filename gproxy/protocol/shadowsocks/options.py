@@ -113,9 +113,9 @@ class ShadowsocksInboundOptions(Listen, NetworkChoice, Encryption):
         yield from super().check()
         method = self.chosen()
         several = self.users or self.destinations
-        if method.kind == "2022" or not several:
-            if problem := password_problem(method, self.password.reveal()):
-                yield "password", problem
+        needed = method.kind == "2022" or not several
+        if needed and (problem := password_problem(method, self.password.reveal())):
+            yield "password", problem
         if self.users and self.destinations:
             yield "destinations", "a relay has no users: give either `users` or `destinations`"
         if several and method.kind in ("stream", "none"):
