@@ -3,8 +3,9 @@
 Exit status: 0 when all is well; 1 when something is wrong: a line without a hash, a licence that is not allowed, a
 known vulnerability; 2 when nothing is wrong but no database of vulnerabilities could be asked about every line.
 
-Licences and ages are read from the wheelhouse (`make wheelhouse`). Vulnerabilities are asked of PyPI by pip-audit, and
-newer versions of the index by pip.
+Licences and ages are read from the wheelhouse (`make wheelhouse`), and so is what the wheels say is compiled into them.
+Vulnerabilities are asked of PyPI by pip-audit, for the lines of the lock: one of the OpenSSL within cryptography is
+known there once cryptography's authors have reported it. Newer versions are asked of the index by pip.
 """
 
 from __future__ import annotations
@@ -17,17 +18,28 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sbom import Component
+from sbom import Inner, read_component
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = (ROOT / "requirements.lock", ROOT / "requirements-dev.lock")
 # What may be given on together with Apache-2.0, under no more conditions than keeping notices.
-ALLOWED = {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "PSF-2.0", "ZPL-2.1"}
+ALLOWED = {
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "PSF-2.0",
+    "Unicode-3.0",
+    "Unlicense",
+    "ZPL-2.1",
+}
 # What a package calls its licence, and what its LICENSE file is.
 READ = {("google-re2", "BSD License"): "BSD-3-Clause"}
 OLD = 2 * 365  # days after which a release deserves a look: is it finished, or given up?
@@ -43,6 +55,7 @@ class Part:
     version: str
     licence: str
     built: datetime.date | None
+    inner: tuple[Inner, ...] = ()
 
     def age(self, today: datetime.date) -> int | None:
         """Days since it was built, if its wheel tells when."""
@@ -105,36 +118,69 @@ def read_wheel(wheel: tuple[str, str, Path]) -> Part:
     """What a wheel says of itself."""
     name, version, path = wheel
     with zipfile.ZipFile(path) as archive:
-        metadata = next(each for each in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", each))
-        component = Component(name, version, "", archive.read(metadata).decode())
+        component = read_component(archive, name, version, "")
         built = max(datetime.date(*each.date_time[:3]) for each in archive.infolist())
     said = component.licence
     words = said.get("expression") or said["license"].get("id") or said["license"]["name"]
     # A zip can't tell an earlier date than 1980: builders that want the same bytes twice write that.
-    return Part(name, version, READ.get((name, words), words), built if built.year > 1980 else None)
+    return Part(name, version, READ.get((name, words), words), built if built.year > 1980 else None, component.inner)
 
 
 def check_licences(parts: Iterable[Part]) -> Iterator[str]:
-    """The parts whose licence is not allowed. Of an `OR` one side is enough; of an `AND` all are needed."""
+    """The parts, and what is in them, whose licence is not allowed."""
     for part in parts:
-        if not any(all(one in ALLOWED for one in side.split(" AND ")) for side in flat(part.licence).split(" OR ")):
-            yield f"{part.name} {part.version}: the licence {part.licence!r} is not among those allowed"
+        for each in (part, *part.inner):
+            if not permits(each.licence, ALLOWED):
+                where = f" in {part.name}" if each is not part else ""
+                yield f"{each.name} {each.version}{where}: the licence {each.licence!r} is not among those allowed"
 
 
-def flat(expression: str) -> str:
-    """An SPDX expression without brackets around all of it. Others stay, and with them no name is an allowed one."""
-    whole = expression.count("(") == 1 and expression.startswith("(") and expression.endswith(")")
-    return expression[1:-1] if whole else expression
+def permits(expression: str, allowed: Collection[str]) -> bool:
+    """Whether the allowed licences meet an SPDX expression: of an `OR` one side is enough, of an `AND` all are needed.
+
+    What is no expression is not met; a licence `WITH` an exception only if it is among them by that name.
+    """
+    words = re.findall(r"[()]|[^\s()]+(?: WITH [^\s()]+)?", expression)
+
+    def either() -> bool:
+        met = every()
+        while words[:1] == ["OR"]:
+            del words[0]
+            met = every() or met
+        return met
+
+    def every() -> bool:
+        met = one()
+        while words[:1] == ["AND"]:
+            del words[0]
+            met = one() and met
+        return met
+
+    def one() -> bool:
+        word = words.pop(0)
+        if word != "(":
+            return word in allowed
+        met = either()
+        return words[:1] == [")"] and words.pop(0) == ")" and met
+
+    try:
+        return either() and not words
+    except IndexError:  # it ends where a licence should stand
+        return False
 
 
 def print_table(parts: Iterable[Part], today: datetime.date) -> None:
-    """One line for each part."""
-    print(f"{'name':16} {'version':16} {'built':10} {'days':>5}  {'newest':16} licence")
+    """One line for each part, and one for what is in it."""
+    print(f"{'name':17} {'version':16} {'built':10} {'days':>5}  {'newest':16} licence")
     for part in parts:
         age = part.age(today)
         days = "?" if age is None else f"{age}{'!' * (age > OLD)}"
         built = str(part.built or "?")
-        print(f"{part.name:16} {part.version:16} {built:10} {days:>5}  {newest(part.name):16} {part.licence}")
+        print(f"{part.name:17} {part.version:16} {built:10} {days:>5}  {newest(part.name):16} {part.licence}")
+        crates = [each for each in part.inner if each.purl.startswith("pkg:cargo/")]
+        others = [f"{each.name} {each.version}" for each in part.inner if each not in crates]
+        if part.inner:
+            print("    with " + ", ".join([*others, f"{len(crates)} crates of Rust"] if crates else others))
 
 
 def newest(name: str) -> str:

@@ -3,7 +3,8 @@
     /usr/lib/gproxy/pyvenv.cfg                        makes the folder a virtual environment
     /usr/lib/gproxy/bin/python3 -> /usr/bin/python3.11
     /usr/lib/gproxy/bin/gproxy                        the command; /usr/bin/gproxy is a link to it
-    /usr/lib/gproxy/lib/python3.11/site-packages/     the wheels, byte for byte, without tests and sources; gproxy
+    /usr/lib/gproxy/lib/python3.11/site-packages/     the wheels, byte for byte, without tests, sources and what
+                                                      gproxy has no use for; gproxy
 
 Needs the wheelhouse and the standard library: no network, no pip, no compiler. The Python of the target need not be on
 this machine. The same tree and wheels give the same bytes, whatever the umask, the folder and the time.
@@ -21,12 +22,12 @@ import platform
 import re
 import sys
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sbom import Component, sbom
+from locked import Locked, read_lock
+from sbom import Component, read_component, sbom
 from wheelhouse import tag
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,15 +35,9 @@ PREFIX = PurePosixPath("/usr/lib/gproxy")
 BUILD_TOOLS = {"setuptools"}  # locked too, since it installs a working copy in place
 UNWANTED_FOLDERS = {"tests", "testing", "__pycache__"}
 UNWANTED_SUFFIXES = {".c", ".cc", ".cpp", ".h", ".hpp", ".pxd", ".pxi", ".pyi", ".pyx", ".pyc"}
-
-
-@dataclass(frozen=True)
-class Locked:
-    """A line of the lock: a distribution and the SHA-256 of each file that may stand for it."""
-
-    name: str
-    version: str
-    hashes: frozenset[str]
+# pycryptodome is here for ciphers that cryptography has let go: the rest of it would be a sixth of the packages.
+# tests/packaging/test_bundle.py holds that all of what gproxy imports is there.
+UNUSED = tuple(f"Crypto/{part}/" for part in ("IO", "Math", "Protocol", "PublicKey", "SelfTest", "Signature"))
 
 
 def main() -> None:
@@ -58,7 +53,8 @@ def main() -> None:
     interpreter = options.interpreter or f"/usr/bin/python{options.python}"
     home = options.destination / PREFIX.relative_to("/")
     site = home / f"lib/python{options.python}/site-packages"
-    components = [unpack(wheel, locked, site) for locked, wheel in find(wheelhouse, ROOT / "requirements.lock")]
+    lock = read_lock(ROOT / "requirements.lock", options.python)
+    components = [unpack(wheel, locked, site) for locked, wheel in find(wheelhouse, lock)]
     version = add_project(site)
     make_environment(home, interpreter, options.python)
     write(options.destination / "usr/share/doc/gproxy/sbom.cdx.json", sbom(version, components, epoch()))
@@ -66,18 +62,12 @@ def main() -> None:
     refuse_build_path(home)
 
 
-def read_lock(path: Path) -> Iterator[Locked]:
-    """What running needs."""
-    for line in path.read_text("utf-8").replace("\\\n", " ").splitlines():
-        match = re.match(r"([a-zA-Z0-9._-]+)==([^ ;]+)", line)
-        if match and match[1] not in BUILD_TOOLS:
-            yield Locked(match[1], match[2], frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", line)))
-
-
-def find(wheelhouse: Path, lock: Path) -> Iterator[tuple[Locked, Path]]:
-    """Each line of the lock with the one wheel that it vouches for."""
+def find(wheelhouse: Path, lock: Iterable[Locked]) -> Iterator[tuple[Locked, Path]]:
+    """What running needs: each line of the lock with the one wheel that it vouches for."""
     by_hash = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in sorted(wheelhouse.glob("*.whl"))}
-    for locked in read_lock(lock):
+    for locked in lock:
+        if locked.name in BUILD_TOOLS:
+            continue
         found = sorted(by_hash[each] for each in locked.hashes & by_hash.keys())
         if len(found) != 1:
             sys.exit(f"{wheelhouse} has {len(found)} wheels for {locked.name} {locked.version}: run `make wheelhouse`")
@@ -97,9 +87,9 @@ def unpack(wheel: Path, locked: Locked, site: Path) -> Component:
                 sys.exit(f"{wheel.name}: {name} is not what its RECORD says")
             write(site / name, data)
             kept.append((name, digest, size))
-        metadata = archive.read(record.replace("RECORD", "METADATA")).decode()
+        component = read_component(archive, locked.name, locked.version, hashlib.sha256(wheel.read_bytes()).hexdigest())
     write(site / record, record_text(kept, record))
-    return Component(locked.name, locked.version, hashlib.sha256(wheel.read_bytes()).hexdigest(), metadata)
+    return component
 
 
 def wanted(name: str) -> bool:
@@ -108,7 +98,8 @@ def wanted(name: str) -> bool:
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"a wheel wants to write {name}")
     sources = path.suffix in UNWANTED_SUFFIXES or path.name == "direct_url.json"
-    return not sources and not UNWANTED_FOLDERS & set(path.parts[:-1]) and not path.parts[0].endswith(".data")
+    folders = UNWANTED_FOLDERS & set(path.parts[:-1]) or path.parts[0].endswith(".data") or name.startswith(UNUSED)
+    return not sources and not folders
 
 
 def add_project(site: Path) -> str:

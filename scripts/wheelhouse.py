@@ -13,6 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+from locked import read_lock
+
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_GLIBC, NEWEST_GLIBC = 17, 28  # the minor numbers: what RHEL 7 had, and what RHEL 8 has
 
@@ -26,8 +29,10 @@ def main() -> None:
     place = ROOT / "build/wheelhouse" / tag(options.python, options.machine)
     place.mkdir(parents=True, exist_ok=True)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
-    which = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(ROOT / "requirements.lock")]
-    subprocess.run([*pip, *which, *target(options.python, options.machine), "--dest", str(place)], check=True)
+    which = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--requirement", "/dev/stdin"]
+    command = [*pip, *which, *target(options.python, options.machine), "--dest", str(place)]
+    locked = read_lock(ROOT / "requirements.lock", options.python)
+    subprocess.run(command, input="\n".join(each.requirement for each in locked), text=True, check=True)
     print(place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else os.fspath(place))
 
 

@@ -61,11 +61,31 @@ def test_a_line_that_is_sound() -> None:
         ("AGPL-3.0-only", False),
         ("BSD License", False),
         ("mit-ish", False),
+        ("(MIT OR GPL-2.0-only) AND ISC", True),
+        ("(MIT OR Apache-2.0) AND (GPL-3.0-only OR ISC)", True),
+        ("(MIT AND GPL-3.0-only) OR ISC", True),
+        ("MIT OR GPL-3.0-only AND LGPL-3.0-only", True),
+        ("Apache-2.0 WITH LLVM-exception", False),
+        ("CC0-1.0 OR Apache-2.0 OR Apache-2.0 WITH LLVM-exception", True),
+        ("MIT/Apache-2.0", False),
+        ("MIT OR", False),
+        ("(MIT", False),
+        ("MIT)", False),
+        ("()", False),
+        ("", False),
     ],
 )
 def test_licences(licence: str, allowed: bool) -> None:
     part = audit.Part("name", "1", licence, None)
     assert (list(audit.check_licences([part])) == []) is allowed
+
+
+def test_licences_of_what_is_inside() -> None:
+    inner = audit.Inner("libx", "2", "GPL-3.0-only", "pkg:generic/libx@2", ())
+    part = audit.Part("name", "1", "MIT", None, (inner,))
+    assert list(audit.check_licences([part])) == [
+        "libx 2 in name: the licence 'GPL-3.0-only' is not among those allowed"
+    ]
 
 
 def test_the_age_of_a_part() -> None:
@@ -112,6 +132,7 @@ def test_the_whole(
     said = capsys.readouterr().out
     assert said.splitlines()[-1].startswith(last)
     assert "greenlet" in said
+    assert "    with openssl 4." in said
 
 
 def test_a_missing_wheel_is_wrong(
