@@ -8,6 +8,7 @@ come, and what the target does not take at once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from os import readv, write
 
 from gproxy.base.defaults import SCRATCH
@@ -16,8 +17,9 @@ from gproxy.base.iface import Opener, Record, Sealer
 from gproxy.relay.pump import SCRATCH_VECTOR, SCRATCH_VIEW, Flow, Pump
 from gproxy.relay.terms import Side
 
-_payload = memoryview(bytearray(SCRATCH))
-_sealed = memoryview(bytearray(2 * SCRATCH))
+# Mapped, so that a worker with no record stream has no memory in them.
+_payload = memoryview(mmap(-1, SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS))
+_sealed = memoryview(mmap(-1, 2 * SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS))
 
 End = int | Record
 """One side of a pump: a bare descriptor, or a record stream."""
