@@ -96,3 +96,55 @@ def test_a_good_start_imports_nothing_for_bad_days(module):
         f"sys.exit({module!r} in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+PLAIN = """
+outbounds = [
+    { type = "direct", tag = "direct" },
+    { type = "block", tag = "block" },
+    { type = "socks", tag = "socks", server = "192.0.2.1", server_port = 1080 },
+    { type = "http", tag = "http", server = "192.0.2.1", server_port = 8080 },
+]
+inbounds = [
+    { type = "mixed", listen = "127.0.0.1", listen_port = 1080 },
+    { type = "socks", listen = "127.0.0.1", listen_port = 1081 },
+    { type = "http", listen = "127.0.0.1", listen_port = 1082 },
+    { type = "direct", listen = "127.0.0.1", listen_port = 1083, override_address = "192.0.2.1", override_port = 53 },
+]
+"""
+SEALED = """
+[[{side}]]
+type = "shadowsocks"
+tag = "sealed"
+method = "{method}"
+password = "AAAAAAAAAAAAAAAAAAAAAA=="
+{address} = "127.0.0.1"
+{address}_port = 8388
+"""
+USUAL = {"click", "gevent", "greenlet", "zope"}
+CIPHERS = {"cryptography", "_cffi_backend", "blake3"}
+RETIRED = {"Crypto", "cffi", "pycparser"}
+LIBRARIES = USUAL | CIPHERS | RETIRED | {"msgspec", "re2", "typing_extensions"}
+
+
+def libraries_of(configuration, here):
+    """The libraries that are imported when all that a configuration names is built, as a worker does it."""
+    (here / "built.toml").write_text(configuration)
+    code = (
+        "import sys; from gproxy.__main__ import main\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    command = [sys.executable, "-c", code, "check", "-c", "built.toml"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=30)
+    return set(done.stdout.splitlines()[-1].split()) & LIBRARIES
+
+
+def test_what_is_sealed_by_nobody_needs_no_cipher(here):
+    assert libraries_of(PLAIN, here) == USUAL
+
+
+@pytest.mark.parametrize(("side", "address"), [("inbounds", "listen"), ("outbounds", "server")])
+@pytest.mark.parametrize("method", ["aes-128-gcm", "2022-blake3-aes-128-gcm"])
+def test_ciphers_come_with_the_room_that_needs_them(side, address, method, here):
+    assert libraries_of(SEALED.format(side=side, address=address, method=method), here) == USUAL | CIPHERS
