@@ -16,9 +16,9 @@ from gproxy.base.wiring import InboundWiring
 from gproxy.net.buffered import Buffered
 from gproxy.net.framed import Framed
 from gproxy.net.unwelcome import swallow
-from gproxy.protocol.shadowsocks.options import ShadowsocksInboundOptions
+from gproxy.protocol.shadowsocks.options import ShadowsocksInboundOptions, warn_of_retired
 from gproxy.protocol.shadowsocks.users import Credential, KeyRing
-from gproxy.protocol.shadowsocks.wire import chunks, stream2022
+from gproxy.protocol.shadowsocks.wire import chunks, legacy, stream2022
 from gproxy.protocol.shadowsocks.wire.keys import (
     BLOCK,
     decrypt_block,
@@ -51,6 +51,7 @@ class ShadowsocksInbound:
         self._networks = frozenset(options.network or ("tcp", "udp"))
         self._dispatcher = wiring.dispatcher
         self._replays = wiring.replays
+        warn_of_retired(method, wiring.log)
 
     def entrances(self) -> Sequence[Entrance]:
         """One for each network."""
@@ -75,10 +76,12 @@ class ShadowsocksInbound:
         kind = self._method.kind
         if kind == "2022":
             return self._accept_2022(client, session)
-        if kind == "none":
-            opened = client
-        else:
+        if kind == "aead":
             opened = Buffered(self._accept_aead(client, session))
+        elif kind == "stream":
+            return self._accept_legacy(client, session)
+        else:
+            opened = client
         session.target = opened.decode(decode_address, MAX_ADDRESS)
         return opened
 
@@ -104,6 +107,17 @@ class ShadowsocksInbound:
                 ring.remember(session.source.host, credential)
                 return credential, cipher, size
         raise AuthError("no key fits")
+
+    # -- retired ciphers -----------------------------------------------------------------------------------------------
+
+    def _accept_legacy(self, client: Buffered, session: Session) -> Stream:
+        opener = legacy.StreamOpener(self._method, self._ring.key)
+        opened = Buffered(Framed(client, opener, legacy.StreamSealer(self._method, self._ring.key)))
+        # Whoever has another key, or none, says something here too: most of it is no address.
+        session.target = opened.decode(decode_address, MAX_ADDRESS)
+        if not self._replays.lasting.first(opener.iv):
+            raise ReplayError("this IV was seen before")
+        return opened
 
     # -- SIP022 --------------------------------------------------------------------------------------------------------
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from gproxy.protocol.shadowsocks.wire.keys import keys_of_password
 from gproxy.protocol.shadowsocks.wire.methods import METHODS, Method
 from gproxy.schema.fields import Secret
-from gproxy.schema.groups import Dial, Item, Listen, NetworkChoice, Server
+from gproxy.schema.groups import Dial, Item, Listen, NetworkChoice, OverTcp, Server
 from gproxy.schema.model import Options, doc
 
 MethodName = Literal[
@@ -79,6 +80,12 @@ class Encryption(Options):
         return METHODS[self.method]
 
 
+def warn_of_retired(method: Method, log: logging.Logger) -> None:
+    """Say at the start what a retired cipher is worth."""
+    if method.kind == "stream":
+        log.warning("%s is retired: who can change the bytes on their way can read and forge them", method.name)
+
+
 def password_problem(method: Method, password: str, *, single: bool = True) -> str:
     """What is wrong with a password for this method, without telling it; empty if nothing is."""
     if method.kind == "none":
@@ -135,10 +142,10 @@ class ShadowsocksInboundOptions(Listen, NetworkChoice, Encryption):
                 seen.add(password)
 
 
-class ShadowsocksOutboundOptions(Item, Server, Dial, NetworkChoice, Encryption):
+class ShadowsocksOutboundOptions(Item, Server, Dial, OverTcp, Encryption):
     """A client of a Shadowsocks server."""
 
-    not_yet: ClassVar[tuple[str, ...]] = ("multiplex", "udp_over_tcp", "plugin", "plugin_opts")
+    not_yet: ClassVar[tuple[str, ...]] = ("multiplex", "plugin", "plugin_opts")
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The password is a row of keys where it must be."""

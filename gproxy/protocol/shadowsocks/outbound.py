@@ -11,8 +11,8 @@ from gproxy.base.session import Session
 from gproxy.base.wiring import OutboundWiring
 from gproxy.net.framed import Framed
 from gproxy.net.headed import Headed
-from gproxy.protocol.shadowsocks.options import ShadowsocksOutboundOptions
-from gproxy.protocol.shadowsocks.wire import chunks, stream2022
+from gproxy.protocol.shadowsocks.options import ShadowsocksOutboundOptions, warn_of_retired
+from gproxy.protocol.shadowsocks.wire import chunks, legacy, stream2022
 from gproxy.protocol.shadowsocks.wire.keys import (
     identity_headers,
     key_of_password,
@@ -35,6 +35,7 @@ class ShadowsocksOutbound:
             keys_of_password(method, password) if method.kind == "2022" else [key_of_password(method, password)]
         )
         self._connect = wiring.connect
+        warn_of_retired(method, wiring.log)
 
     def dial(self, target: Address, session: Session) -> Stream:
         """See Dialer. The server does not tell whether it reaches the target."""
@@ -45,6 +46,10 @@ class ShadowsocksOutbound:
         method = self._method
         if method.kind == "none":
             return Headed(server, head)
+        if method.kind == "stream":
+            key = self._keys[0]
+            sealing = legacy.StreamSealer(method, key, head)
+            return Framed(server, legacy.StreamOpener(method, key), sealing, held=True)
         salt = os.urandom(method.salt_size)
         if method.kind == "2022":
             before = salt + identity_headers(self._keys, salt)

@@ -12,6 +12,7 @@ from gproxy.base.iface import StreamEntrance
 from gproxy.base.wiring import InboundWiring, OutboundWiring
 from gproxy.protocol.shadowsocks import INBOUND, OUTBOUND
 from gproxy.protocol.shadowsocks.options import ShadowsocksInboundOptions, ShadowsocksOutboundOptions
+from gproxy.protocol.shadowsocks.wire.methods import METHODS
 from gproxy.schema.model import read
 from gproxy.wire.socksaddr import encode_address
 from tests.support.dispatch import RecordingDispatcher
@@ -32,8 +33,13 @@ def secret(method: str, seed: int = 1) -> str:
     return base64.b64encode(bytes((seed,)) * (16 if "128" in method else 32)).decode()
 
 
+RETIRED = tuple(name for name, method in METHODS.items() if method.kind == "stream")
+
+
 def options(model, **tree):
     found = []
+    if tree["method"] in RETIRED:
+        tree["legacy"] = True
     made = read(model, {"type": "shadowsocks", **tree}, (), found)
     assert not found, found
     return made
@@ -74,6 +80,7 @@ def first_words(target=V4, payload=b"hello", **tree) -> bytes:
 __all__ = [
     "METHODS_NOW",
     "NAME",
+    "RETIRED",
     "V4",
     "door",
     "encode_address",

@@ -11,7 +11,7 @@ from gproxy.protocol.shadowsocks import inbound as module
 from gproxy.protocol.shadowsocks.wire.chunks import ChunkSealer
 from gproxy.protocol.shadowsocks.wire.keys import key_of_password, session_key_aead
 from gproxy.protocol.shadowsocks.wire.methods import METHODS
-from tests.protocol.shadowsocks.lab import METHODS_NOW, NAME, V4, door, first_words, make_inbound, secret
+from tests.protocol.shadowsocks.lab import METHODS_NOW, NAME, RETIRED, V4, door, first_words, make_inbound, secret
 from tests.support.dispatch import RecordingDispatcher
 from tests.support.pipe import pipe
 from tests.support.playbook import new_session, play
@@ -55,7 +55,7 @@ def test_garbage(method):
     assert isinstance(refused(play(accepting(**single(method))) >> os.urandom(500)), AuthError)
 
 
-@pytest.mark.parametrize("method", METHODS_NOW)
+@pytest.mark.parametrize("method", [*METHODS_NOW, *RETIRED])
 def test_a_replayed_beginning(method):
     dispatcher, replays = RecordingDispatcher(echo=False), no_replays()
     accept = accepting(replays, dispatcher, **single(method))
@@ -86,6 +86,11 @@ def test_a_client_that_leaves_inside_its_beginning(method):
     talk = play(accepting(**single(method)))
     talk.end()
     assert talk.error().word == "protocol-empty"
+
+
+def test_a_retired_cipher_is_told_at_the_start(caplog):
+    make_inbound(method="rc4-md5", password="pw")
+    assert "rc4-md5 is retired" in caplog.text
 
 
 def test_a_client_that_fails_is_closed_when_a_silent_one_would_be(monkeypatch):

@@ -10,7 +10,17 @@ from gproxy.base.address import Address
 from gproxy.base.errors import DialError, StreamClosed
 from gproxy.rt.group import Group
 from gproxy.wire.socksaddr import encode_address
-from tests.protocol.shadowsocks.lab import METHODS_NOW, NAME, V4, door, first_words, make_inbound, make_outbound, secret
+from tests.protocol.shadowsocks.lab import (
+    METHODS_NOW,
+    NAME,
+    RETIRED,
+    V4,
+    door,
+    first_words,
+    make_inbound,
+    make_outbound,
+    secret,
+)
 from tests.support.dispatch import RecordingDispatcher
 from tests.support.pipe import pipe
 from tests.support.playbook import new_session
@@ -20,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 @pytest.mark.parametrize("chunk", [0, 1, 100])
 @pytest.mark.parametrize("target", [V4, NAME], ids=str)
-@pytest.mark.parametrize("method", [*METHODS_NOW, "none"])
+@pytest.mark.parametrize("method", [*METHODS_NOW, *RETIRED, "none"])
 def test_both_ends_understand_each_other(method, target, chunk):
     near, far = pipe(chunk=chunk)
     tree = {"method": method} if method == "none" else {"method": method, "password": secret(method)}
