@@ -117,6 +117,7 @@ SEALED = """
 type = "shadowsocks"
 tag = "sealed"
 method = "{method}"
+legacy = {legacy}
 password = "AAAAAAAAAAAAAAAAAAAAAA=="
 {address} = "127.0.0.1"
 {address}_port = 8388
@@ -145,6 +146,14 @@ def test_what_is_sealed_by_nobody_needs_no_cipher(here):
 
 
 @pytest.mark.parametrize(("side", "address"), [("inbounds", "listen"), ("outbounds", "server")])
-@pytest.mark.parametrize("method", ["aes-128-gcm", "2022-blake3-aes-128-gcm"])
-def test_ciphers_come_with_the_room_that_needs_them(side, address, method, here):
-    assert libraries_of(SEALED.format(side=side, address=address, method=method), here) == USUAL | CIPHERS
+@pytest.mark.parametrize(
+    ("method", "legacy", "needed"),
+    [
+        ("aes-128-gcm", False, CIPHERS),
+        ("2022-blake3-aes-128-gcm", False, CIPHERS),
+        ("camellia-128-cfb", True, CIPHERS),
+    ],
+)
+def test_ciphers_come_with_what_needs_them(side, address, method, legacy, needed, here):
+    text = SEALED.format(side=side, address=address, method=method, legacy=str(legacy).lower())
+    assert libraries_of(text, here) == USUAL | needed

@@ -193,6 +193,60 @@ def test_instances_live_beside_it(systemd: Box) -> None:
     assert (fetch(systemd), fetch(systemd, 1082)) == (GREETING, "")
 
 
+# OpenSSL's own AEAD, one made of its ChaCha20, with blake3, one that cryptography calls decrepit, and pycryptodome's.
+CIPHERS = (
+    "aes-256-gcm",
+    "chacha20-ietf-poly1305",
+    "xchacha20-ietf-poly1305",
+    "2022-blake3-aes-128-gcm",
+    "bf-cfb",
+    "salsa20",
+)
+RETIRED = ("bf-cfb", "salsa20")
+SEALED = """
+[[inbounds]]
+type = "mixed"
+tag = "in-{number}"
+listen = "127.0.0.1"
+listen_port = 91{number:02}
+[[inbounds]]
+type = "shadowsocks"
+tag = "opens-{number}"
+listen = "127.0.0.1"
+listen_port = 92{number:02}
+method = "{method}"
+legacy = {legacy}
+password = "AAAAAAAAAAAAAAAAAAAAAA=="
+[[outbounds]]
+type = "shadowsocks"
+tag = "seals-{number}"
+server = "127.0.0.1"
+server_port = 92{number:02}
+method = "{method}"
+legacy = {legacy}
+password = "AAAAAAAAAAAAAAAAAAAAAA=="
+[[route.rules]]
+inbound = "in-{number}"
+outbound = "seals-{number}"
+"""
+SEALED_UNIT = "/run/systemd/system/gproxy@sealed.service"
+
+
+@pytest.mark.parametrize("strict", ["no", "yes"])
+def test_ciphers_run_under_the_units_restrictions(systemd: Box, strict: str) -> None:
+    """Sealed by an outbound, opened by an inbound. They would do without writable and executable memory, too."""
+    text = '[[outbounds]]\ntype = "direct"\ntag = "direct"\n'
+    for number, method in enumerate(CIPHERS):
+        text += SEALED.format(number=number, method=method, legacy=str(method in RETIRED).lower())
+    systemd.write("/etc/gproxy/sealed.toml", text)
+    systemd.write(f"{SEALED_UNIT}.d/strict.conf", f"[Service]\nMemoryDenyWriteExecute={strict}\n")
+    systemd.run("systemctl daemon-reload && systemctl start gproxy@sealed")
+    assert systemd.run("systemctl show --property MemoryDenyWriteExecute --value gproxy@sealed") == f"{strict}\n"
+    assert [fetch(systemd, 9100 + number) for number in range(len(CIPHERS))] == [GREETING] * len(CIPHERS)
+    systemd.run(f"systemctl stop gproxy@sealed && rm -r /etc/gproxy/sealed.toml {SEALED_UNIT}.d")
+    systemd.run("systemctl daemon-reload")
+
+
 def test_the_log_goes_on_after_rotation(systemd: Box) -> None:
     log = "/var/log/gproxy/gproxy.log"
     with edited(systemd, systemd.read(CONFIG).replace("[log]", f'[log]\noutput = "{log}"')):
