@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
+from gproxy.base.iface import Opener, Sealer
 from gproxy.wire.cursor import Decode
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -36,12 +37,39 @@ class Law:
     closed_by_end: bool = False
 
 
+@dataclass(frozen=True)
+class Framing:
+    """A Sealer, and the Opener that reads what it makes.
+
+    `make`: a fresh pair; any opener opens what any sealer makes, so keys and the like are the same each time. `before`:
+    what the opener gives ahead of the first payload. `limit`: the most bytes that an incomplete record has; with more,
+    there is something to use up, or a verdict. `proves`: every changed bit is noticed; without that, any bytes mean
+    something.
+    """
+
+    name: str
+    make: Callable[[], tuple[Sealer, Opener]]
+    limit: int
+    before: bytes = b""
+    proves: bool = True
+
+
 def laws() -> list[Law]:
     """Every registered Decode, in order of name. Two of one name are a mistake."""
-    found: dict[str, Law] = {}
+    return _registered("DECODES")
+
+
+def framings() -> list[Framing]:
+    """Every registered pair of Sealer and Opener, likewise."""
+    return _registered("FRAMINGS")
+
+
+def _registered(which: str) -> list[Any]:
+    found: dict[str, Any] = {}
     for path in sorted(TESTS.rglob("laws_*.py")):
         module = importlib.import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
-        for law in module.DECODES:
-            assert law.name not in found, f"{path}: {law.name} is registered twice"
-            found[law.name] = law
+        assert hasattr(module, "DECODES") or hasattr(module, "FRAMINGS"), f"{path} registers nothing"
+        for one in getattr(module, which, ()):
+            assert one.name not in found, f"{path}: {one.name} is registered twice"
+            found[one.name] = one
     return [found[name] for name in sorted(found)]
