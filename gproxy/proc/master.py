@@ -18,6 +18,7 @@ from gproxy import __version__
 from gproxy.app.messages import Handover, Prepared, Reopen, Serve, Serving, Stop, StopNow, Yield, Yielded
 from gproxy.base.clock import now, wall
 from gproxy.base.errors import ConfigError
+from gproxy.limit.replay import Memory
 from gproxy.proc import orders, resume
 from gproxy.proc.admin import AdminServer, Request, default_path
 from gproxy.proc.arguments import Sources
@@ -55,6 +56,7 @@ class Master:
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
         self.slots = Slots()
+        self.replays = Memory()  # what no generation may forget when another one comes
         self.current: Generation | None = None
         self.coming: Generation | None = None
         self.draining: list[Generation] = []
@@ -158,7 +160,7 @@ class Master:
         if self.current is not None:
             self._notifier.reloading()
         try:
-            self.coming = generation = Generation.start(self.number, self.sources, now())
+            self.coming = generation = Generation.start(self.number, self.sources, now(), self.replays.fd)
         except OSError as error:  # no memory or no place for another process; there may be later
             self._not_begun(f"can't start a process: {error.strerror}")
             return

@@ -40,6 +40,7 @@ from gproxy.app.messages import (
 from gproxy.base.errors import ConfigError
 from gproxy.config.load import load
 from gproxy.config.root import Root, read_root
+from gproxy.limit.replay import Memory
 from gproxy.observe.log import setup
 from gproxy.observe.sink import Sink
 from gproxy.proc import control, orders, worker
@@ -366,7 +367,15 @@ def _load(arguments: Arguments) -> tuple[Root, House]:
     if sources.base:
         os.chdir(sources.base)
     root = read_root(load(sources.files, sources.directories))
-    return root, build(root)
+    return root, build(root, _shared_memory(arguments.replays))
+
+
+def _shared_memory(fd: int) -> Memory:
+    """The master's. One of other code may have none, or one of another layout: then each generation has its own."""
+    try:
+        return Memory.adopt(fd)
+    except ValueError:
+        return Memory()
 
 
 def _open_log(root: Root) -> Sink:

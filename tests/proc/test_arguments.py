@@ -11,7 +11,13 @@ SOURCES = Sources(["a b.toml", "ü.json"], ["conf.d"], "/etc/gproxy")
 def test_there_and_back(sources: Sources) -> None:
     assert Sources.from_json(sources.to_json()) == sources
     assert Arguments.from_json(Arguments(sources, 7).to_json()) == Arguments(sources, 7)
+    assert Arguments.from_json(Arguments(sources, 7, 8).to_json()) == Arguments(sources, 7, 8)
     assert "\n" not in Arguments(sources, 7).to_json()
+
+
+def test_a_master_that_knows_no_replays() -> None:
+    """It goes on while the package is being replaced."""
+    assert Arguments.from_json('{"sources": {}, "channel": 7}') == Arguments(Sources(), 7, -1)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"', '{"unknown": 1}', '{"sources": {}}', '{"channel": 1}', "1"])

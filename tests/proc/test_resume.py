@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gproxy.base.clock import now
+from gproxy.limit.replay import open_replays
 from gproxy.net.bind import Endpoint
 from gproxy.proc import resume
 from gproxy.proc.arguments import Sources
@@ -95,6 +96,8 @@ def test_everything_is_found_again(master: Master, tmp_path: Path, monkeypatch: 
     state = executed[0][0]
     state["slots"] = [[endpoint, [os.dup(fd) for fd in fds]] for endpoint, fds in state["slots"]]
     state["admin"][1] = os.dup(state["admin"][1])
+    state["replays"] = os.dup(state["replays"])
+    assert open_replays(master.replays).recent.first(b"seen before")
     for each in state["generations"]:
         each["channel"] = os.dup(each["channel"])
     memory = os.memfd_create("state", 0)
@@ -113,6 +116,8 @@ def test_everything_is_found_again(master: Master, tmp_path: Path, monkeypatch: 
         sock.getsockname() for sock in master.slots.of(endpoint)
     ]
     assert again.admin.path == master.admin.path
+    assert not open_replays(again.replays).recent.first(b"seen before")
+    assert not os.get_inheritable(again.replays.fd)
     assert [each.number for each in again.generations()] == [4, 5]
     current = again.current
     assert current is not None
@@ -129,6 +134,35 @@ def test_everything_is_found_again(master: Master, tmp_path: Path, monkeypatch: 
     again.admin.close()
     again.slots.close()
     again._selector.close()
+
+
+@pytest.mark.parametrize("how", ["unknown", "of another layout"])
+def test_a_state_of_other_code(
+    how: str, master: Master, monkeypatch: pytest.MonkeyPatch, no_leaked_descriptors: None
+) -> None:
+    """Its memory of replays is of no use, so that a new one begins; all else is restored."""
+    executed: list[Any] = []
+    exec_in_vain(monkeypatch, executed)
+    master.number = 5
+    with pytest.raises(OSError, match="no room"):
+        resume.execute(master)
+    state = executed[0][0]
+    if how == "unknown":
+        del state["replays"], state["stored"]
+    else:
+        state["replays"] = os.memfd_create("other", 0)
+    memory = os.memfd_create("state", 0)
+    os.write(memory, json.dumps(state).encode())
+    os.lseek(memory, 0, os.SEEK_SET)
+    monkeypatch.setenv("GPROXY_STATE_FD", str(memory))
+    again = Master(Sources())
+    resume.restore(again)
+    assert again.number == 5
+    assert open_replays(again.replays).recent.first(b"salt")
+    again._selector.close()
+    if how != "unknown":
+        with pytest.raises(OSError):
+            os.fstat(state["replays"])
 
 
 def test_signals_that_wait_are_not_lost(master: Master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from gproxy.app.messages import Prepared, Serve, Serving, Stop, StopNow, Yield, Yielded
 from gproxy.base.clock import now
+from gproxy.limit.replay import Memory
 from gproxy.proc import orders
 from gproxy.proc.arguments import Sources
 from gproxy.proc.generation import Generation
@@ -37,7 +38,8 @@ class Played:
         path.write_text(json.dumps({"inbounds": [inbound], "runtime": {"workers": workers, "stop_grace": "1s"}}))
         self.slots = Slots()
         self.heard: list[Any] = []
-        self.generation = Generation.start(1, Sources([str(path)]), now())
+        self.replays = Memory()
+        self.generation = Generation.start(1, Sources([str(path)]), now(), self.replays.fd)
         self.post = self.generation.post
 
     def wait(self, kind: type) -> Any:
