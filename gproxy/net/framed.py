@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from gproxy.base.address import Address
-from gproxy.base.errors import ProtocolError, StreamClosed
+from gproxy.base.errors import CloseReason, ProtocolError, StreamClosed
 from gproxy.base.iface import Buffer, Opener, Record, Sealer, Stream
 
 
@@ -13,10 +13,10 @@ class Framed:
     """A stream of records over a stream of bytes.
 
     A record that can't be right ends the stream as `corrupt`, and an end inside a record as `truncated`: what came
-    before is all that is genuine.
+    before is all that is genuine, and nothing comes after it.
     """
 
-    __slots__ = ("_ended", "_held", "_inner", "_opener", "_sealer", "_unopened")
+    __slots__ = ("_broken", "_ended", "_held", "_inner", "_opener", "_sealer", "_unopened")
 
     def __init__(
         self, inner: Stream, opener: Opener, sealer: Sealer, unopened: bytes = b"", *, held: bool = False
@@ -28,11 +28,14 @@ class Framed:
         self._unopened = unopened
         self._held = held
         self._ended = False
+        self._broken: tuple[str, CloseReason] | None = None
 
     def recv(self) -> bytes:
         """See Stream."""
         if self._held:
             self.sendall(b"")
+        if self._broken is not None:
+            raise self._break(*self._broken)
         if self._unopened and (payload := self._open(self._unopened)):
             return payload
         while not self._ended:
@@ -49,14 +52,20 @@ class Framed:
             try:
                 used, made = self._opener.open_into(source, target)
             except ProtocolError as error:
-                raise StreamClosed(f"the stream is corrupt: {error}", reason="corrupt") from error
+                raise self._break(f"the stream is corrupt: {error}", "corrupt") from error
             self._unopened = sealed[used:]
             return target[:made].tobytes()
 
     def _end(self) -> None:
         self._ended = True
         if self._unopened:
-            raise StreamClosed("the stream ended inside a record", reason="truncated")
+            raise self._break("the stream ended inside a record", "truncated")
+
+    def _break(self, message: str, reason: CloseReason) -> StreamClosed:
+        """What is to be raised now, and from now on."""
+        self._broken = message, reason
+        self._unopened = b""
+        return StreamClosed(message, reason=reason)
 
     def sendall(self, data: Buffer, /) -> None:
         """See Stream."""
@@ -84,6 +93,8 @@ class Framed:
 
     def take(self) -> bytes:
         """See Stream: complete records that were read ahead."""
+        if self._broken is not None:
+            return b""
         sealed = self._unopened + self._inner.take()
         return self._open(sealed) if sealed else b""
 
@@ -93,7 +104,7 @@ class Framed:
 
     def record(self) -> Record | None:
         """See Stream."""
-        if self._held or self._ended:
+        if self._held or self._ended or self._broken is not None:
             return None
         fd = self._inner.bare()
         return None if fd is None else Record(fd, self._opener, self._sealer, self._unopened)
