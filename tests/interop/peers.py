@@ -2,6 +2,7 @@
 
 As servers, for gproxy's outbounds: sing_box, dante, microsocks, tinyproxy, squid, pproxy, haproxy_accept, nginx_accept.
 As clients of gproxy's inbounds: sing_box, pproxy, privoxy, tinyproxy, proxychains, haproxy_send and _socks4, and curl.
+Those that speak Shadowsocks, with xray and v2ray, are put to use in tests.interop.shadowsocks.
 """
 
 from __future__ import annotations
@@ -51,6 +52,25 @@ def sing_box_client(processes: Processes, outbound: Mapping[str, Any]) -> int:
     port = free_port()
     sing_box(processes, [{"type": "mixed", "listen": LOOPBACK, "listen_port": port}], [outbound])
     return port
+
+
+def xray(processes: Processes, inbounds: Sequence[Mapping[str, Any]], outbound: Mapping[str, Any]) -> None:
+    """Xray with these inbounds and one outbound. As `freedom` it takes care that local targets may be reached."""
+    if outbound["protocol"] == "freedom":
+        outbound = {**outbound, "settings": {"finalRules": [{"action": "allow"}]}}
+    _ray(processes, "xray", inbounds, outbound)
+
+
+def v2ray(processes: Processes, inbounds: Sequence[Mapping[str, Any]], outbound: Mapping[str, Any]) -> None:
+    """v2ray with these inbounds and one outbound."""
+    _ray(processes, "v2ray", inbounds, outbound)
+
+
+def _ray(processes: Processes, name: str, inbounds: Sequence[Mapping[str, Any]], outbound: Mapping[str, Any]) -> None:
+    config = {"log": {"loglevel": "info"}, "inbounds": list(inbounds), "outbounds": [dict(outbound)]}
+    path = _write(processes, f"{name}.json", json.dumps(config))
+    arguments = ("-config",) if name == "v2ray" else ()
+    processes.start(program(name), *arguments, str(path), tcp=[item["port"] for item in inbounds])
 
 
 def dante(processes: Processes, *, passwords: bool = False) -> int:

