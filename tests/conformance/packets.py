@@ -9,6 +9,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 from gproxy.base.address import Address
 from gproxy.base.iface import PacketConn
+from gproxy.layers.mux.uot import PacketsOverStream
+from gproxy.net.buffered import Buffered
 from gproxy.net.demux import ClientConn, Demux
 from gproxy.net.tcp import SocketOptions
 from gproxy.net.udp import UdpConn, bind_udp, open_udp
@@ -16,6 +18,9 @@ from gproxy.protocol.socks.packets import AssociatedClient
 from gproxy.protocol.socks.wire import decode_datagram, encode_datagram_head
 from gproxy.rt.sync import Queue
 from gproxy.wire.cursor import Cursor
+from gproxy.wire.uot import MAX_FRAME, Frame, decode_frame, encode_frame
+from tests.support.pipe import pipe
+from tests.support.playbook import new_session
 
 LOOPBACK = IPv4Address("127.0.0.1")
 LOOPBACK6 = IPv6Address("::1")
@@ -31,6 +36,7 @@ class PacketPair:
     say: Callable[[bytes], None]
     hear: Callable[[], bytes]
     close: Callable[[], None]
+    too_large: int = 65535  # a datagram of so many bytes can't be sent
 
 
 def _client(sock: socket, host: IPv4Address | IPv6Address) -> PacketPair:
@@ -109,6 +115,26 @@ def associated() -> PacketPair:
     return PacketPair(conn, FAR, lambda data: peer.send_to(encode_datagram_head(FAR) + data, to), hear, close)
 
 
+def over_stream() -> PacketPair:
+    """UDP over TCP, client direction. It speaks first, since that is how it begins."""
+    near, far = pipe()
+    conn = PacketsOverStream.open(lambda target, session: near, FAR, new_session(), 1)
+    peer = Buffered(far)
+
+    def hear() -> bytes:
+        frame = peer.decode(decode_frame, MAX_FRAME)
+        assert frame.address == FAR
+        return frame.payload
+
+    def close() -> None:
+        conn.close()
+        far.close()
+
+    conn.send_to(b"hello", FAR)
+    hear()
+    return PacketPair(conn, FAR, lambda data: far.sendall(encode_frame(Frame(FAR, data))), hear, close, 65536)
+
+
 PAIRS: dict[str, Callable[[], PacketPair]] = {
     "ipv4": client_ipv4,
     "ipv6": client_ipv6,
@@ -116,4 +142,5 @@ PAIRS: dict[str, Callable[[], PacketPair]] = {
     "connected": connected,
     "server": server,
     "associated": associated,
+    "over_stream": over_stream,
 }

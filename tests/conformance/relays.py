@@ -9,7 +9,7 @@ from gproxy.base.iface import Stream
 from gproxy.net.buffered import Buffered
 from gproxy.relay.copy import Copy
 from gproxy.relay.pump import Pump
-from tests.conformance.streams import memory_pair, tcp_pair, unix_pair
+from tests.conformance.streams import framed_memory_pair, framed_pair, memory_pair, tcp_pair, unix_pair
 
 
 @dataclass
@@ -47,11 +47,36 @@ def _buffered() -> Sides:
     return Sides(client, Buffered(left), *tcp_pair())
 
 
+def _sealed() -> Sides:
+    return Sides(*framed_pair(), *framed_pair())
+
+
+def _sealed_to_tcp() -> Sides:
+    return Sides(*framed_pair(), *tcp_pair())
+
+
+def _tcp_to_sealed() -> Sides:
+    return Sides(*tcp_pair(), *framed_pair())
+
+
+def _sealed_to_memory() -> Sides:
+    return Sides(*framed_pair(), *memory_pair())
+
+
+def _sealed_in_memory() -> Sides:
+    return Sides(*framed_memory_pair(), *framed_memory_pair())
+
+
 PUMPS: dict[str, tuple[Callable[[], Sides], type[Pump] | type[Copy]]] = {
     "tcp": (_tcp, Pump),
     "unix": (_unix, Pump),
     "buffered": (_buffered, Pump),
     "memory": (_memory, Copy),
     "memory to tcp": (_memory_to_tcp, Copy),
+    "sealed": (_sealed, Pump),
+    "sealed to tcp": (_sealed_to_tcp, Pump),
+    "tcp to sealed": (_tcp_to_sealed, Pump),
+    "sealed to memory": (_sealed_to_memory, Copy),
+    "sealed in memory": (_sealed_in_memory, Copy),
 }
 """The setting, and which pump has to be chosen for it."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import socket as consts
 from _socket import socket, socketpair
 from collections.abc import Callable
+from typing import Any
 
 from gproxy.base.iface import Stream
 from gproxy.net.buffered import Buffered
+from gproxy.net.framed import Framed
+from gproxy.net.headed import Headed
 from gproxy.net.stream import SocketStream
 from gproxy.protocol.http.forward import Exchange
 from gproxy.protocol.http.intake import Intake
 from gproxy.protocol.http.users import Users
+from tests.conformance.records import PlainOpener, PlainSealer
 from tests.support.pipe import pipe
 
 Pair = tuple[Stream, Stream]
@@ -83,6 +87,60 @@ def upgraded_pair() -> Pair:
     return exchange, far
 
 
+class Beheaded:
+    """The far end of a stream that has something to say first: it has heard that, and gives what comes after it."""
+
+    def __init__(self, inner: Stream, head: bytes) -> None:
+        self._inner = inner
+        self._head = head
+
+    def recv(self) -> bytes:
+        while True:
+            data = self._inner.recv()
+            assert data[: len(self._head)] == self._head[: len(data)], "not the head"
+            rest, self._head = data[len(self._head) :], self._head[len(data) :]
+            if rest or not data:
+                return rest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def framed(inner: Stream, head: bytes = b"") -> Framed:
+    """The tests' own records over a stream; a head is held back."""
+    return Framed(inner, PlainOpener(), PlainSealer(head), held=bool(head))
+
+
+def framed_pair() -> Pair:
+    """Records over TCP."""
+    near, far = tcp_pair()
+    return framed(near), framed(far)
+
+
+def framed_memory_pair() -> Pair:
+    """Records over a stream without a descriptor."""
+    near, far = memory_pair()
+    return framed(near), framed(far)
+
+
+def framed_with_a_head_pair() -> Pair:
+    """Records whose sealer has a head that waits for the first payload."""
+    near, far = tcp_pair()
+    return framed(near, b"head"), Beheaded(framed(far), b"head")
+
+
+def headed_pair() -> Pair:
+    """A stream with a request head that waits for the first payload."""
+    near, far = tcp_pair()
+    return Headed(near, b"head"), Beheaded(far, b"head")
+
+
+def headed_framed_pair() -> Pair:
+    """A request head that becomes the first record."""
+    near, far = tcp_pair()
+    return Headed(framed(near), b"head"), Beheaded(framed(far), b"head")
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
     "unix": unix_pair,
     "tcp": tcp_pair,
@@ -90,7 +148,15 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     "buffered": buffered_pair,
     "read ahead": read_ahead_pair,
     "upgraded": upgraded_pair,
+    "framed": framed_pair,
+    "framed memory": framed_memory_pair,
+    "framed with a head": framed_with_a_head_pair,
+    "headed": headed_pair,
+    "headed framed": headed_framed_pair,
 }
 
-RESETS = {"tcp", "memory", "buffered"}
+BOUND = {"tcp", "buffered", "framed", "framed with a head", "headed", "headed framed"}
+"""Where a stream has an address of its own."""
+
+RESETS = BOUND | {"memory", "framed memory"}
 """Where `abort` can be told from `close` at the other end."""

@@ -50,7 +50,9 @@ def sides(kind: str) -> Iterator[Sides]:
 def big(sides: Sides) -> Sides:
     """The same with kernel buffers large enough for splice to begin, where there are any."""
     for stream in (sides.client, sides.left, sides.right, sides.server):
-        fd = stream.bare()
+        fd, record = stream.bare(), stream.record()
+        if record is not None:
+            fd = record.fd
         if fd is not None:
             sock = socket(fileno=fd)
             sock.setsockopt(consts.SOL_SOCKET, consts.SO_SNDBUF, 2 * MIB)

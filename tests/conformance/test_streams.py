@@ -15,7 +15,7 @@ from gproxy.base.iface import Stream
 from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
 from gproxy.rt.sync import Event, sleep
-from tests.conformance.streams import PAIRS, RESETS, Pair
+from tests.conformance.streams import BOUND, PAIRS, RESETS, Pair
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -49,6 +49,18 @@ def read_all(stream: Stream) -> bytes:
     pieces = []
     while piece := stream.recv():
         pieces.append(piece)
+    return b"".join(pieces)
+
+
+def read_to_the_cut(stream: Stream) -> bytes:
+    """The same of a stream whose writer was interrupted: records tell that something is missing."""
+    pieces = []
+    try:
+        while piece := stream.recv():
+            pieces.append(piece)
+    except StreamClosed as error:
+        if error.reason != "truncated":
+            raise
     return b"".join(pieces)
 
 
@@ -202,6 +214,8 @@ def test_closing_wakes_our_own_reader_and_writer(ends: Pair, group: Group, end: 
 
 def test_the_peers_close_wakes_a_reader_with_the_end(ends: Pair, group: Group) -> None:
     near, far = ends
+    near.sendall(b"x")
+    assert far.recv() == b"x"  # what the peer has not read would make its close a reset
     reading = Attempt(group, near.recv)
     far.close()
     assert reading.wait() == b""
@@ -267,7 +281,7 @@ def test_a_deadline_in_sendall_leaves_a_prefix_and_a_stream_that_closes(ends: Pa
     assert near.recv() == b"the other way still works"
     near.close_write()
     near.close()
-    received = read_all(far)
+    received = read_to_the_cut(far)
     assert 0 < len(received) < len(BULK)
     assert BULK.startswith(received)
 
@@ -291,7 +305,7 @@ def test_a_writer_that_dies_while_it_waits_has_sent_a_prefix(ends: Pair, group: 
     assert not writing.over.is_set()
     die(writing, how)
     near.close()
-    received += read_all(far)
+    received += read_to_the_cut(far)
     assert BULK.startswith(received)
     assert len(received) < len(BULK)
 
@@ -329,7 +343,7 @@ def test_bare_and_bound_tell_what_they_are(ends: Pair, kind: str) -> None:
     fd, bound = near.bare(), near.bound()
     assert fd is None or (isinstance(fd, int) and fd > 2)
     assert bound is None or (isinstance(bound, Address) and not bound.is_domain)
-    assert (bound is not None) == (kind in {"tcp", "buffered"})
+    assert (bound is not None) == (kind in BOUND)
 
 
 def die(attempt: Attempt, how: str) -> None:
