@@ -11,7 +11,7 @@ from gproxy.app import layers
 from gproxy.app.listening import endpoints
 from gproxy.base.address import Address
 from gproxy.base.defaults import UDP_IDLE
-from gproxy.base.iface import Accept, Entrance, Inbound, Outbound, PacketConn, StreamEntrance
+from gproxy.base.iface import Accept, Dispatcher, Entrance, Inbound, Outbound, PacketConn, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring, OutboundWiring, Replays
 from gproxy.config.root import Root
@@ -21,6 +21,7 @@ from gproxy.engine.detour import DetourDispatcher
 from gproxy.engine.dispatcher import RoutingDispatcher
 from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.table import Table
+from gproxy.layers.mux.uot import Unwrapping
 from gproxy.limit.replay import Memory, open_replays
 from gproxy.limit.room import Room
 from gproxy.net.bind import Endpoint
@@ -63,7 +64,7 @@ def build(root: Root, memory: Memory | None = None) -> House:
     table, meter = Table(), Meter()
     outbounds = build_outbounds(root)
     decider = Decider(Router(root.route.rules, root.route.final or outbounds.default), outbounds)
-    dispatcher = RoutingDispatcher(decider, meter)
+    dispatcher = Unwrapping(RoutingDispatcher(decider, meter))
     replays = open_replays(memory or Memory())
     return House(_doors(root, dispatcher, table, meter, replays), outbounds, table, meter)
 
@@ -90,16 +91,16 @@ def _outbound(tag: str, options: Item, by_tag: dict[str, Outbound]) -> Outbound:
 _PLAIN = Dial()
 
 
-def _doors(root: Root, dispatcher: RoutingDispatcher, table: Table, meter: Meter, replays: Replays) -> list[Door]:
+def _doors(root: Root, dispatcher: Dispatcher, table: Table, meter: Meter, replays: Replays) -> list[Door]:
     accepts: dict[str, Accept] = {}
     detours: list[tuple[DetourDispatcher, str]] = []
     doors: list[Door] = []
     for index, options in enumerate(root.inbounds):
         tag = options.tag or str(index)
-        inbound_dispatcher: RoutingDispatcher | DetourDispatcher = dispatcher
+        inbound_dispatcher = dispatcher
         if options.detour:
-            inbound_dispatcher = DetourDispatcher(options.detour)
-            detours.append((inbound_dispatcher, options.detour))
+            inbound_dispatcher = detour = DetourDispatcher(options.detour)
+            detours.append((detour, options.detour))
         log = logging.getLogger(f"gproxy.inbound.{tag}")
         wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, replays, log)
         inbound: Inbound = INBOUNDS.row(options.type).build(options, wiring)

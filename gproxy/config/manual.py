@@ -14,7 +14,7 @@ from gproxy.config.root import LogOptions, Root
 from gproxy.config.runtime import RuntimeOptions
 from gproxy.route.options import RouteOptions, RuleOptions
 from gproxy.schema.fields import ByteSize, Cidr, Duration, IPAddress, Mark, Port, PortRange, RulePortRange, Secret
-from gproxy.schema.groups import Dial, Item, KeepAlive, Listen, Server, User
+from gproxy.schema.groups import Dial, Item, KeepAlive, Listen, Server, UdpOverTcp, User
 from gproxy.schema.model import Field, Options, fields_of, not_yet_of
 
 MARK = (
@@ -23,6 +23,7 @@ MARK = (
 
 _GROUPS: dict[type[Options], str] = {
     Item: "Every entry", Server: "Server", Listen: "Listen", Dial: "Dial", KeepAlive: "Keep-alive", User: "Users",
+    UdpOverTcp: "UDP over TCP, as a table",
 }  # fmt: skip
 _NAMES: dict[Any, str] = {
     str: "text", int: "integer", float: "number", bool: "boolean", Duration: "duration", ByteSize: "size", Port: "port",

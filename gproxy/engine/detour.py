@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gproxy.base.errors import Unsupported
+from gproxy.base.errors import DialError, Unsupported
 from gproxy.base.iface import Accept, PacketConn, Reply, Stream
 from gproxy.base.session import Session
+from gproxy.wire import uot
 
 
 class DetourDispatcher:
@@ -19,8 +20,12 @@ class DetourDispatcher:
         self._accept = accept
 
     def stream(self, session: Session, stream: Stream, reply: Reply) -> None:
-        """See Dispatcher."""
+        """See Dispatcher. A stream of datagrams is refused like datagrams."""
         assert self._accept is not None, "the assembly connects every detour"
+        if uot.version_of(session.target) is not None:
+            why = DialError(f"inbound {self._tag} takes no datagrams", reason="declined")
+            reply.reject(why)
+            raise why
         reply.accept()
         session.inbound = self._tag
         self._accept(stream, session)

@@ -15,6 +15,10 @@ from gproxy.engine.decide import Decider
 from gproxy.relay.idle import SWEEPER
 from gproxy.rt.group import Group
 
+# How a client's own transport may end that is worth telling: from outside, or by what is no protocol. That a client
+# just leaves is how UDP sessions end.
+_TOLD = ASKED | {"corrupt", "truncated"}
+
 # What a datagram may have waited for, and all others with it: a name that does not resolve.
 _SLOW = ("dns", "timeout")
 
@@ -55,7 +59,7 @@ class Nat:
             with self._children:
                 self._forward()
         except StreamClosed as error:
-            if self._end == "ok" and error.reason in ASKED:
+            if self._end == "ok" and error.reason in _TOLD:
                 self._end = error.word
         except GproxyError as error:
             self._end, self._detail = error.word, str(error)

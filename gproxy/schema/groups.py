@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from gproxy.base.defaults import (
     CONNECT_TIMEOUT,
@@ -106,3 +106,35 @@ class NetworkChoice(Options):
     """For protocols that carry both networks: which of them are on."""
 
     network: Annotated[tuple[Network, ...], doc("`tcp`, `udp`, or both if empty.")] = ()
+
+
+class UdpOverTcp(Options):
+    """How datagrams travel on a stream, where a table stands instead of `true`."""
+
+    enabled: Annotated[bool, doc("Carry UDP this way.")] = False
+    version: Annotated[Literal[1, 2], doc("Version of the protocol; both sides must know it.")] = 2
+
+
+class OverTcp(NetworkChoice):
+    """For outbounds that can carry datagrams on a stream."""
+
+    udp_over_tcp: Annotated[
+        bool | UdpOverTcp,
+        doc(
+            "Carry UDP on one of this outbound's own streams; the server must know how, as gproxy and sing-box do. "
+            "`true`, or a table with `enabled` and `version`."
+        ),
+    ] = False
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """There is UDP to carry."""
+        yield from super().check()
+        if self.over_tcp() and self.network == ("tcp",):
+            yield "udp_over_tcp", "`network` leaves no UDP to carry"
+
+    def over_tcp(self) -> Literal[0, 1, 2]:
+        """The version of UDP over TCP that is wanted; 0: none."""
+        wanted = self.udp_over_tcp
+        if isinstance(wanted, bool):
+            return 2 if wanted else 0
+        return wanted.version if wanted.enabled else 0

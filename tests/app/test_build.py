@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,9 @@ from gproxy.base.address import UNSPECIFIED, Address
 from gproxy.base.errors import Rejected
 from gproxy.base.iface import PacketEntrance, StreamEntrance
 from gproxy.base.session import Session
+from gproxy.net.udp import UdpConn, bind_udp
 from gproxy.wire.proxyproto import encode_v1
+from gproxy.wire.uot import Frame, Request, encode_frame, encode_request
 from tests.app.rooms import house_of, root_of
 from tests.conformance.streams import tcp_pair
 from tests.support.pipe import pipe
@@ -118,6 +122,66 @@ def test_a_detour_leads_into_the_other_inbound_without_its_proxy_header() -> Non
     talk = play(door.entrance.accept, session) >> b"\x05\x01\x00" << b"\x05\x00"
     talk.stop()
     assert session.inbound == "s"
+
+
+SOCKS = {"type": "socks", "tag": "s", "listen_port": 1080}
+HTTP = {"type": "http", "tag": "h", "listen_port": 1080}
+MAGIC = b"sp.v2.udp-over-tcp.arpa"
+ASK_SOCKS = b"\x05\x01\x00\x05\x01\x00\x03" + bytes((len(MAGIC),)) + MAGIC + bytes(2)
+ASK_HTTP = b"CONNECT %b:443 HTTP/1.1\r\nHost: x\r\n\r\n" % MAGIC
+
+
+@pytest.mark.parametrize(
+    ("inbound", "ask", "yes"),
+    [
+        (SOCKS, ASK_SOCKS, re.compile(rb"\x05\x00\x05\x00.{8}", re.DOTALL)),
+        ({**SOCKS, "type": "mixed"}, ASK_SOCKS, re.compile(rb"\x05\x00\x05\x00.{8}", re.DOTALL)),
+        (HTTP, ASK_HTTP, re.compile(rb"HTTP/1.1 200 [^\r]*\r\n(.+\r\n)*\r\n")),
+    ],
+)
+def test_datagrams_on_a_stream_are_datagrams_for_the_rules(
+    inbound: dict[str, Any], ask: bytes, yes: re.Pattern[bytes]
+) -> None:
+    peer = UdpConn(bind_udp(IPv4Address("127.0.0.1"), 0))
+    house = house_of(
+        inbounds=[inbound],
+        outbounds=[{"type": "block", "tag": "b"}, {"type": "direct", "tag": "d"}],
+        route={"rules": [{"network": "udp", "action": "route", "outbound": "d"}]},
+    )
+    door = house.doors[0]
+    assert isinstance(door.entrance, StreamEntrance)
+    talk = play(door.entrance.accept) >> ask << yes
+    frame = encode_frame(Frame(peer.bound(), b"ping"))
+    talk >> encode_request(Request(False, peer.bound())) + frame
+    data, source = peer.recv_from()
+    peer.send_to(bytes(data), source)
+    talk << frame
+    talk.end().closed()
+    peer.close()
+    assert house.meter.statuses == {"ok": 1}
+
+
+@pytest.mark.parametrize(
+    ("inbound", "said", "status"),
+    [
+        (SOCKS, ASK_SOCKS + encode_request(Request(False, UNSPECIFIED)) + b"\x09", "closed-corrupt"),
+        (SOCKS, ASK_SOCKS + encode_request(Request(True, UNSPECIFIED)) + b"\x00", "closed-truncated"),
+        (SOCKS, ASK_SOCKS + b"\x00\x09", "closed-corrupt"),
+        (HTTP, ASK_HTTP + b"\x00\x09", "closed-corrupt"),
+        (HTTP, b"GET http://%b/ HTTP/1.1\r\nHost: %b\r\n\r\n" % (MAGIC, MAGIC), "closed-corrupt"),
+        ({**SOCKS, "detour": "o"}, ASK_SOCKS, "dial-declined"),
+        ({**HTTP, "detour": "o"}, ASK_HTTP, "dial-declined"),
+    ],
+)
+def test_what_is_no_datagram_has_one_word(inbound: dict[str, Any], said: bytes, status: str) -> None:
+    house = house_of(inbounds=[inbound, {"type": "socks", "tag": "o", "listen_port": 1081}])
+    door = house.doors[0]
+    assert isinstance(door.entrance, StreamEntrance)
+    near, far = pipe()
+    far.sendall(said)
+    far.close_write()
+    door.boundary.stream(door.entrance.accept, near, ("192.0.2.7", 1), Address(IPv4Address("127.0.0.1"), 7))
+    assert house.meter.statuses == {status: 1}
 
 
 def bound_for(local: Address | None) -> Address:

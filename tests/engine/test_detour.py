@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from gproxy.base.address import Address
-from gproxy.base.errors import GproxyError, Unsupported
+from gproxy.base.errors import DialError, GproxyError, Unsupported
 from gproxy.base.iface import Stream
 from gproxy.base.session import Session
 from gproxy.engine.detour import DetourDispatcher
+from gproxy.wire.uot import TARGETS
 from tests.support.packets import MemoryPackets
 from tests.support.pipe import pipe
 from tests.support.playbook import new_session
@@ -49,3 +50,17 @@ def test_what_the_other_inbound_raises_comes_out() -> None:
 def test_datagrams_take_none() -> None:
     with pytest.raises(Unsupported, match="other"):
         DetourDispatcher("other").packets(new_session(), MemoryPackets())
+
+
+def test_datagrams_on_a_stream_take_none_either() -> None:
+    reply = Note()
+    served: list[Stream] = []
+    detour = DetourDispatcher("other")
+    detour.connect(lambda stream, session: served.append(stream))
+    for target in TARGETS.values():
+        session = new_session()
+        session.target = target
+        with pytest.raises(DialError, match="other"):
+            detour.stream(session, pipe()[0], reply)
+    assert reply.said == ["reject", "reject"]
+    assert served == []

@@ -9,7 +9,7 @@ import pytest
 
 from gproxy.base import defaults
 from gproxy.base.address import Address
-from gproxy.base.errors import DialError, Rejected, StreamClosed
+from gproxy.base.errors import CloseReason, DialError, Rejected, StreamClosed
 from gproxy.base.iface import Buffer, Outbound
 from gproxy.base.session import Session
 from gproxy.engine import nat as room
@@ -387,13 +387,17 @@ def test_an_end_from_outside_comes_while_a_way_is_opened() -> None:
     assert flow.wait() == ("closed-killed", "")
 
 
-def test_a_client_that_breaks_the_protocol_ends_its_session(out: FakeOutbound) -> None:
+@pytest.mark.parametrize(
+    ("reason", "word"),
+    [("eof", "ok"), ("reset", "ok"), ("corrupt", "closed-corrupt"), ("truncated", "closed-truncated")],
+)
+def test_a_client_that_breaks_the_protocol_ends_its_session(out: FakeOutbound, reason: CloseReason, word: str) -> None:
     class Breaking(MemoryPackets):
         def recv_from(self) -> tuple[Buffer, Address]:
             super().recv_from()
-            raise StreamClosed("over", reason="eof")
+            raise StreamClosed("over", reason=reason)
 
     flow = Flow(to(out), Breaking())
     flow.conn.deliver(b"x", A)
-    assert flow.wait() == ("ok", "")
+    assert flow.wait() == (word, "")
     assert not SWEEPER._all

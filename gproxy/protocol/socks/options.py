@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from gproxy.schema.fields import Secret
-from gproxy.schema.groups import Dial, Item, Listen, NetworkChoice, Server, User
+from gproxy.schema.groups import Dial, Item, Listen, OverTcp, Server, User
 from gproxy.schema.model import doc
 
 # RFC 1929: each has one octet for its length.
@@ -35,13 +35,12 @@ class SocksInboundOptions(Listen):
                     yield "users", f"a {what} of more than {_MAX_CREDENTIAL} bytes does not fit into SOCKS5"
 
 
-class SocksOutboundOptions(Item, Server, Dial, NetworkChoice):
+class SocksOutboundOptions(Item, Server, Dial, OverTcp):
     """A client of a SOCKS server."""
 
-    not_yet: ClassVar[tuple[str, ...]] = ("udp_over_tcp",)
-
     version: Annotated[
-        Literal["4", "4a", "5"], doc("Protocol version. `4` carries IPv4 only, `4` and `4a` carry no UDP.")
+        Literal["4", "4a", "5"],
+        doc("Protocol version. `4` carries IPv4 only and no UDP, `4a` UDP only with `udp_over_tcp`."),
     ] = "5"
     username: Annotated[str, doc("User name; for versions `4` and `4a` the user id.")] = ""
     password: Annotated[Secret, doc("Password, for version `5`.")] = Secret("")
@@ -59,5 +58,7 @@ class SocksOutboundOptions(Item, Server, Dial, NetworkChoice):
                 yield "username", "a SOCKS4 user id can't hold a NUL"
             if self.password:
                 yield "password", f"version {self.version} has no password"
-            if self.network == ("udp",):
+            if self.network == ("udp",) and not self.over_tcp():
                 yield "network", f"version {self.version} carries no UDP"
+            if self.version == "4" and self.over_tcp():
+                yield "udp_over_tcp", "version 4 carries no domains, and such streams are asked for by one"

@@ -8,6 +8,7 @@ from gproxy.base.errors import DialError, ProtocolError, StreamClosed
 from gproxy.base.iface import PacketConn, Stream
 from gproxy.base.session import Session
 from gproxy.base.wiring import OutboundWiring
+from gproxy.layers.mux.uot import PacketsOverStream
 from gproxy.net.buffered import Buffered
 from gproxy.net.resolve import order, resolve
 from gproxy.protocol.socks import wire
@@ -22,7 +23,8 @@ class SocksOutbound:
     """Asks a SOCKS server for connections and, with version 5, for UDP associations."""
 
     def __init__(self, options: SocksOutboundOptions, wiring: OutboundWiring) -> None:
-        carried = {"tcp", "udp"} if options.version == "5" else {"tcp"}
+        self._over_tcp = options.over_tcp()
+        carried = {"tcp", "udp"} if options.version == "5" or self._over_tcp else {"tcp"}
         self.networks = frozenset(carried & set(options.network or carried))
         self._version = options.version
         self._name = options.username.encode()
@@ -47,6 +49,8 @@ class SocksOutbound:
 
     def dial_packet(self, target: Address, session: Session) -> PacketConn:
         """See Dialer. Any address can be reached, domains by the server's resolver."""
+        if self._over_tcp:
+            return PacketsOverStream.open(self.dial, target, session, self._over_tcp)
         if self._version != "5":
             raise DialError(f"SOCKS{self._version} carries no UDP", reason="declined")
         control, bound = self._ask(wire.UDP_ASSOCIATE, UNSPECIFIED, session)

@@ -43,6 +43,10 @@ def test_users_are_read_and_their_passwords_hidden():
         ({"version": "4a", "username": "u", "password": "pw1"}, "password"),
         ({"version": "4", "network": "udp"}, "network"),
         ({"network": "sctp"}, "network"),
+        ({"version": "4", "udp_over_tcp": True}, "udp_over_tcp"),
+        ({"network": "tcp", "udp_over_tcp": {"enabled": True}}, "udp_over_tcp"),
+        ({"udp_over_tcp": {"version": 3}}, "udp_over_tcp"),
+        ({"udp_over_tcp": 2}, "udp_over_tcp"),
     ],
 )
 def test_wrong_outbounds(more, key):
@@ -64,8 +68,25 @@ def test_a_user_who_could_never_log_in_is_a_mistake():
     [
         (SocksInboundOptions, {"type": "socks"}, "domain_resolver"),
         (SocksOutboundOptions, SERVER, "domain_resolver"),
-        (SocksOutboundOptions, SERVER, "udp_over_tcp"),
     ],
 )
 def test_what_is_not_done_yet_is_refused_by_name(model, tree, key):
     assert problems_of(model, tree | {key: True}) == [(key, "not supported yet")]
+
+
+@pytest.mark.parametrize(
+    ("more", "version"),
+    [
+        ({}, 0),
+        ({"udp_over_tcp": False}, 0),
+        ({"udp_over_tcp": True}, 2),
+        ({"udp_over_tcp": {"version": 1}}, 0),
+        ({"udp_over_tcp": {"enabled": True}}, 2),
+        ({"udp_over_tcp": {"enabled": True, "version": 1}}, 1),
+        ({"udp_over_tcp": True, "version": "4a", "network": "udp"}, 2),
+        ({"udp_over_tcp": False, "version": "4"}, 0),
+    ],
+)
+def test_which_udp_over_tcp(more, version):
+    problems = []
+    assert read(SocksOutboundOptions, SERVER | more, (), problems).over_tcp() == version, problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -15,6 +16,8 @@ from gproxy.base.wiring import OutboundWiring
 from gproxy.protocol.socks import OUTBOUND, outbound
 from gproxy.protocol.socks.options import SocksOutboundOptions
 from gproxy.schema.fields import Port, Secret
+from gproxy.schema.groups import UdpOverTcp
+from gproxy.wire.uot import Frame, Request, encode_frame, encode_request
 from tests.support.packets import MemoryPackets
 from tests.support.pipe import pipe
 from tests.support.playbook import converse, new_session
@@ -308,3 +311,36 @@ def test_only_version_5_carries_udp(version):
 )
 def test_networks(version, network, carried):
     assert make(pipe()[0], version=version, network=network).networks == carried
+
+
+@pytest.mark.parametrize(
+    ("over_tcp", "host", "request_"),
+    [
+        (True, b"sp.v2.udp-over-tcp.arpa", encode_request(Request(False, NAME))),
+        (UdpOverTcp(enabled=True, version=1), b"sp.udp-over-tcp.arpa", b""),
+    ],
+)
+def test_datagrams_on_a_stream(over_tcp, host, request_):
+    def run(stream):
+        return make(stream, udp_over_tcp=over_tcp).dial_packet(NAME, new_session())
+
+    connect = b"\x05\x01\x00\x03" + bytes((len(host),)) + host + b"\x00\x00"
+    talk = converse(run) << b"\x05\x01\x00" >> b"\x05\x00" << connect >> YES
+    conn = talk.result()
+    conn.send_to(b"q", NAME)
+    talk << request_ + encode_frame(Frame(NAME, b"q")) >> encode_frame(Frame(V4, b"a"))
+    assert conn.recv_from() == (b"a", V4)
+    conn.close()
+    talk.ended()
+
+
+def test_datagrams_on_a_stream_that_the_server_refuses():
+    def run(stream):
+        return make(stream, udp_over_tcp=True).dial_packet(NAME, new_session())
+
+    talk = converse(run) << b"\x05\x01\x00" >> b"\x05\x00" << re.compile(b"\x05\x01\x00\x03.*", re.DOTALL)
+    declined(talk >> b"\x05\x02")
+
+
+def test_version_4a_carries_datagrams_on_a_stream():
+    assert make(pipe()[0], version="4a", udp_over_tcp=True).networks == {"tcp", "udp"}

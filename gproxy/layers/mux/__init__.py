@@ -1,0 +1,1 @@
+"""Flows of their own kind inside a stream: datagrams, and later many streams."""
