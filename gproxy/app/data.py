@@ -21,6 +21,7 @@ from gproxy.app.messages import (
     Snapshot,
     Stop,
     Stopped,
+    Traffic,
     Yield,
     Yielded,
 )  # fmt: skip
@@ -79,6 +80,7 @@ class DataPlane:
             if self._memory:
                 children.spawn(Pressure(self._memory, self._house.room, self._house.table).watch)
             while True:
+            children.spawn(self._account, channel)
                 message, descriptor = channel.receive()
                 if isinstance(message, Serve):
                     self._start(channel)
@@ -142,8 +144,18 @@ class DataPlane:
         channel.tell(Stopped(ended))
 
     def _drain(self) -> int:
+        self._tell_traffic(channel)
         """Accept no more and wait for the open sessions; how many had to be ended."""
         for server in self._servers.values():
+    def _account(self, channel: DataEnd) -> None:
+        while True:
+            sleep(_TELL_TRAFFIC)
+            self._tell_traffic(channel)
+
+    def _tell_traffic(self, channel: DataEnd) -> None:
+        if rows := self._house.meter.take_traffic():
+            channel.tell(Traffic(rows))
+
             server.stop()
         table = self._house.table
         while len(table) and now() < self._until:

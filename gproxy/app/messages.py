@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gproxy.observe.books import Row
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -84,6 +86,13 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """Data → control: what users have moved since the last one (see gproxy.observe.books)."""
+
+    rows: list[Row]
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """Data → control: nothing is served any more; `ended` sessions did not end by themselves."""
 
@@ -91,7 +100,7 @@ class Stopped:
 
 
 ToData = Serve | Yield | Handover | Stop | StopNow | Reopen | AskSnapshot
-ToControl = Prepared | Serving | Handover | Yielded | Snapshot | Stopped
+ToControl = Prepared | Serving | Handover | Yielded | Snapshot | Traffic | Stopped
 
 
 class DataEnd(Protocol):

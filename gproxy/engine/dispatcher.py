@@ -10,7 +10,7 @@ from gproxy.engine.decide import Decider
 from gproxy.engine.nat import Nat
 from gproxy.net.farewell import hear_out
 from gproxy.observe import access
-from gproxy.observe.meter import Meter
+from gproxy.observe.meter import Account, Meter
 from gproxy.relay import Outcome, Terms, relay
 from gproxy.relay.terms import DEFAULT_TERMS
 
@@ -25,6 +25,16 @@ class RoutingDispatcher:
 
     def stream(self, session: Session, stream: Stream, reply: Reply) -> None:
         """See Dispatcher."""
+        if not session.user:
+            self._stream(session, stream, reply, None)
+            return
+        account = self._meter.enter(session.inbound, session.user, "tcp")
+        try:
+            self._stream(session, stream, reply, account)
+        finally:
+            account.leave()
+
+    def _stream(self, session: Session, stream: Stream, reply: Reply, account: Account | None) -> None:
         began = now()
         try:
             outbound = self._decider.decide(session)
@@ -34,7 +44,7 @@ class RoutingDispatcher:
             return
         try:
             reply.accept(upstream.bound())
-            outcome = relay(stream, upstream, self._terms)
+            outcome = relay(stream, upstream, self._terms, account)
             self._part(stream, upstream, outcome)
         finally:
             upstream.close()
@@ -59,8 +69,13 @@ class RoutingDispatcher:
     def packets(self, session: Session, conn: PacketConn) -> None:
         """See Dispatcher."""
         began = now()
-        nat = Nat(session, conn, self._decider)
-        status, detail = nat.run()
+        account = self._meter.enter(session.inbound, session.user, "udp") if session.user else None
+        nat = Nat(session, conn, self._decider, account)
+        try:
+            status, detail = nat.run()
+        finally:
+            if account is not None:
+                account.leave()
         self._finish(session, status, nat.up, nat.down, now() - began, detail)
 
     def _finish(self, session: Session, status: str, up: int, down: int, seconds: float, detail: str) -> None:

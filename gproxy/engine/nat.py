@@ -12,6 +12,7 @@ from gproxy.base.errors import ASKED, DialError, GproxyError, StreamClosed
 from gproxy.base.iface import Outbound, PacketConn
 from gproxy.base.session import Session
 from gproxy.engine.decide import Decider
+from gproxy.observe.meter import Account
 from gproxy.relay.idle import SWEEPER
 from gproxy.rt.group import Group
 
@@ -35,7 +36,8 @@ class _Way:
 class Nat:
     """Serves one client until it is silent for long enough, leaves, or is ended."""
 
-    def __init__(self, session: Session, conn: PacketConn, decider: Decider) -> None:
+    def __init__(self, session: Session, conn: PacketConn, decider: Decider, account: Account | None = None) -> None:
+        self._account = account
         self.up = 0
         self.down = 0
         self._datagrams = 0
@@ -54,7 +56,7 @@ class Nat:
 
     def run(self) -> tuple[str, str]:
         """The status word and its detail, when all is over. Never raises for what the peers do."""
-        SWEEPER.add(self)
+        SWEEPER.add(self, self._account)
         try:
             with self._children:
                 self._forward()
@@ -72,6 +74,7 @@ class Nat:
     def _forward(self) -> None:
         ways = self._ways  # for as long as we run: `_lose` and `_open` change it in place
         recv_from = self._conn.recv_from
+        account = self._account
         while True:
             data, to = recv_from()
             way = ways.get(to)
@@ -81,6 +84,8 @@ class Nat:
                 continue
             self.up += len(data)
             self._datagrams += 1
+            if account is not None:
+                account.up_packets += 1
             try:
                 way.upstream.send_to(data, way.target)
             except StreamClosed as error:
@@ -162,11 +167,14 @@ class Nat:
     def _backward(self, upstream: PacketConn) -> None:
         asked = self._asked
         send_to = self._conn.send_to
+        account = self._account
         try:
             while True:
                 data, source = upstream.recv_from()
                 self.down += len(data)
                 self._datagrams += 1
+                if account is not None:
+                    account.down_packets += 1
                 try:
                     send_to(data, asked.get(source, source) if asked else source)
                 except DialError as why:  # this answer is lost; the next one may arrive

@@ -98,7 +98,8 @@ KINDS: dict[str, type] = {
     for kind in (
         Refused, Plan, Sockets, Fork, Forked, Died, ForkAgain, AskStatus, Status, Counted,
         messages.Prepared, messages.Serve, messages.Serving, messages.Yield, messages.Handover, messages.Yielded,
-        messages.Stop, messages.StopNow, messages.Reopen, messages.AskSnapshot, messages.Snapshot, messages.Stopped,
+        messages.Stop, messages.StopNow, messages.Reopen, messages.AskSnapshot, messages.Snapshot, messages.Traffic,
+        messages.Stopped,
     )
 }  # fmt: skip
 """Every message by its name on the wire."""

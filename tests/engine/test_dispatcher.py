@@ -23,6 +23,7 @@ from tests.support.clock import HeldClock
 from tests.support.packets import MemoryPackets
 from tests.support.pipe import pipe
 from tests.support.playbook import new_session
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -51,6 +52,7 @@ class Case:
         decide: Callable[[Session], Outbound] | None = None,
         pair: Callable[[], tuple[Stream, Stream]] = pipe,
         terms: Terms | None = None,
+        user: str | None = None,
     ) -> None:
         self.client, self.stream = pair()
         self.upstream, self.server = pipe(bound=BOUND) if pair is pipe else pair()
@@ -59,6 +61,7 @@ class Case:
         self.meter = Meter()
         self.session = new_session()
         self.session.target = TARGET
+        self.session.user = user
         decider = FakeDecider(decide or self._decide)
         self._dispatcher = RoutingDispatcher(decider, self.meter, *([terms] if terms else []))  # type: ignore[arg-type]
         self.table = Table()
@@ -99,6 +102,64 @@ def test_the_way_of_a_session(caplog: pytest.LogCaptureFixture) -> None:
     assert (case.meter.up, case.meter.down, case.meter.statuses) == (8, 10, {"ok": 1})
     assert caplog.records[0].getMessage().endswith(" ok")
     assert case.upstream.closed  # type: ignore[attr-defined]
+
+
+def test_a_user_s_traffic_is_put_on_an_account_while_it_moves() -> None:
+    case = Case(user="ada")
+    case.client.sendall(b"question")
+    assert case.server.recv() == b"question"
+    SWEEPER.sweep()
+    inbound = case.session.inbound
+    assert case.meter.take_traffic() == [[inbound, "ada", 8, 0, 0, 0, 1, 0]]
+    case.server.sendall(b"the answer")
+    assert case.client.recv() == b"the answer"
+    case.server.close_write()
+    case.client.close_write()
+    case.end()
+    assert case.meter.take_traffic() == [[inbound, "ada", 0, 10, 0, 0, 0, 0]]
+    assert case.meter._accounts == {}
+
+
+def test_a_session_that_goes_nowhere_was_begun_all_the_same() -> None:
+    case = Case(lambda session: FakeOutbound(error=DialError("no")), user="ada")
+    case.end()
+    assert case.meter.take_traffic() == [[case.session.inbound, "ada", 0, 0, 0, 0, 1, 0]]
+    assert case.meter._accounts == {}
+
+
+def test_nobody_has_no_account() -> None:
+    case = Case()
+    case.client.close_write()
+    case.server.close_write()
+    case.end()
+    assert case.meter.take_traffic() == []
+
+
+def test_a_user_s_datagrams_are_counted() -> None:
+    meter, out, conn = Meter(), FakeOutbound(), MemoryPackets()
+    dispatcher = RoutingDispatcher(FakeDecider(lambda session: out), meter)  # type: ignore[arg-type]
+    session = new_session()
+    session.user = "ada"
+    with Group("test") as group:
+        table = Table()
+
+        def run() -> None:
+            table.add(session)
+            dispatcher.packets(session, conn)
+
+        child = group.spawn(run)
+        to = Address(IPv4Address("192.0.2.9"), 53)
+        conn.deliver(b"one", to)
+        conn.deliver(b"", to)
+        wait_until(lambda: out.upstreams and len(out.upstreams[0].sent) == 2, "they are not sent on")
+        out.upstreams[0].deliver(b"answer", to)
+        conn.wait_sent(1)
+        SWEEPER.sweep()
+        assert meter.take_traffic() == [[session.inbound, "ada", 3, 6, 2, 1, 0, 1]]
+        conn.close()
+        child.join(5)
+    assert meter.take_traffic() == []
+    assert meter._accounts == {}
 
 
 @pytest.mark.parametrize("error", [DialError("no", reason="refused"), Rejected("rules[1]")])

@@ -40,6 +40,7 @@ MESSAGES: list[Any] = [
     messages.Reopen(),
     messages.AskSnapshot(),
     messages.Snapshot(1, 0, 2, 3, {"ok": 1}),
+    messages.Traffic([["in", "ada", 1, 2, 3, 4, 5, 6]]),
     messages.Stopped(4),
 ]
 
