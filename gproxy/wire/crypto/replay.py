@@ -29,5 +29,5 @@ class PacketWindow:
             ahead = -behind
             self._seen = ((self._seen << ahead) | 1) & self._mask if ahead < self._size else 1
             self._newest = number
-        else:
+        elif behind < self._size:
             self._seen |= 1 << behind
