@@ -19,7 +19,7 @@ from gproxy.relay.terms import Side
 
 # Mapped, so that a worker with no record stream has no memory in them.
 _payload = memoryview(mmap(-1, SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS))
-_sealed = memoryview(mmap(-1, 2 * SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS))
+_sealed = memoryview(mmap(-1, 2 * SCRATCH + 4096, MAP_PRIVATE | MAP_ANONYMOUS))  # the most that a Sealer may want
 
 End = int | Record
 """One side of a pump: a bare descriptor, or a record stream."""
