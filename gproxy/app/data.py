@@ -29,7 +29,7 @@ from gproxy.app.pressure import Pressure
 from gproxy.base.address import Address
 from gproxy.base.clock import now
 from gproxy.base.errors import CloseReason
-from gproxy.base.iface import AcceptPackets, StreamEntrance
+from gproxy.base.iface import PacketEntrance, StreamEntrance
 from gproxy.limit.room import Room
 from gproxy.net.bind import Endpoint
 from gproxy.net.demux import ClientConn, Demux
@@ -179,7 +179,7 @@ _DRAINED: CloseReason = "drained"
 def _server(door: Door, sock: socket, room: Room) -> Server:
     if isinstance(door.entrance, StreamEntrance):
         return StreamListener(sock, _StreamDoor(door, door.entrance, room).serve, room)
-    return _packet_server(door, door.entrance.accept, sock, room)
+    return _packet_server(door, door.entrance, sock, room)
 
 
 class _StreamDoor:
@@ -202,12 +202,12 @@ class _StreamDoor:
             self._room.leave()
 
 
-def _packet_server(door: Door, accept: AcceptPackets, sock: socket, room: Room) -> Demux:
+def _packet_server(door: Door, entrance: PacketEntrance, sock: socket, room: Room) -> Demux:
     def serve(conn: ClientConn, source: Address) -> None:
         try:
-            door.boundary.packets(accept, conn, source, demux.local)
+            door.boundary.packets(entrance.accept, conn, source, demux.local)
         finally:
             room.leave()
 
-    demux = Demux(sock, serve, room=room)
+    demux = Demux(sock, serve, room=room, admit=entrance.admit)
     return demux

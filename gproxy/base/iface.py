@@ -113,6 +113,9 @@ Accept = Callable[[Stream, Session], None]
 AcceptPackets = Callable[[PacketConn, Session], None]
 """Server direction: take one client's datagrams and serve them; returns when they are over."""
 
+Admit = Callable[[bytes, str], bool]
+"""Server direction: whether a datagram, from the host of that address, may begin a session."""
+
 Connect = Callable[[Session], Stream]
 """Client direction: bring a stream to the server of this outbound. Raises DialError."""
 
@@ -158,9 +161,14 @@ class StreamEntrance:
 
 @dataclass(frozen=True, slots=True)
 class PacketEntrance:
-    """An inbound's door for datagrams: one call of `accept` for each client address."""
+    """An inbound's door for datagrams: one call of `accept` for each client address.
+
+    `admit`, if there is one, says whether a datagram, of a host that has no session yet, may begin one. It is called
+    for each of them, so it must not wait.
+    """
 
     accept: AcceptPackets
+    admit: Admit | None = None
     kind: Literal["packet"] = "packet"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from gproxy.base.address import Address, parse_ip
 from gproxy.base.defaults import DATAGRAM_BURST, MAX_DATAGRAM, UDP_INBOX, UDP_SESSIONS
 from gproxy.base.errors import StreamClosed
-from gproxy.base.iface import Buffer
+from gproxy.base.iface import Admit, Buffer
 from gproxy.limit.room import Room
 from gproxy.net.handover import Link, make_link
 from gproxy.rt.crew import launch
@@ -79,7 +79,7 @@ class Demux:
     """Reads one UDP socket in bursts. The socket stays its owner's: stopping leaves it open.
 
     Without a place in the room, the datagrams of new clients are dropped; those that are served go on. `serve` gives
-    the place back.
+    the place back. What `admit` turns down begins no session.
     """
 
     def __init__(
@@ -88,9 +88,11 @@ class Demux:
         serve: Callable[[ClientConn, Address], None],
         sessions: int = UDP_SESSIONS,
         room: Room | None = None,
+        admit: Admit | None = None,
     ) -> None:
         self._sock = sock
         self._serve = serve
+        self._admit = admit
         self._room = room or Room()
         self._most = sessions
         self._clients: OrderedDict[Any, ClientConn] = OrderedDict()  # the longest idle first
@@ -144,7 +146,7 @@ class Demux:
         """The first datagram of a session, if there is room for one more."""
         if self._room.taken >= self._room.most:
             self._room.turn_away()
-        else:
+        elif self._admit is None or self._admit(data, name[0]):
             self._welcome(name).deliver(data)
 
     def _welcome(self, name: Any) -> ClientConn:

@@ -17,6 +17,7 @@ from gproxy.net.buffered import Buffered
 from gproxy.net.framed import Framed
 from gproxy.net.unwelcome import swallow
 from gproxy.protocol.shadowsocks.options import ShadowsocksInboundOptions, warn_of_retired
+from gproxy.protocol.shadowsocks.packets_entrance import packet_entrance
 from gproxy.protocol.shadowsocks.users import Credential, KeyRing
 from gproxy.protocol.shadowsocks.wire import chunks, legacy, stream2022
 from gproxy.protocol.shadowsocks.wire.keys import (
@@ -51,6 +52,7 @@ class ShadowsocksInbound:
         self._networks = frozenset(options.network or ("tcp", "udp"))
         self._dispatcher = wiring.dispatcher
         self._replays = wiring.replays
+        self._packets = packet_entrance(self._ring, wiring, relay=bool(relayed))
         warn_of_retired(method, wiring.log)
 
     def entrances(self) -> Sequence[Entrance]:
@@ -58,6 +60,8 @@ class ShadowsocksInbound:
         doors: list[Entrance] = []
         if "tcp" in self._networks:
             doors.append(StreamEntrance(self.accept))
+        if "udp" in self._networks:
+            doors.append(self._packets)
         return doors
 
     def accept(self, stream: Stream, session: Session) -> None:

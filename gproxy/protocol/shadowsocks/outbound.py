@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gproxy.base.address import Address
+from gproxy.base.address import Address, parse_host
 from gproxy.base.errors import DialError
 from gproxy.base.iface import PacketConn, Stream
 from gproxy.base.session import Session
@@ -12,6 +12,7 @@ from gproxy.base.wiring import OutboundWiring
 from gproxy.net.framed import Framed
 from gproxy.net.headed import Headed
 from gproxy.protocol.shadowsocks.options import ShadowsocksOutboundOptions, warn_of_retired
+from gproxy.protocol.shadowsocks.packets_out import ClientPackets
 from gproxy.protocol.shadowsocks.wire import chunks, legacy, stream2022
 from gproxy.protocol.shadowsocks.wire.keys import (
     identity_headers,
@@ -35,6 +36,8 @@ class ShadowsocksOutbound:
             keys_of_password(method, password) if method.kind == "2022" else [key_of_password(method, password)]
         )
         self._connect = wiring.connect
+        server = Address(parse_host(options.server), options.server_port)
+        self._packets = ClientPackets(method, self._keys, server, wiring)
         warn_of_retired(method, wiring.log)
 
     def dial(self, target: Address, session: Session) -> Stream:
@@ -66,7 +69,7 @@ class ShadowsocksOutbound:
 
     def dial_packet(self, target: Address, session: Session) -> PacketConn:
         """See Dialer."""
-        raise DialError("Shadowsocks carries no UDP here", reason="declined")
+        return self._packets.open(session)
 
     def close(self) -> None:
         """See Outbound: nothing is pooled."""
