@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from gproxy.app import layers
 from gproxy.app.listening import endpoints
+from gproxy.app.plugins import Plugins
 from gproxy.base.address import Address
 from gproxy.base.defaults import UDP_IDLE
 from gproxy.base.iface import Accept, Dispatcher, Entrance, Inbound, Outbound, PacketConn, StreamEntrance
@@ -22,6 +23,7 @@ from gproxy.engine.dispatcher import RoutingDispatcher
 from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.table import Table
 from gproxy.layers.mux.uot import Unwrapping
+from gproxy.layers.plugin.external import Plugin
 from gproxy.limit.replay import Memory, open_replays
 from gproxy.limit.room import Room
 from gproxy.net.bind import Endpoint
@@ -54,6 +56,7 @@ class House:
     table: Table
     meter: Meter
     room: Room = field(default_factory=Room)
+    plugins: list[Plugin] = field(default_factory=list)  # the programs that have to run beside it
 
 
 def build(root: Root, memory: Memory | None = None) -> House:
@@ -62,28 +65,32 @@ def build(root: Root, memory: Memory | None = None) -> House:
     `memory` is what other generations remember too; without it the house has a memory of its own.
     """
     table, meter = Table(), Meter()
-    outbounds = build_outbounds(root)
+    plugins = Plugins()
+    outbounds = build_outbounds(root, plugins)
     decider = Decider(Router(root.route.rules, root.route.final or outbounds.default), outbounds)
     dispatcher = Unwrapping(RoutingDispatcher(decider, meter))
     replays = open_replays(memory or Memory())
-    return House(_doors(root, dispatcher, table, meter, replays), outbounds, table, meter)
+    doors = _doors(root, dispatcher, table, meter, replays, plugins)
+    return House(doors, outbounds, table, meter, plugins=plugins.wanted)
 
 
-def build_outbounds(root: Root) -> Outbounds:
-    """The outbounds alone, as the `tools` commands need them."""
+def build_outbounds(root: Root, plugins: Plugins | None = None) -> Outbounds:
+    """The outbounds alone, as the `tools` commands need them. What has to run beside them is added to `plugins`."""
+    plugins = plugins or Plugins()
     by_tag: dict[str, Outbound] = {}
     for index, options in enumerate(root.outbounds):
         tag = options.tag or str(index)
-        by_tag[tag] = _outbound(tag, options, by_tag)
+        by_tag[tag] = _outbound(tag, options, by_tag, plugins)
     if not by_tag:
         options = DirectOutboundOptions(type="direct", tag=IMPLICIT_OUTBOUND)
-        by_tag[IMPLICIT_OUTBOUND] = _outbound(IMPLICIT_OUTBOUND, options, by_tag)
+        by_tag[IMPLICIT_OUTBOUND] = _outbound(IMPLICIT_OUTBOUND, options, by_tag, plugins)
     return Outbounds(by_tag, default=next(iter(by_tag)))
 
 
-def _outbound(tag: str, options: Item, by_tag: dict[str, Outbound]) -> Outbound:
+def _outbound(tag: str, options: Item, by_tag: dict[str, Outbound], plugins: Plugins) -> Outbound:
     via = layers.dialer(options if isinstance(options, Dial) else _PLAIN, by_tag)
-    wiring = OutboundWiring(tag, layers.connecting(options, via), via, logging.getLogger(f"gproxy.outbound.{tag}"))
+    connect = plugins.towards(tag, options) or layers.connecting(options, via)
+    wiring = OutboundWiring(tag, connect, via, logging.getLogger(f"gproxy.outbound.{tag}"))
     outbound: Outbound = OUTBOUNDS.row(options.type).build(options, wiring)
     return outbound
 
@@ -91,7 +98,9 @@ def _outbound(tag: str, options: Item, by_tag: dict[str, Outbound]) -> Outbound:
 _PLAIN = Dial()
 
 
-def _doors(root: Root, dispatcher: Dispatcher, table: Table, meter: Meter, replays: Replays) -> list[Door]:
+def _doors(
+    root: Root, dispatcher: Dispatcher, table: Table, meter: Meter, replays: Replays, plugins: Plugins
+) -> list[Door]:
     accepts: dict[str, Accept] = {}
     detours: list[tuple[DetourDispatcher, str]] = []
     doors: list[Door] = []
@@ -108,15 +117,19 @@ def _doors(root: Root, dispatcher: Dispatcher, table: Table, meter: Meter, repla
         for entrance in inbound.entrances():
             if isinstance(entrance, StreamEntrance):
                 accepts[tag] = entrance.accept
-        doors.extend(_doors_of(options, inbound, boundary))
+        doors.extend(_doors_of(options, plugins.behind(tag, options), inbound, boundary))
     for detour, target in detours:
         detour.connect(accepts[target])
     return doors
 
 
-def _doors_of(options: Listen, inbound: Inbound, boundary: Boundary) -> list[Door]:
-    around = [_around(options, entrance) for entrance in inbound.entrances()]
-    return [Door(endpoint, entrance, boundary) for endpoint, entrance in endpoints(options, around)]
+def _doors_of(options: Listen, for_streams: Listen, inbound: Inbound, boundary: Boundary) -> list[Door]:
+    doors: list[Door] = []
+    for entrance in inbound.entrances():
+        where = for_streams if entrance.kind == "stream" else options
+        around = _around(options, entrance)
+        doors.extend(Door(endpoint, around, boundary) for endpoint, _ in endpoints(where, [around]))
+    return doors
 
 
 def _around(options: Listen, entrance: Entrance) -> Entrance:

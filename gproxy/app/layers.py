@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from gproxy.base.address import Address, parse_host
 from gproxy.base.defaults import CONNECT_TIMEOUT, FALLBACK_DELAY
-from gproxy.base.iface import Accept, Connect, Dialer, Outbound, PacketConn, Stream
+from gproxy.base.iface import Accept, ClientLayer, Connect, Dialer, Outbound, PacketConn, ServerLayer, Stream
 from gproxy.base.session import Session
+from gproxy.layers.plugin.options import ClientPlugin, ServerPlugin
+from gproxy.layers.plugin.simpleobfs import Obfs
 from gproxy.net import sockopt
 from gproxy.net.direct import SystemDialer
 from gproxy.net.proxied import ProxyProtocol
@@ -18,6 +20,8 @@ from gproxy.schema.model import Options
 
 def accepting(options: Listen, accept: Accept) -> Accept:
     """An inbound's door behind the layers that its options ask for."""
+    if isinstance(options, ServerPlugin) and (obfs := options.obfs()) is not None:
+        accept = _obfs_server(obfs).accepting(accept)
     if options.proxy_protocol:
         accept = ProxyProtocol().accepting(accept)
     return accept
@@ -78,7 +82,25 @@ def connecting(options: Options, via: Dialer) -> Connect:
     def connect(session: Session) -> Stream:
         return via.dial(server, session)
 
+    if isinstance(options, ClientPlugin) and (obfs := options.obfs()) is not None:
+        return _obfs_client(obfs, options.server_port).connecting(connect)
     return connect
+
+
+def _obfs_client(obfs: Obfs, port: int) -> ClientLayer:
+    from gproxy.layers.transport.obfs import HttpClient, TlsClient
+
+    if obfs.mode == "tls":
+        return TlsClient(obfs.host)
+    return HttpClient(obfs.host, port, obfs.target, obfs.method or "GET")
+
+
+def _obfs_server(obfs: Obfs) -> ServerLayer:
+    from gproxy.layers.transport.obfs import HttpServer, TlsServer
+
+    if obfs.mode == "tls":
+        return TlsServer(obfs.host)
+    return HttpServer(obfs.host, obfs.method, at_once=obfs.at_once)
 
 
 def _no_server(session: Session) -> Stream:

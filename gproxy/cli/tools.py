@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,11 +44,11 @@ def connect(sources: Sources, address: str, outbound: str, network: Any) -> None
         target = Address.parse(address)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    way = _outbound(sources, outbound, network)
-    if network == _TCP:
-        pipe_stream(way, target)
-    else:
-        pipe_packets(way, target)
+    with _outbound(sources, outbound, network) as way:
+        if network == _TCP:
+            pipe_stream(way, target)
+        else:
+            pipe_packets(way, target)
 
 
 @tools.command()
@@ -62,18 +64,25 @@ def fetch(sources: Sources, url: str, outbound: str) -> None:
         location = Location.parse(url)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    status = fetch_to(_outbound(sources, outbound, _TCP), location, sys.stdout.buffer)
+    with _outbound(sources, outbound, _TCP) as way:
+        status = fetch_to(way, location, sys.stdout.buffer)
     if status >= 400:
         raise GproxyError(f"the server answered {status}")
 
 
-def _outbound(sources: Sources, tag: str, network: Network) -> Outbound:
+@contextmanager
+def _outbound(sources: Sources, tag: str, network: Network) -> Iterator[Outbound]:
     root = sources.root()
     from gproxy.app.build import build_outbounds
+    from gproxy.app.plugins import Plugins
     from gproxy.config.references import outbound_tags
+    from gproxy.layers.plugin.keeper import Keeper
 
     known = outbound_tags(root)
     if tag and tag not in known:
         raise click.UsageError(f"no outbound has the tag `{tag}`; there is {', '.join(known)}")
-    outbounds = build_outbounds(root)
-    return outbounds.get(tag or root.route.final or outbounds.default, network)
+    plugins = Plugins()
+    outbounds = build_outbounds(root, plugins)
+    with Keeper(plugins.wanted) as keeper:
+        keeper.start()
+        yield outbounds.get(tag or root.route.final or outbounds.default, network)

@@ -1,13 +1,19 @@
-"""The control process of a generation: what is not a client's bytes. It sums up what the workers count."""
+"""The control process of a generation: what is not a client's bytes.
+
+It sums up what the workers count, and keeps the plugins running that are programs of their own.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from gproxy.app.messages import Reopen
+from gproxy.app.messages import Reopen, Serve, Yield
 from gproxy.config.root import Root
+from gproxy.layers.plugin.external import Plugin
+from gproxy.layers.plugin.keeper import Keeper
 from gproxy.observe.log import setup
 from gproxy.proc.orders import KINDS, AskStatus, Counted, Status
 from gproxy.proc.place import Place
@@ -40,7 +46,7 @@ class Ledger:
         return {**sums, "statuses": dict(statuses)}
 
 
-def main(place: Place, root: Root) -> None:
+def main(place: Place, root: Root, plugins: Sequence[Plugin]) -> None:
     """Answer the template until it says no more; the last word are the final counters."""
     begin_anew()
     sink = setup(root.log)
@@ -49,15 +55,20 @@ def main(place: Place, root: Root) -> None:
     post = Post(place.channel, KINDS, lambda _: readable.wait(), lambda _: writable.wait())
     ledger = Ledger()
     try:
-        while True:
-            message, _ = post.receive()
-            if isinstance(message, Counted):
-                ledger.note(message)
-            elif isinstance(message, AskStatus):
-                post.send(Status(message.request, ledger.totals()))
-            elif isinstance(message, Reopen):
-                with contextlib.suppress(OSError):  # the workers say so
-                    sink.reopen()
+        with Keeper(plugins) as keeper:
+            while True:
+                message, _ = post.receive()
+                if isinstance(message, Counted):
+                    ledger.note(message)
+                elif isinstance(message, AskStatus):
+                    post.send(Status(message.request, ledger.totals()))
+                elif isinstance(message, Serve):
+                    keeper.start()
+                elif isinstance(message, Yield):
+                    keeper.make_room()
+                elif isinstance(message, Reopen):
+                    with contextlib.suppress(OSError):  # the workers say so
+                        sink.reopen()
     except PostClosed:
         with contextlib.suppress(PostClosed):  # it may have ended without waiting for the last word
             post.send(Status(0, ledger.totals()))

@@ -11,6 +11,7 @@ from gproxy.app.data import DataPlane
 from gproxy.app.messages import Prepared, Reopen, Serve, Serving, Snapshot, Stop, StopNow, Stopped
 from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root
+from gproxy.layers.plugin.keeper import Keeper
 from gproxy.limit.room import share
 from gproxy.observe.log import setup
 from gproxy.observe.sink import Sink
@@ -78,17 +79,18 @@ class Control:
         self._sink.start()
         sockets = {endpoint: dict(enumerate(self._slots.of(endpoint))) for endpoint in self._slots.endpoints()}
         plane = DataPlane(self._house, sockets, self._sink, self._limits.memory_each())
-        with Group("planes") as planes:
+        with Group("planes") as planes, Keeper(self._house.plugins) as keeper:
             planes.spawn(plane.serve, self._channel)
             planes.spawn(self._pat)
-            self._rule()
+            self._rule(keeper)
 
-    def _rule(self) -> None:
+    def _rule(self, keeper: Keeper) -> None:
         last: Snapshot | None = None
         while True:
             message = self._channel.hear()
             if isinstance(message, Prepared):
                 self._channel.order(Serve())
+                keeper.start()
             elif isinstance(message, Serving):
                 self._say_ready()
             elif isinstance(message, Snapshot):

@@ -93,6 +93,7 @@ class Template:
         self._said: dict[type, set[int]] = {Prepared: set(), Serving: set(), Yielded: set()}
         self._serving = False
         self._stopping = False
+        self._phase: Serve | Yield | None = None  # the last that was ordered, for a control that has to begin anew
         self._beats = Beats(workers)
         self._dead_read, self._dead_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
@@ -151,9 +152,10 @@ class Template:
             if isinstance(message, Reopen):
                 with contextlib.suppress(OSError):  # the workers say so
                     self._sink.reopen()
+            else:
+                self._phase = message
             for child in self._children.values():
-                if child.worker != CONTROL or isinstance(message, Reopen):
-                    self._tell(child, message)
+                self._tell(child, message)
 
     def _stop(self, message: Stop | StopNow) -> None:
         self._stopping = True
@@ -273,6 +275,8 @@ class Template:
         if number == CONTROL:
             for counted in self._counted.values():
                 self._tell(child, counted)
+            if self._phase is not None:
+                self._tell(child, self._phase)
         self._report(orders.Forked(number, pid))
 
     def _become(self, number: int, theirs: socket) -> NoReturn:
@@ -283,7 +287,7 @@ class Template:
             place = Place(number, self._workers, theirs, self._beats)
             call_process("gproxy-control" if number == CONTROL else f"gproxy-worker{number}")
             if number == CONTROL:
-                control.main(place, self._root)
+                control.main(place, self._root, self._house.plugins)
             else:
                 worker.main(place, self._root, self._house, self._descriptors)
             code = 0

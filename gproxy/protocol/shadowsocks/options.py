@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
+from gproxy.layers.plugin.options import ClientPlugin, ServerPlugin
 from gproxy.protocol.shadowsocks.wire.keys import keys_of_password
 from gproxy.protocol.shadowsocks.wire.methods import METHODS, Method
 from gproxy.schema.fields import Secret
@@ -101,10 +102,10 @@ def password_problem(method: Method, password: str, *, single: bool = True) -> s
     return "expected a single key" if single and len(keys) > 1 else ""
 
 
-class ShadowsocksInboundOptions(Listen, NetworkChoice, Encryption):
+class ShadowsocksInboundOptions(ServerPlugin, Listen, NetworkChoice, Encryption):
     """A server for Shadowsocks clients."""
 
-    not_yet: ClassVar[tuple[str, ...]] = ("multiplex", "managed", "plugin", "plugin_opts")
+    not_yet: ClassVar[tuple[str, ...]] = ("multiplex", "managed")
 
     users: Annotated[
         tuple[ShadowsocksUser, ...],
@@ -142,10 +143,10 @@ class ShadowsocksInboundOptions(Listen, NetworkChoice, Encryption):
                 seen.add(password)
 
 
-class ShadowsocksOutboundOptions(Item, Server, Dial, OverTcp, Encryption):
+class ShadowsocksOutboundOptions(Item, Server, ClientPlugin, Dial, OverTcp, Encryption):
     """A client of a Shadowsocks server."""
 
-    not_yet: ClassVar[tuple[str, ...]] = ("multiplex", "plugin", "plugin_opts")
+    not_yet: ClassVar[tuple[str, ...]] = ("multiplex",)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The password is a row of keys where it must be."""

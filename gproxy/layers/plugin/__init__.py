@@ -1,0 +1,1 @@
+"""SIP003 plugins: what they may be, and those that are programs of their own."""
