@@ -45,6 +45,7 @@ setup(
         "greenlet>=3.1",
         "msgspec>=0.21",
         "pycryptodome>=4.0",
+        "pyopenssl>=26.4,<26.5",
     ],
     extras_require={
         "dev": [

@@ -16,12 +16,17 @@ from gproxy.net.proxied import ProxyProtocol
 from gproxy.net.tcp import SocketOptions
 from gproxy.schema.groups import Dial, Listen, Server
 from gproxy.schema.model import Options
+from gproxy.schema.tls import TlsDial, TlsListen
 
 
 def accepting(options: Listen, accept: Accept) -> Accept:
     """An inbound's door behind the layers that its options ask for."""
     if isinstance(options, ServerPlugin) and (obfs := options.obfs()) is not None:
         accept = _obfs_server(obfs).accepting(accept)
+    if isinstance(options, TlsListen) and options.tls.enabled:
+        from gproxy.layers.tls.layer import TlsServer
+
+        accept = TlsServer(options.tls).accepting(accept)
     if options.proxy_protocol:
         accept = ProxyProtocol().accepting(accept)
     return accept
@@ -84,6 +89,10 @@ def connecting(options: Options, via: Dialer) -> Connect:
 
     if isinstance(options, ClientPlugin) and (obfs := options.obfs()) is not None:
         return _obfs_client(obfs, options.server_port).connecting(connect)
+    if isinstance(options, TlsDial) and options.tls.enabled:
+        from gproxy.layers.tls.layer import TlsClient
+
+        return TlsClient(options.tls, server.host).connecting(connect)
     return connect
 
 

@@ -77,6 +77,17 @@ class Opener(Protocol):
         """
 
 
+class Ending(Protocol):
+    """For records that have a word of their own for the end, as TLS has: what lies beneath may go on without it."""
+
+    @property
+    def heard(self) -> bool:
+        """Whether the peer has said, in what was opened so far, that no more will come."""
+
+    def say(self) -> bytes:
+        """What tells the peer that no more will come; nothing when that was said before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A stream as the relay's batch pump sees it: a bare descriptor, and what is done to the bytes on it."""
@@ -85,6 +96,7 @@ class Record:
     opener: Opener
     sealer: Sealer
     unopened: bytes  # sealed bytes that were read already
+    ending: Ending | None = None
 
 
 class PacketConn(Protocol):

@@ -46,6 +46,7 @@ class Session:
     local: Address | None = None  # where the client reached us, if that is an IP address
     asked: Address | None = None  # what the client wanted, if a rule or an option rewrote it
     user: str | None = None
+    alpn: str = ""  # the application protocol that TLS has agreed on
     addresses: tuple[IP, ...] = ()  # by a resolve action
     sniffed: Sniffed | None = None  # by a sniff action
     dial: DialOptions = DEFAULT_DIAL

@@ -6,7 +6,7 @@ import contextlib
 
 from gproxy.base.address import Address
 from gproxy.base.errors import CloseReason, ProtocolError, StreamClosed
-from gproxy.base.iface import Buffer, Opener, Record, Sealer, Stream
+from gproxy.base.iface import Buffer, Ending, Opener, Record, Sealer, Stream
 
 
 class Framed:
@@ -16,12 +16,20 @@ class Framed:
     before is all that is genuine, and nothing comes after it.
     """
 
-    __slots__ = ("_broken", "_ended", "_held", "_inner", "_opener", "_sealer", "_unopened")
+    __slots__ = ("_broken", "_ended", "_ending", "_held", "_inner", "_opener", "_sealer", "_unopened")
 
     def __init__(
-        self, inner: Stream, opener: Opener, sealer: Sealer, unopened: bytes = b"", *, held: bool = False
+        self,
+        inner: Stream,
+        opener: Opener,
+        sealer: Sealer,
+        unopened: bytes = b"",
+        *,
+        held: bool = False,
+        ending: Ending | None = None,
     ) -> None:
         """`unopened`: what was read ahead of it. `held`: the sealer has a head that the peer waits for."""
+        self._ending = ending
         self._inner = inner
         self._opener = opener
         self._sealer = sealer
@@ -54,6 +62,9 @@ class Framed:
             except ProtocolError as error:
                 raise self._break(f"the stream is corrupt: {error}", "corrupt") from error
             self._unopened = sealed[used:]
+            if self._ending is not None and self._ending.heard:
+                self._ended = True
+                self._unopened = b""
             return target[:made].tobytes()
 
     def _end(self) -> None:
@@ -77,10 +88,12 @@ class Framed:
                 self._inner.sendall(target[:made])
 
     def close_write(self) -> None:
-        """See Stream. A head that waits goes first."""
-        if self._held:
-            with contextlib.suppress(StreamClosed):  # nobody is left to hear it
+        """See Stream. A head that waits goes first, and then the word for the end, if there is one."""
+        with contextlib.suppress(StreamClosed):  # nobody is left to hear it
+            if self._held:
                 self.sendall(b"")
+            if self._ending is not None and (words := self._ending.say()):
+                self._inner.sendall(words)
         self._inner.close_write()
 
     def close(self) -> None:
@@ -107,7 +120,7 @@ class Framed:
         if self._held or self._ended or self._broken is not None:
             return None
         fd = self._inner.bare()
-        return None if fd is None else Record(fd, self._opener, self._sealer, self._unopened)
+        return None if fd is None else Record(fd, self._opener, self._sealer, self._unopened, self._ending)
 
     def held(self) -> bool:
         """See Stream."""

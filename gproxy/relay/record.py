@@ -13,9 +13,9 @@ from os import readv, write
 
 from gproxy.base.defaults import SCRATCH
 from gproxy.base.errors import ProtocolError
-from gproxy.base.iface import Opener, Record, Sealer
+from gproxy.base.iface import Ending, Opener, Record, Sealer
 from gproxy.relay.pump import SCRATCH_VECTOR, SCRATCH_VIEW, Flow, Pump
-from gproxy.relay.terms import Side
+from gproxy.relay.terms import OTHER, Side
 
 # Mapped, so that a worker with no record stream has no memory in them.
 _payload = memoryview(mmap(-1, SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS))
@@ -45,15 +45,20 @@ class Flows:
 class RecordFlow(Flow):
     """One direction, where records are opened, sealed, or both."""
 
-    __slots__ = ("_opener", "_sealer", "_unopened")
+    __slots__ = ("_farewell", "_opener", "_over", "_sealer", "_source_ending", "_unopened")
 
     def __init__(self, pump: Pump, side: Side, source: End, target: End, end_target: Callable[[], None]) -> None:
         self._opener: Opener | None = None
         self._sealer: Sealer | None = None
         self._unopened = b""
+        self._source_ending: Ending | None = None
+        self._farewell: Ending | None = None
+        self._over = False  # the source has said all, and the target has still to take the last of it
         if isinstance(source, Record):
+            self._source_ending = source.ending
             self._opener, self._unopened, source = source.opener, source.unopened, source.fd
         if isinstance(target, Record):
+            self._farewell = target.ending
             self._sealer, target = target.sealer, target.fd
         super().__init__(pump, side, source, target, end_target)
 
@@ -80,7 +85,31 @@ class RecordFlow(Flow):
             return
         if data:
             self.moved += len(data)
+            self._hand_on(data)
+        if self._source_ending is not None and self._source_ending.heard:
+            self._over = True
+            if self._rest is None and not self._ended:
+                self._end()
+
+    def _hand_on(self, data: memoryview) -> None:
+        try:
             self._send(self._resealed(data) if self._sealer is not None else data)
+        except ProtocolError:  # the session towards the target is broken
+            self._pump.break_off(OTHER[self._side], "corrupt")
+
+    def _end(self) -> None:
+        """The source has said all: tell the target in its own words first."""
+        if self._farewell is not None and (words := self._farewell.say()):
+            self._over = True
+            self._send(memoryview(words))
+            if self._rest is not None or self._ended:
+                return
+        super()._end()
+
+    def _resume(self) -> None:
+        super()._resume()
+        if self._over and self._rest is None and not self._ended:
+            self._end()
 
     def _opened(self, size: int) -> memoryview:
         """The payload of the complete records among the `size` bytes that there are now, the kept ones included."""

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from gproxy.schema.fields import Secret
 from gproxy.schema.groups import Dial, Item, Listen, Server, User
 from gproxy.schema.model import doc
+from gproxy.schema.tls import TlsDial, TlsListen
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
@@ -18,10 +19,10 @@ _TARGET = re.compile(r"[!-\"$-~]+")
 _OWN = frozenset(("content-length", "transfer-encoding", "proxy-authorization"))
 
 
-class HttpInboundOptions(Listen):
+class HttpInboundOptions(Listen, TlsListen):
     """A server for HTTP proxy clients: CONNECT, and requests in absolute form."""
 
-    not_yet: ClassVar[tuple[str, ...]] = ("set_system_proxy", "tls", "domain_resolver")
+    not_yet: ClassVar[tuple[str, ...]] = ("set_system_proxy", "domain_resolver")
 
     users: Annotated[tuple[User, ...], doc("Who may use the proxy, with Basic authentication; anybody if empty.")] = ()
 
@@ -32,10 +33,8 @@ class HttpInboundOptions(Listen):
             yield "users", "a name with a colon can't be sent with Basic authentication"
 
 
-class HttpOutboundOptions(Item, Server, Dial):
+class HttpOutboundOptions(Item, Server, Dial, TlsDial):
     """A client of an HTTP proxy, with CONNECT. It carries TCP only."""
-
-    not_yet: ClassVar[tuple[str, ...]] = ("tls",)
 
     username: Annotated[str, doc("User name for Basic authentication; none is sent if empty.")] = ""
     password: Annotated[Secret, doc("Password for Basic authentication.")] = Secret("")

@@ -8,12 +8,13 @@ from typing import Annotated, ClassVar, Literal
 from gproxy.schema.fields import Secret
 from gproxy.schema.groups import Dial, Item, Listen, OverTcp, Server, User
 from gproxy.schema.model import doc
+from gproxy.schema.tls import TlsListen
 
 # RFC 1929: each has one octet for its length.
 _MAX_CREDENTIAL = 255
 
 
-class SocksInboundOptions(Listen):
+class SocksInboundOptions(Listen, TlsListen):
     """A server for SOCKS4, SOCKS4a and SOCKS5 clients."""
 
     not_yet: ClassVar[tuple[str, ...]] = ("domain_resolver",)

@@ -1,0 +1,152 @@
+"""The one file that uses what pyOpenSSL keeps to itself.
+
+Its public calls copy each record through a buffer of their own, and they can neither check the peer's name within the
+handshake nor choose the groups of the key exchange. pyOpenSSL is pinned to the versions that this was tried with, and
+`check` proves at the start that a wrong name is refused.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Final
+
+from OpenSSL import SSL
+from OpenSSL._util import ffi, lib
+
+from gproxy.base.iface import Buffer
+
+# What one call takes out of a memory BIO: far larger pieces cost twice the CPU.
+_PIECE: Final = 128 * 1024
+
+_FAREWELL: Final = 4096  # room for an alert, and for what it was held up by
+
+_WANT_READ: Final = lib.SSL_ERROR_WANT_READ
+_ZERO_RETURN: Final = lib.SSL_ERROR_ZERO_RETURN
+_NO_PARTIAL_WILDCARDS: Final = 0x4  # X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS: `*.a.test`, but not `w*.a.test`
+
+
+class TlsFault(Exception):
+    """OpenSSL's word for what went wrong."""
+
+
+class Pipes:
+    """The bytes of one connection between memory buffers: TLS records on one side, payload on the other.
+
+    A memory BIO keeps what it has once grown to, for each of a worker's idle sessions. So records are read from where
+    they lie, without a BIO's copy, and a BIO that was much written to is exchanged for a new one.
+    """
+
+    __slots__ = ("_from_ssl", "_source", "_ssl", "connection", "over")
+
+    def __init__(self, connection: SSL.Connection) -> None:
+        self.connection = connection
+        self._ssl: Any = connection._ssl
+        self._from_ssl: Any = connection._from_ssl
+        self._source: Any = None  # what is being read from
+        self.over = False  # the peer has said that no more will come
+
+    def feed(self, records: Buffer) -> None:
+        """Complete records from the peer: all that was fed before must have been read. They stay the caller's."""
+        self._source = data = ffi.from_buffer(records)
+        bio = lib.BIO_new_mem_buf(data, len(data))
+        lib.BIO_set_mem_eof_return(bio, -1)  # its end is not the connection's
+        lib.SSL_set_bio(self._ssl, bio, self._from_ssl)  # frees the one before
+
+    def read_into(self, target: memoryview) -> int:
+        """Payload; 0 when all that was fed has been read, or when the peer has ended. Raises TlsFault."""
+        if not target:
+            return 0
+        with ffi.from_buffer(target, require_writable=True) as data:
+            size: int = lib.SSL_read(self._ssl, data, len(data))
+        if size > 0:
+            return size
+        error = lib.SSL_get_error(self._ssl, size)
+        if error == _WANT_READ:
+            self._source = None  # it is at its end, and not looked at again
+            return 0
+        self._forget()
+        if error != _ZERO_RETURN:
+            raise TlsFault(_reason())
+        self.over = True
+        return 0
+
+    def _forget(self) -> None:
+        """Nothing that lies in what was fed may be read any more."""
+        lib.SSL_set_bio(self._ssl, lib.BIO_new(lib.BIO_s_mem()), self._from_ssl)
+        self._source = None
+
+    def write(self, payload: Buffer) -> None:
+        """Make records of all of it. Raises TlsFault."""
+        with ffi.from_buffer(payload) as data:
+            size = lib.SSL_write(self._ssl, data, len(data))
+        if size != len(payload):
+            raise TlsFault(_reason())
+
+    def shrink(self) -> None:
+        """Give back what much writing has taken. Everything must have been drained."""
+        fresh = lib.BIO_new(lib.BIO_s_mem())
+        bio = lib.BIO_new(lib.BIO_s_mem())
+        lib.SSL_set_bio(self._ssl, bio, fresh)
+        self._from_ssl = fresh
+
+    def farewell(self) -> bytes:
+        """The records that say that no more will come."""
+        lib.SSL_shutdown(self._ssl)
+        while lib.ERR_get_error():  # a session that is broken has nothing to say
+            pass
+        target = bytearray(_FAREWELL)
+        with memoryview(target) as view:
+            return bytes(target[: self.drain_into(view)])
+
+    def drain_into(self, target: memoryview) -> int:
+        """All records for the peer that `target` holds."""
+        made = 0
+        while made < len(target):
+            with ffi.from_buffer(target[made : made + _PIECE], require_writable=True) as data:
+                size = lib.BIO_read(self._from_ssl, data, len(data))
+            if size <= 0:
+                break
+            made += size
+        return made
+
+
+def _reason() -> str:
+    """The newest of OpenSSL's errors, in its words; the others are forgotten."""
+    reason = "the connection broke"
+    while code := lib.ERR_get_error():
+        text = lib.ERR_reason_error_string(code)
+        if text != ffi.NULL:
+            reason = ffi.string(text).decode()
+    return reason
+
+
+def expect_name(connection: SSL.Connection, name: str | IPv4Address | IPv6Address) -> None:
+    """Let the handshake fail unless the peer's certificate is for this host. Raises ValueError for no name at all."""
+    param = lib.SSL_get0_param(connection._ssl)
+    lib.X509_VERIFY_PARAM_set_hostflags(param, _NO_PARTIAL_WILDCARDS)
+    if isinstance(name, str):
+        raw = name.encode("idna") if not name.isascii() else name.encode()
+        done = lib.X509_VERIFY_PARAM_set1_host(param, raw, len(raw))
+    else:
+        done = lib.X509_VERIFY_PARAM_set1_ip(param, name.packed, len(name.packed))
+    if done != 1:
+        raise ValueError(f"{name}: not a name that a certificate could have")
+
+
+def verify_result(connection: SSL.Connection) -> str:
+    """Why the peer's certificate was refused, in OpenSSL's words; empty if it was not."""
+    code = lib.SSL_get_verify_result(connection._ssl)
+    return "" if code == 0 else ffi.string(lib.X509_verify_cert_error_string(code)).decode()
+
+
+def write_all(context: SSL.Context) -> None:
+    """Let one call take all of a write, where pyOpenSSL wants to be called for each record."""
+    context.clear_mode(lib.SSL_MODE_ENABLE_PARTIAL_WRITE)
+
+
+def set_groups(context: SSL.Context, names: str) -> None:
+    """The groups of the key exchange, as in `X25519:P-256`. Raises ValueError for one that this OpenSSL has not."""
+    if lib.SSL_CTX_set1_curves_list(context._context, names.encode()) != 1:
+        while lib.ERR_get_error():
+            pass
+        raise ValueError(f"{names}: not groups of this OpenSSL")

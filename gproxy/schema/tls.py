@@ -1,0 +1,140 @@
+"""The `tls` tables of inbounds and outbounds."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Final, Literal
+
+from gproxy.base.defaults import HANDSHAKE_TIMEOUT
+from gproxy.schema.fields import Duration
+from gproxy.schema.model import Options, doc
+
+Version = Literal["1.0", "1.1", "1.2", "1.3"]
+Group = Literal["P256", "P384", "P521", "X25519", "X25519MLKEM768"]
+ClientAuthentication = Literal["no", "request", "require-any", "verify-if-given", "require-and-verify"]
+
+SUITES: Final = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+}
+"""The suites of TLS 1.2 that may be chosen, by their standard names, with OpenSSL's. Those of 1.3 are fixed."""
+
+_FIXED: Final = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
+
+_PIN_SIZE: Final = 32
+
+
+class Tls(Options):
+    """What both roles have."""
+
+    not_yet: ClassVar[tuple[str, ...]] = ("ech", "reality", "kernel_tx", "kernel_rx")
+
+    enabled: Annotated[bool, doc("Speak TLS.")] = False
+    alpn: Annotated[tuple[str, ...], doc("Application protocols, the preferred one first.")] = ()
+    min_version: Annotated[Version, doc("Lowest version of TLS.")] = "1.2"
+    max_version: Annotated[Version, doc("Highest version of TLS.")] = "1.3"
+    cipher_suites: Annotated[
+        tuple[str, ...], doc("Cipher suites of TLS 1.2, by their standard names; those of 1.3 are fixed.")
+    ] = ()
+    curve_preferences: Annotated[
+        tuple[Group, ...], doc("Groups of the key exchange, the preferred one first; OpenSSL's choice if empty.")
+    ] = ()
+    handshake_timeout: Annotated[Duration, doc("Time for the handshake.")] = Duration(HANDSHAKE_TIMEOUT)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Versions are in order, and suites are known and strong."""
+        yield from super().check()
+        if self.min_version > self.max_version:
+            yield "min_version", f"higher than `max_version`, which is {self.max_version}"
+        for name in self.cipher_suites:
+            if name not in SUITES and name not in _FIXED:
+                yield "cipher_suites", f"{name}: not one of {', '.join(SUITES)}"
+        for name in self.alpn:
+            if not 0 < len(name.encode()) <= 255:
+                yield "alpn", "expected names of 1 to 255 bytes"
+
+
+class TlsInbound(Tls):
+    """TLS towards clients."""
+
+    not_yet: ClassVar[tuple[str, ...]] = ("acme", "certificate_provider", "client_certificate_public_key_sha256")
+
+    server_name: Annotated[str, doc("Only serve clients that ask for this name; all if empty.")] = ""
+    insecure: Annotated[bool, doc("Not for inbounds.")] = False
+    certificate: Annotated[tuple[str, ...], doc("Certificate chain: lines of PEM.")] = ()
+    certificate_path: Annotated[str, doc("File with the certificate chain; read again when it changes.")] = ""
+    key: Annotated[tuple[str, ...], doc("Private key: lines of PEM.")] = ()
+    key_path: Annotated[str, doc("File with the private key; read again when it changes.")] = ""
+    client_authentication: Annotated[ClientAuthentication, doc("Whether clients must show a certificate.")] = "no"
+    client_certificate: Annotated[tuple[str, ...], doc("Authorities of clients' certificates: lines of PEM.")] = ()
+    client_certificate_path: Annotated[
+        tuple[str, ...], doc("Files with the authorities of clients' certificates.")
+    ] = ()
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """There is one certificate with its key, and authorities where clients are verified."""
+        yield from super().check()
+        if not self.enabled:
+            return
+        for name in ("certificate", "key"):
+            if bool(getattr(self, name)) == bool(getattr(self, f"{name}_path")):
+                yield name, f"expected either `{name}` or `{name}_path`"
+        if self.insecure:
+            yield "insecure", "an inbound is never insecure: give it a certificate"
+        authorities = bool(self.client_certificate or self.client_certificate_path)
+        verifies = self.client_authentication in ("verify-if-given", "require-and-verify")
+        if verifies and not authorities:
+            yield "client_authentication", "expected `client_certificate` or `client_certificate_path` beside it"
+
+
+class TlsOutbound(Tls):
+    """TLS towards a server."""
+
+    not_yet: ClassVar[tuple[str, ...]] = (
+        "fragment", "fragment_fallback_delay", "record_fragment", "utls", "engine", "spoof", "spoof_method",
+    )  # fmt: skip
+
+    server_name: Annotated[str, doc("Name that the server must prove to have; its address if empty.")] = ""
+    disable_sni: Annotated[bool, doc("Don't tell the name in the clear.")] = False
+    insecure: Annotated[bool, doc("Accept any certificate. Whoever sits on the way can then read everything.")] = False
+    certificate: Annotated[tuple[str, ...], doc("Trust these authorities instead of the system's: lines of PEM.")] = ()
+    certificate_path: Annotated[str, doc("Trust the authorities in this file instead of the system's.")] = ""
+    certificate_public_key_sha256: Annotated[
+        tuple[str, ...], doc("Accept the server's certificate by its public key alone: SHA-256 hashes in base64.")
+    ] = ()
+    client_certificate: Annotated[tuple[str, ...], doc("Own certificate chain to show: lines of PEM.")] = ()
+    client_certificate_path: Annotated[str, doc("File with the own certificate chain to show.")] = ""
+    client_key: Annotated[tuple[str, ...], doc("Key of the own certificate: lines of PEM.")] = ()
+    client_key_path: Annotated[str, doc("File with the key of the own certificate.")] = ""
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Pins are hashes, and an own certificate has its key."""
+        yield from super().check()
+        for text in self.certificate_public_key_sha256:
+            try:
+                right = len(base64.b64decode(text, validate=True)) == _PIN_SIZE
+            except binascii.Error:
+                right = False
+            if not right:
+                yield "certificate_public_key_sha256", "expected SHA-256 hashes in base64"
+        shown = bool(self.client_certificate or self.client_certificate_path)
+        if shown != bool(self.client_key or self.client_key_path):
+            yield "client_certificate", "an own certificate needs its key, and a key its certificate"
+
+
+class TlsListen(Options):
+    """For inbounds that can be behind TLS."""
+
+    tls: Annotated[TlsInbound, doc("TLS towards clients.")] = TlsInbound()
+
+
+class TlsDial(Options):
+    """For outbounds whose server can be behind TLS."""
+
+    tls: Annotated[TlsOutbound, doc("TLS towards the server.")] = TlsOutbound()
