@@ -9,6 +9,7 @@ from gproxy.base.errors import DialError
 from gproxy.base.iface import PacketConn, Stream
 from gproxy.base.session import Session
 from gproxy.base.wiring import OutboundWiring
+from gproxy.layers.mux.uot import PacketsOverStream
 from gproxy.net.framed import Framed
 from gproxy.net.headed import Headed
 from gproxy.protocol.shadowsocks.options import ShadowsocksOutboundOptions, warn_of_retired
@@ -36,6 +37,7 @@ class ShadowsocksOutbound:
             keys_of_password(method, password) if method.kind == "2022" else [key_of_password(method, password)]
         )
         self._connect = wiring.connect
+        self._over_tcp = options.over_tcp()
         server = Address(parse_host(options.server), options.server_port)
         self._packets = ClientPackets(method, self._keys, server, wiring)
         warn_of_retired(method, wiring.log)
@@ -69,6 +71,8 @@ class ShadowsocksOutbound:
 
     def dial_packet(self, target: Address, session: Session) -> PacketConn:
         """See Dialer."""
+        if self._over_tcp:
+            return PacketsOverStream.open(self.dial, target, session, self._over_tcp)
         return self._packets.open(session)
 
     def close(self) -> None:

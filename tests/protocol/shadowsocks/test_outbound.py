@@ -9,6 +9,7 @@ import pytest
 from gproxy.base.address import Address
 from gproxy.base.errors import DialError, StreamClosed
 from gproxy.rt.group import Group
+from gproxy.wire import uot
 from gproxy.wire.socksaddr import encode_address
 from tests.protocol.shadowsocks.lab import (
     METHODS_NOW,
@@ -123,3 +124,20 @@ def test_a_name_that_does_not_fit():
 def test_networks():
     assert make_outbound(None, method="none").networks == {"tcp", "udp"}
     assert make_outbound(None, method="none", network="tcp").networks == {"tcp"}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_datagrams_on_a_stream_leave_together_with_its_head(version):
+    near, far = pipe()
+    options = {"method": "none", "udp_over_tcp": {"enabled": True, "version": version}}
+    conn = make_outbound(lambda session: near, **options).dial_packet(V4, new_session())
+    with Group("test") as group:
+        reader = group.spawn(conn.recv_from)
+        conn.send_to(b"q", NAME)
+        request = uot.encode_request(uot.Request(False, V4)) if version == 2 else b""
+        frame = uot.encode_frame(uot.Frame(NAME, b"q"))
+        assert far.recv() == encode_address(uot.TARGETS[version]) + request + frame
+        far.sendall(frame)
+        assert group.join(5)
+        assert reader.successful()
+    conn.close()
