@@ -7,7 +7,8 @@ from _socket import socket, socketpair
 from collections.abc import Callable
 from typing import Any
 
-from gproxy.base.iface import Stream
+from gproxy.base.iface import ClientLayer, ServerLayer, Stream
+from gproxy.layers.transport.obfs import HttpClient, HttpServer, TlsClient, TlsServer
 from gproxy.net.buffered import Buffered
 from gproxy.net.framed import Framed
 from gproxy.net.headed import Headed
@@ -17,6 +18,7 @@ from gproxy.protocol.http.intake import Intake
 from gproxy.protocol.http.users import Users
 from tests.conformance.records import PlainOpener, PlainSealer
 from tests.support.pipe import pipe
+from tests.support.playbook import new_session
 
 Pair = tuple[Stream, Stream]
 
@@ -141,6 +143,26 @@ def headed_framed_pair() -> Pair:
     return Headed(framed(near), b"head"), Beheaded(framed(far), b"head")
 
 
+def obfs_pair(client: ClientLayer, server: ServerLayer) -> Pair:
+    """Two ends of simple-obfs: the client has asked, and the server has answered nothing yet."""
+    near, far = tcp_pair()
+    asking = client.connecting(lambda session: near)(new_session())
+    asking.sendall(b"")
+    opened: list[Stream] = []
+    server.accepting(lambda stream, session: opened.append(stream))(far, new_session())
+    return asking, opened[0]
+
+
+def obfs_http_pair() -> Pair:
+    """simple-obfs that looks like HTTP."""
+    return obfs_pair(HttpClient("a.test", 80), HttpServer())
+
+
+def obfs_tls_pair() -> Pair:
+    """simple-obfs that looks like TLS."""
+    return obfs_pair(TlsClient("a.test"), TlsServer())
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
     "unix": unix_pair,
     "tcp": tcp_pair,
@@ -153,9 +175,11 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     "framed with a head": framed_with_a_head_pair,
     "headed": headed_pair,
     "headed framed": headed_framed_pair,
+    "obfs http": obfs_http_pair,
+    "obfs tls": obfs_tls_pair,
 }
 
-BOUND = {"tcp", "buffered", "framed", "framed with a head", "headed", "headed framed"}
+BOUND = {"tcp", "buffered", "framed", "framed with a head", "headed", "headed framed", "obfs http", "obfs tls"}
 """Where a stream has an address of its own."""
 
 RESETS = BOUND | {"memory", "framed memory"}
