@@ -216,20 +216,25 @@ def test_what_was_read_ahead_is_accounted_too(outer: Pair, inner: Pair) -> None:
     assert (account.up, account.down) == (5, 0)
 
 
-def test_a_slow_reader_gets_all_that_others_did_not_overwrite(outer: Pair, inner: Pair) -> None:
-    """What a target does not take at once is kept apart from the buffers that all relays use."""
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_a_slow_reader_has_not_taken_is_not_overwritten(outer: Pair, inner: Pair, sealed: bool) -> None:
+    """It is kept apart from the buffers that all relays use."""
     client, left = outer
     right, server = inner
     content = b"".join(b"%07d," % number for number in range(100_000))
     other_outer, other_inner = tcp_pair(), tcp_pair()
-    with Run(framed(left), framed(right)) as run, Run(framed(other_outer[1]), framed(other_inner[0])):
-        run.group.spawn(framed(client).sendall, content)
-        talker, listener = framed(other_outer[0]), framed(other_inner[1])
-        reader, received = framed(server), b""
-        while len(received) < len(content):
-            talker.sendall(b"\xff" * MOST)
-            assert read_exactly(listener, MOST) == b"\xff" * MOST
-            received += reader.recv()
+    for stream in (*other_outer, *other_inner):
+        widen(stream)
+    talker, listener = framed(other_outer[0]), framed(other_inner[1])
+    reader: Stream = framed(server) if sealed else server
+    received = b""
+    with Run(framed(left), framed(right) if sealed else right) as run:
+        with Run(framed(other_outer[1]), framed(other_inner[0])):
+            run.group.spawn(framed(client).sendall, content)
+            while len(received) < len(content):
+                talker.sendall(b"\xff" * 200_000)
+                assert read_exactly(listener, 200_000) == b"\xff" * 200_000
+                received += reader.recv()
     for stream in (*other_outer, *other_inner):
         stream.close()
     assert received == content

@@ -56,6 +56,7 @@ def test_the_head_leaves_with_nothing_too_and_once(method: Method) -> None:
     sealer, opener = StreamSealer(method, key_for(method), HEAD), StreamOpener(method, key_for(method))
     assert opened(opener, sealed(sealer, b"")) == (method.salt_size + len(HEAD), HEAD)
     assert sealed(sealer, b"") == b""
+    assert sealer.room(7) == 7
     assert opened(opener, sealed(sealer, b"payload")) == (7, b"payload")
 
 
