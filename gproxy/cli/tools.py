@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gproxy.base.errors import GproxyError
+from gproxy.cli.links import link
 from gproxy.cli.sources import Sources, pass_sources, source_options
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ _TCP: Network = "tcp"
 def tools() -> None:
     """Use the outbounds of a configuration by hand."""
 
+
+tools.add_command(link)
 
 _outbound_option = click.option(
     "-o", "--outbound", metavar="TAG", default="", help="Outbound to use; else the default."

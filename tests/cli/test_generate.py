@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import uuid
 
+import pytest
+
 from gproxy.cli.main import main
 
 
@@ -25,3 +27,27 @@ def test_rand(capsysbinary):
 def test_rand_has_bounds(capsys):
     assert main(["generate", "rand", "0"]) == 2
     assert main(["generate", "rand", "9999999999"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "size"),
+    [("2022-blake3-aes-128-gcm", 16), ("2022-blake3-aes-256-gcm", 32), ("2022-blake3-chacha20-poly1305", 32)],
+)
+def test_ss_key(method, size, capsys):
+    keys = set()
+    for _ in range(2):
+        assert main(["generate", "ss-key", method]) == 0
+        keys.add(capsys.readouterr().out)
+    assert {len(base64.b64decode(key.strip(), validate=True)) for key in keys} == {size}
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [("aes-128-gcm", "a password of your choice"), ("none", "no password"), ("rot13", "no method `rot13`")],
+)
+def test_ss_key_of_a_method_without_keys(method, why, capsys):
+    assert main(["generate", "ss-key", method]) == 2
+    err = capsys.readouterr().err
+    assert why in err
+    assert "2022-blake3-aes-256-gcm" in err

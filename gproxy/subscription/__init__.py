@@ -1,0 +1,1 @@
+"""Nodes from elsewhere: how they are written down, and later where they are fetched from."""

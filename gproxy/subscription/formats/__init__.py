@@ -1,0 +1,1 @@
+"""Text to nodes and nodes to text: pure, without files or sockets."""
