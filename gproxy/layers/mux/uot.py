@@ -5,58 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gproxy.base.address import UNSPECIFIED, Address
-from gproxy.base.defaults import HANDSHAKE_TIMEOUT, LINGER, MAX_DATAGRAM
+from gproxy.base.defaults import HANDSHAKE_TIMEOUT
 from gproxy.base.errors import CloseReason, DialError, ProtocolError, StreamClosed
-from gproxy.base.iface import Buffer, Dispatcher, PacketConn, Reply, Stream
+from gproxy.base.iface import Dispatcher, PacketConn, Reply, Stream
 from gproxy.base.session import Session
 from gproxy.net.buffered import Buffered
-from gproxy.rt.crew import launch
+from gproxy.net.packeted import Packeted
 from gproxy.rt.deadline import deadline
-from gproxy.rt.sync import Event, sleep
 from gproxy.wire import uot
-from gproxy.wire.cursor import Cursor, Incomplete
+from gproxy.wire.cursor import Cursor
 
 Dial = Callable[[Address, Session], Stream]
 """An outbound's own `dial`."""
 
-# Datagrams that wait for the stream: what comes on top is lost, as in a socket's buffer. One client's full inbox fits.
-_MOST_WAITING = 1 << 20
 
-# From so much on the writer gets its turn before more is added: a busy sender may not switch by itself.
-_TURN = 64 * 1024
+class PacketsOverStream(Packeted):
+    """Datagrams on a stream that was asked for by a host of no network."""
 
-
-class PacketsOverStream:
-    """Datagrams on a stream. Sending never waits for the peer: what the stream does not take in time is lost.
-
-    A writer of its own sends what has gathered since its last turn. So a burst leaves in one piece, and whoever sends
-    can be interrupted without leaving half a frame behind. In the client direction the first datagram leaves together
-    with the request, and nothing is read before that.
-    """
-
-    __slots__ = (
-        "_at", "_called", "_closed", "_data", "_head", "_head_of", "_only", "_sending", "_size", "_spoke", "_stream",
-        "_waiting",
-    )  # fmt: skip
+    __slots__ = ("_only",)
 
     def __init__(self, stream: Stream, only: Address | None = None, *, request: bytes | None = None) -> None:
         """`only`: all datagrams are this address's. `request`: client direction, what goes before the first frame."""
-        self._stream = stream
+        super().__init__(stream, request=request)
         self._only = only
-        self._data: bytes | bytearray = b""  # what was read; from `_at` on it is not given out yet
-        self._at = 0
-        self._waiting: list[bytes] = []
-        self._size = 0
-        self._called = False  # the writer's turn will come
-        self._sending = False  # it is the writer's turn
-        self._closed: CloseReason | None = None
-        self._spoke: Event | None = None
-        if request is not None:
-            self._spoke = Event()
-            self._waiting.append(request)
-        # Datagrams come in runs from the same address object, so the last head is kept.
-        self._head_of: Address | None = None
-        self._head = b""
 
     @classmethod
     def open(cls, dial: Dial, target: Address, session: Session, version: uot.Version) -> PacketsOverStream:
@@ -68,111 +39,21 @@ class PacketsOverStream:
         request = uot.encode_request(uot.Request(connect, target)) if version == 2 else b""
         return cls(dial(uot.TARGETS[version], session), target if connect else None, request=request)
 
-    def recv_from(self) -> tuple[Buffer, Address]:
-        """See PacketConn. A frame that can't be right ends it as `corrupt`, an end inside a frame as `truncated`."""
-        while True:
-            if self._closed is not None:
-                raise _over(self._closed)
-            if self._at < len(self._data):
-                cursor = Cursor(self._data, self._at)
-                try:
-                    address = self._only or uot.decode_address(cursor)
-                    payload = uot.decode_connected(cursor)
-                except Incomplete:
-                    pass
-                except ProtocolError as error:
-                    self._end("corrupt")
-                    raise StreamClosed(f"not UDP over TCP: {error}", reason="corrupt") from error
-                else:
-                    self._at = cursor.at
-                    return payload, address
-            self._more()
+    def _decode(self, cursor: Cursor) -> tuple[bytes, Address]:
+        address = self._only or uot.decode_address(cursor)
+        return uot.decode_connected(cursor), address
 
-    def _more(self) -> None:
-        """Read more. Whatever interrupts it, nothing is lost."""
-        if self._spoke is not None and not self._spoke.is_set():
-            self._spoke.wait()
-            return
-        more = self._stream.recv()
-        data, at = self._data, self._at
-        if not more:
-            raise _over("truncated" if at < len(data) else "eof")
-        if at == len(data):
-            self._data = more
-        elif isinstance(data, bytearray):
-            del data[:at]
-            data += more
-        else:
-            self._data = bytearray(data[at:]) + more
-        self._at = 0
-
-    def send_to(self, data: Buffer, to: Address, /) -> None:
-        """See PacketConn."""
-        if self._size > _TURN:
-            sleep(0)
-        if self._closed is not None:
-            raise _over(self._closed)
-        size = len(data)
-        if size > MAX_DATAGRAM or self._size > _MOST_WAITING or not self._carries(to):
-            return
-        if self._only is None and to is not self._head_of:
-            self._head = uot.encode_address(to)
-            self._head_of = to
-        self._waiting += (self._head + size.to_bytes(2, "big"), bytes(data))
-        self._size += size
-        if not (self._called or self._sending):
-            self._called = True
-            launch(self._write)
+    def _encode_address(self, address: Address) -> bytes:
+        return b"" if self._only is not None else uot.encode_address(address)
 
     def _carries(self, address: Address) -> bool:
-        """Whether datagrams to or from `address` are for this stream. Raises DialError in the client direction.
-
-        In the server direction, what answers may be an address of the domain that was asked for.
-        """
+        """See Packeted. Only the client direction raises: what answers may be an address of the domain asked for."""
         only = self._only
         if only is None or address == only:
             return True
         if self._spoke is not None:
             raise DialError(f"{address}: these datagrams are for {only} alone", reason="unreachable")
         return only.is_domain
-
-    def _write(self) -> None:
-        """The writer's turn. It is called from the hub, so it never raises."""
-        self._called, self._sending = False, True
-        try:
-            if self._closed is None:
-                self._send_waiting()
-            else:
-                with deadline(LINGER, StreamClosed("closed before all was sent", reason="timeout")):
-                    self._send_waiting()
-        except StreamClosed as error:
-            self._end(error.reason)  # type: ignore[arg-type]  # StreamClosed takes no other reasons
-        self._sending = False
-        if self._spoke is not None:
-            self._spoke.set()
-        if self._closed is not None:
-            self._stream.close()
-
-    def _send_waiting(self) -> None:
-        while self._waiting:
-            frames, self._waiting, self._size = self._waiting, [], 0
-            self._stream.sendall(b"".join(frames))
-
-    def close(self) -> None:
-        """See PacketConn. What was sent just before still leaves, if the stream takes it soon."""
-        self._end("local")
-
-    def _end(self, reason: CloseReason) -> None:
-        if self._closed is None:
-            self._closed = reason
-        if self._spoke is not None:
-            self._spoke.set()
-        if not self._called:
-            self._stream.close()
-
-
-def _over(reason: CloseReason) -> StreamClosed:
-    return StreamClosed("the datagrams' stream is over", reason=reason)
 
 
 class Unwrapping:

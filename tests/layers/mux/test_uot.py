@@ -13,6 +13,7 @@ from gproxy.base.errors import DialError, StreamClosed
 from gproxy.base.session import DialOptions
 from gproxy.layers.mux import uot as layer
 from gproxy.layers.mux.uot import PacketsOverStream, Unwrapping
+from gproxy.net import packeted
 from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
@@ -169,8 +170,8 @@ def test_a_dial_that_fails_is_told():
 
 
 def test_a_peer_that_does_not_read_holds_nobody_up(monkeypatch):
-    monkeypatch.setattr(layer, "_TURN", 5_000)
-    monkeypatch.setattr(layer, "_MOST_WAITING", 10_000)
+    monkeypatch.setattr(packeted, "_TURN", 5_000)
+    monkeypatch.setattr(packeted, "_MOST_WAITING", 10_000)
     conn, _, far = opened(1, capacity=1000)
     frame = encode_frame(Frame(A, bytes(500)))
     with deadline(5, AssertionError("sending waits for the peer")):
@@ -225,7 +226,7 @@ def test_what_was_sent_before_the_close_still_leaves():
 
 
 def test_a_close_does_not_wait_for_a_peer_that_does_not_read(monkeypatch):
-    monkeypatch.setattr(layer, "LINGER", 0.01)
+    monkeypatch.setattr(packeted, "LINGER", 0.01)
     conn, near, _ = opened(capacity=1)
     conn.send_to(b"last words", A)
     conn.close()
