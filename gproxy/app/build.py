@@ -10,9 +10,10 @@ from ipaddress import IPv4Address, IPv6Address
 from gproxy.app import layers
 from gproxy.app.listening import endpoints
 from gproxy.app.plugins import Plugins
+from gproxy.app.services import Services, build_services
 from gproxy.base.address import Address
 from gproxy.base.defaults import UDP_IDLE
-from gproxy.base.iface import Accept, Dispatcher, Entrance, Inbound, Outbound, PacketConn, StreamEntrance
+from gproxy.base.iface import Accept, Dispatcher, Entrance, Inbound, Managed, Outbound, PacketConn, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring, OutboundWiring, Replays
 from gproxy.config.root import Root
@@ -32,7 +33,8 @@ from gproxy.observe.meter import Meter
 from gproxy.protocol import INBOUNDS, OUTBOUNDS
 from gproxy.protocol.direct.options import DirectOutboundOptions
 from gproxy.route.rule import Router
-from gproxy.schema.groups import Dial, Item, Listen
+from gproxy.schema.groups import Dial, Item, Listen, Manageable
+from gproxy.service.management import Management
 
 IMPLICIT_OUTBOUND = "direct"
 """The tag of the outbound that is there when none is configured."""
@@ -57,6 +59,12 @@ class House:
     meter: Meter
     room: Room = field(default_factory=Room)
     plugins: list[Plugin] = field(default_factory=list)  # the programs that have to run beside it
+    managed: dict[str, Managed] = field(default_factory=dict)  # the inbounds whose users are ruled by services
+    services: Services = field(default_factory=lambda: Services(Management({}), [], []))
+
+    def endpoints(self) -> list[Endpoint]:
+        """All that has to be listened on; what services have comes last."""
+        return [door.endpoint for door in self.doors] + [door.endpoint for door in self.services.doors]
 
 
 def build(root: Root, memory: Memory | None = None) -> House:
@@ -70,8 +78,10 @@ def build(root: Root, memory: Memory | None = None) -> House:
     decider = Decider(Router(root.route.rules, root.route.final or outbounds.default), outbounds)
     dispatcher = Unwrapping(RoutingDispatcher(decider, meter))
     replays = open_replays(memory or Memory())
-    doors = _doors(root, dispatcher, table, meter, replays, plugins)
-    return House(doors, outbounds, table, meter, plugins=plugins.wanted)
+    managed: dict[str, Managed] = {}
+    doors = _doors(root, dispatcher, table, meter, replays, plugins, managed)
+    services = build_services(root)
+    return House(doors, outbounds, table, meter, plugins=plugins.wanted, managed=managed, services=services)
 
 
 def build_outbounds(root: Root, plugins: Plugins | None = None) -> Outbounds:
@@ -99,7 +109,13 @@ _PLAIN = Dial()
 
 
 def _doors(
-    root: Root, dispatcher: Dispatcher, table: Table, meter: Meter, replays: Replays, plugins: Plugins
+    root: Root,
+    dispatcher: Dispatcher,
+    table: Table,
+    meter: Meter,
+    replays: Replays,
+    plugins: Plugins,
+    managed: dict[str, Managed],
 ) -> list[Door]:
     accepts: dict[str, Accept] = {}
     detours: list[tuple[DetourDispatcher, str]] = []
@@ -113,6 +129,8 @@ def _doors(
         log = logging.getLogger(f"gproxy.inbound.{tag}")
         wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, replays, log)
         inbound: Inbound = INBOUNDS.row(options.type).build(options, wiring)
+        if isinstance(options, Manageable) and options.managed and isinstance(inbound, Managed):
+            managed[tag] = inbound
         boundary = Boundary(tag, table, meter, options.udp_timeout or UDP_IDLE)
         for entrance in inbound.entrances():
             if isinstance(entrance, StreamEntrance):

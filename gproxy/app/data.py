@@ -22,6 +22,7 @@ from gproxy.app.messages import (
     Stop,
     Stopped,
     Traffic,
+    Users,
     Yield,
     Yielded,
 )  # fmt: skip
@@ -52,6 +53,9 @@ Sockets = Mapping[Endpoint, Mapping[int, socket]]
 # How often a draining plane looks whether its last session has gone, in seconds.
 _DRAIN_LOOK = 0.05
 
+# How often what users have moved is told, in seconds.
+_TELL_TRAFFIC = 1.0
+
 # How long sessions that were told to end may take for it, in seconds.
 _LAST_WORDS = 1.0
 
@@ -69,6 +73,7 @@ class DataPlane:
             for index, door in enumerate(house.doors)
             for slot, sock in sockets[door.endpoint].items()
         }
+        self._users: dict[str, dict[str, str]] = {}  # of managed inbounds, as far as told
         self._until = inf  # when open sessions are ended
         self._stopping = False
 
@@ -77,10 +82,10 @@ class DataPlane:
         channel.tell(Prepared())
         with Group("data plane") as children:
             children.spawn(Ebb(self._house.table).watch)
+            children.spawn(self._account, channel)
             if self._memory:
                 children.spawn(Pressure(self._memory, self._house.room, self._house.table).watch)
             while True:
-            children.spawn(self._account, channel)
                 message, descriptor = channel.receive()
                 if isinstance(message, Serve):
                     self._start(channel)
@@ -92,6 +97,8 @@ class DataPlane:
                     channel.tell(self.snapshot())
                 elif isinstance(message, Reopen):
                     self._reopen()
+                elif isinstance(message, Users):
+                    self._manage(message)
                 else:
                     grace = message.grace if isinstance(message, Stop) else 0.0
                     self._until = min(self._until, now() + grace)
@@ -141,12 +148,24 @@ class DataPlane:
     def _stop(self, channel: DataEnd) -> None:
         ended = self._drain()
         channel.tell(self.snapshot())
+        self._tell_traffic(channel)
         channel.tell(Stopped(ended))
 
-    def _drain(self) -> int:
-        self._tell_traffic(channel)
-        """Accept no more and wait for the open sessions; how many had to be ended."""
-        for server in self._servers.values():
+    def _manage(self, message: Users) -> None:
+        """Replace an inbound's users. Who is none any more, or has another password, has no open sessions either."""
+        inbound = self._house.managed.get(message.inbound)
+        if inbound is None:
+            return
+        users = {name: password for name, password in message.users}  # noqa: C416 - JSON knows no pairs
+        before = self._users.get(message.inbound, {})
+        self._users[message.inbound] = users
+        inbound.manage(list(users.items()))
+        past = {name for name, password in before.items() if users.get(name) != password}
+        if past:
+            self._house.table.end_those(
+                lambda session: session.user in past and session.inbound == message.inbound, _REVOKED
+            )
+
     def _account(self, channel: DataEnd) -> None:
         while True:
             sleep(_TELL_TRAFFIC)
@@ -156,6 +175,9 @@ class DataPlane:
         if rows := self._house.meter.take_traffic():
             channel.tell(Traffic(rows))
 
+    def _drain(self) -> int:
+        """Accept no more and wait for the open sessions; how many had to be ended."""
+        for server in self._servers.values():
             server.stop()
         table = self._house.table
         while len(table) and now() < self._until:
@@ -174,6 +196,7 @@ class DataPlane:
 
 
 _DRAINED: CloseReason = "drained"
+_REVOKED: CloseReason = "killed"
 
 
 def _server(door: Door, sock: socket, room: Room) -> Server:

@@ -1,4 +1,4 @@
-"""From an inbound's listen fields to the sockets it needs."""
+"""From the listen fields of an inbound or a service to the sockets it needs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gproxy.config.listening import DEFAULT_ADDRESS
 from gproxy.net import sockopt
 from gproxy.net.bind import Endpoint, Kind
 from gproxy.net.unix import unix_path
-from gproxy.schema.groups import Listen
+from gproxy.schema.groups import Bind
 
 
-def endpoints(options: Listen, entrances: Iterable[Entrance]) -> Iterator[tuple[Endpoint, Entrance]]:
-    """Every socket that an inbound listens on, with the door that it leads to."""
+def endpoints(options: Bind, entrances: Iterable[Entrance]) -> Iterator[tuple[Endpoint, Entrance]]:
+    """Every socket that it listens on, with the door that it leads to."""
     path = unix_path(options.listen)
     for entrance in entrances:
         if path is not None:
@@ -26,14 +26,14 @@ def endpoints(options: Listen, entrances: Iterable[Entrance]) -> Iterator[tuple[
             yield _endpoint(options, entrance.kind, host, port), entrance
 
 
-def ports(options: Listen) -> list[int]:
+def ports(options: Bind) -> list[int]:
     """Every port that the listen fields name, each once."""
     single = [] if options.listen_port is None else [int(options.listen_port)]
     ranged = [port for each in options.listen_ports for port in range(each.first, each.last + 1)]
     return list(dict.fromkeys(single + ranged))
 
 
-def _endpoint(options: Listen, kind: Kind, host: IP | str, port: int) -> Endpoint:
+def _endpoint(options: Bind, kind: Kind, host: IP | str, port: int) -> Endpoint:
     stream = kind == "stream"
     return Endpoint(
         kind=kind,

@@ -86,8 +86,19 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Users:
+    """Control → data: these are the users of an inbound now, pairs of a name and a password."""
+
+    inbound: str
+    users: list[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
-    """Data → control: what users have moved since the last one (see gproxy.observe.books)."""
+    """Data → control: what users have moved since the last one (see gproxy.observe.books). Rows are added up.
+
+    Control says so too, of what it has added by itself, and a generation that is replaced, of all that it has.
+    """
 
     rows: list[Row]
 
@@ -99,7 +110,7 @@ class Stopped:
     ended: int
 
 
-ToData = Serve | Yield | Handover | Stop | StopNow | Reopen | AskSnapshot
+ToData = Serve | Yield | Handover | Stop | StopNow | Reopen | AskSnapshot | Users
 ToControl = Prepared | Serving | Handover | Yielded | Snapshot | Traffic | Stopped
 
 

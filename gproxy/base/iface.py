@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from gproxy.base.address import Address
 from gproxy.base.errors import GproxyError
@@ -191,6 +191,14 @@ class Inbound(Protocol):
     """A configured server side of a protocol."""
 
     def entrances(self) -> Sequence[Entrance]: ...
+
+
+@runtime_checkable
+class Managed(Protocol):
+    """An inbound whose users a service rules, if its options ask for it with `managed`."""
+
+    def manage(self, users: Sequence[tuple[str, str]]) -> None:
+        """From now on these are the users, each with name and password, and no others. Good ones: they are checked."""
 
 
 class Reply(Protocol):

@@ -9,6 +9,7 @@ from gproxy.protocol import INBOUNDS, OUTBOUNDS
 from gproxy.schema.model import Options
 from gproxy.schema.problem import KeyPath, Problem, expected, near_miss
 from gproxy.schema.registry import Registry
+from gproxy.service import SERVICES
 
 
 class ByType:
@@ -44,3 +45,4 @@ class ByType:
 
 INBOUND = ByType(INBOUNDS)
 OUTBOUND = ByType(OUTBOUNDS)
+SERVICE = ByType(SERVICES)

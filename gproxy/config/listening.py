@@ -1,4 +1,4 @@
-"""Where an inbound is going to listen."""
+"""Where an inbound or a service is going to listen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gproxy.base.address import IP, parse_ip
 from gproxy.net.unix import PREFIX, unix_path
-from gproxy.schema.groups import Listen, NetworkChoice
+from gproxy.schema.groups import Bind, NetworkChoice
 from gproxy.schema.problem import KeyPath, Problem
 
 # What shapes sockets of IP alone.
@@ -23,7 +23,7 @@ def is_ipv4(host: IP | str) -> bool:
 
 
 class Listening(NamedTuple):
-    """One address, with a port or a range of them, that an inbound binds for one network."""
+    """One address, with a port or a range of them, that is bound for one network."""
 
     what: str  # "tcp", "udp" or "unix"
     host: IP | str
@@ -64,8 +64,8 @@ class Listening(NamedTuple):
         return f"{self.what} {host}:{ports}"
 
 
-def listening(options: Listen, path: KeyPath = ()) -> Iterator[Listening]:
-    """Where this inbound listens. Raises ValueError when `listen` is no address."""
+def listening(options: Bind, path: KeyPath = ()) -> Iterator[Listening]:
+    """Where this one listens. Raises ValueError when `listen` is no address."""
     if options.listen.startswith(PREFIX):
         yield Listening("unix", options.listen.removeprefix(PREFIX), 0, 0, "", (*path, "listen"))
         return
@@ -79,7 +79,7 @@ def listening(options: Listen, path: KeyPath = ()) -> Iterator[Listening]:
             yield Listening(network, host, *ports, options.bind_interface, (*path, "listen_ports"))
 
 
-def check_listen(options: Listen, path: KeyPath) -> Iterator[Problem]:
+def check_listen(options: Bind, path: KeyPath) -> Iterator[Problem]:
     """What is wrong with the listen fields of a table that is right in itself."""
     try:
         is_unix = unix_path(options.listen) is not None
@@ -94,7 +94,7 @@ def check_listen(options: Listen, path: KeyPath) -> Iterator[Problem]:
         yield Problem((*path, "listen"), "a unix socket has no port: leave out `listen_port` and `listen_ports`")
 
 
-def _of_no_use(options: Listen, path: KeyPath) -> Iterator[Problem]:
+def _of_no_use(options: Bind, path: KeyPath) -> Iterator[Problem]:
     """What a unix socket would ignore."""
     for key in _IP_ONLY:
         if getattr(options, key):

@@ -9,12 +9,12 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from gproxy.config.bytype import INBOUND, OUTBOUND, ByType
+from gproxy.config.bytype import INBOUND, OUTBOUND, SERVICE, ByType
 from gproxy.config.root import LogOptions, Root
 from gproxy.config.runtime import RuntimeOptions
 from gproxy.route.options import RouteOptions, RuleOptions
 from gproxy.schema.fields import ByteSize, Cidr, Duration, IPAddress, Mark, Port, PortRange, RulePortRange, Secret
-from gproxy.schema.groups import Dial, Item, KeepAlive, Listen, Server, UdpOverTcp, User
+from gproxy.schema.groups import Bind, Dial, Item, KeepAlive, Listen, Server, UdpOverTcp, User
 from gproxy.schema.model import Field, Options, fields_of, not_yet_of
 
 MARK = (
@@ -22,8 +22,8 @@ MARK = (
 )
 
 _GROUPS: dict[type[Options], str] = {
-    Item: "Every entry", Server: "Server", Listen: "Listen", Dial: "Dial", KeepAlive: "Keep-alive", User: "Users",
-    UdpOverTcp: "UDP over TCP, as a table",
+    Item: "Every entry", Server: "Server", Bind: "Listening", Listen: "Inbounds", Dial: "Dial", KeepAlive: "Keep-alive",
+    User: "Users", UdpOverTcp: "UDP over TCP, as a table",
 }  # fmt: skip
 _NAMES: dict[Any, str] = {
     str: "text", int: "integer", float: "number", bool: "boolean", Duration: "duration", ByteSize: "size", Port: "port",
@@ -46,11 +46,12 @@ def _sections() -> Iterator[str]:
     yield from _section("Top level", Root)
     yield from _section("`log`", LogOptions)
     yield from _section("`runtime`", RuntimeOptions)
-    yield from ("## Groups of keys", "", "Types of inbounds and outbounds share these.", "")
+    yield from ("## Groups of keys", "", "Types of inbounds, outbounds and services share these.", "")
     for group, title in _GROUPS.items():
         yield from _section(title, group, level=3)
     yield from _types("inbounds", INBOUND)
     yield from _types("outbounds", OUTBOUND)
+    yield from _types("services", SERVICE)
     yield from _section("`route`", RouteOptions)
     for name, model in RuleOptions.variants().items():
         yield from _section(f"`route.rules[]`, type `{name}`", model, level=3)

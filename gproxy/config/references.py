@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gproxy.config.bytype import INBOUND
+from gproxy.config.bytype import INBOUND, SERVICE, ByType
 from gproxy.config.listening import Listening, check_listen, listening
-from gproxy.schema.groups import Dial, NetworkChoice
+from gproxy.schema.groups import Dial, Manageable, NetworkChoice
 from gproxy.schema.model import fields_of, read_chosen
 from gproxy.schema.problem import KeyPath, Problem, dotted, near_miss
 
@@ -37,11 +37,14 @@ def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
     for section, kind in (("inbounds", "inbound"), ("outbounds", "outbound")):
         tags = _tags(tree, section, problems) or _IMPLIED[section]
         uses = [*_detours(tree, section), *_uses_in_route(tree, kind)]
+        uses += _uses_in_services(tree) if kind == "inbound" else []
         for use in uses:
             if use.tag not in tags:
                 hint = _meant(use.tag, tags, kind) if len(problems) < _MANY else ""
                 problems.append(Problem(use.path, f"no {kind} has the tag `{use.tag}`", hint))
         problems.extend(_circles(tree, section, tags))
+    _tags(tree, "services", problems)
+    problems.extend(_not_managed(tree))
     problems.extend(_listening_problems(tree))
     problems.extend(_detoured_datagrams(tree))
     problems.extend(_no_such_port(tree))
@@ -100,6 +103,30 @@ def _uses_in_route(tree: Mapping[str, Any], kind: str) -> Iterator[Use]:
         yield Use(final, ("route", "final"))
 
 
+def _uses_in_services(tree: Mapping[str, Any]) -> Iterator[Use]:
+    """The tags of the inbounds that services manage."""
+    for path, entry in _entries(tree, "services"):
+        servers = entry.get("servers")
+        if isinstance(servers, dict):
+            yield from (Use(tag, (*path, "servers", name)) for name, tag in servers.items() if isinstance(tag, str))
+
+
+def _not_managed(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """What a service manages asks for it, and has one manager."""
+    inbounds = {_tag_of(path, entry): (path, entry) for path, entry in _entries(tree, "inbounds")}
+    first: dict[str, KeyPath] = {}
+    for tag, path in _uses_in_services(tree):
+        if tag not in inbounds:
+            continue
+        where, entry = inbounds[tag]
+        options = read_chosen(INBOUND, entry, where, [])
+        if options is not None and not (isinstance(options, Manageable) and options.managed):
+            yield Problem(path, f"inbound `{tag}` is not managed", "expected `managed = true` in it")
+        elif tag in first:
+            yield Problem(path, f"`{tag}` is managed by {dotted(first[tag])} already")
+        first.setdefault(tag, path)
+
+
 def _uses_in_rules(rules: object, at: KeyPath, kind: str) -> Iterator[Use]:
     """The tags that rules name: an outbound each, and any number of inbounds, also inside logical rules."""
     for path, rule in _each(rules, at):
@@ -143,14 +170,16 @@ def _circles(tree: Mapping[str, Any], section: str, tags: Tags) -> Iterator[Prob
 
 def _listening_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     seen: list[Listening] = []
-    for path, entry in _entries(tree, "inbounds"):
-        options = read_chosen(INBOUND, entry, path, [])  # a table that is wrong in itself was complained of already
-        if options is None:
-            continue
-        wrong = list(check_listen(options, path))
-        yield from wrong
-        if not wrong:
-            yield from _bound_twice(list(listening(options, path)), seen)
+    sections: list[tuple[str, ByType]] = [("inbounds", INBOUND), ("services", SERVICE)]
+    for section, chooser in sections:
+        for path, entry in _entries(tree, section):
+            options = read_chosen(chooser, entry, path, [])  # a table that is wrong in itself was complained of already
+            if options is None:
+                continue
+            wrong = list(check_listen(options, path))
+            yield from wrong
+            if not wrong:
+                yield from _bound_twice(list(listening(options, path)), seen)
 
 
 def _bound_twice(mine: list[Listening], seen: list[Listening]) -> Iterator[Problem]:
@@ -158,7 +187,7 @@ def _bound_twice(mine: list[Listening], seen: list[Listening]) -> Iterator[Probl
     for each in mine:
         rival = next((other for other in seen if other.clashes(each)), None)
         if rival is not None:
-            who = "this inbound itself" if rival.path[:2] == each.path[:2] else dotted(rival.path[:2])
+            who = "this one itself" if rival.path[:2] == each.path[:2] else dotted(rival.path[:2])
             yield Problem(each.path, f"{each.overlap(rival)} is bound by {who} already")
         seen.append(each)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from gproxy.config.bytype import INBOUND, OUTBOUND
+from gproxy.config.bytype import INBOUND, OUTBOUND, SERVICE
 from gproxy.config.load import Loaded
 from gproxy.config.runtime import RuntimeOptions
 from gproxy.route.options import RouteOptions
-from gproxy.schema.groups import Item, Listen
+from gproxy.schema.groups import Bind, Item, Listen
 from gproxy.schema.model import Options, doc, read
 from gproxy.schema.problem import Problem
 
@@ -29,7 +29,7 @@ class Root(Options):
     """The top level of a configuration."""
 
     not_yet: ClassVar[tuple[str, ...]] = (
-        "dns", "ntp", "certificate", "endpoints", "services", "experimental", "certificate_providers", "http_clients",
+        "dns", "ntp", "certificate", "endpoints", "experimental", "certificate_providers", "http_clients",
         "network_namespaces",
     )  # fmt: skip
 
@@ -40,6 +40,9 @@ class Root(Options):
     outbounds: Annotated[
         tuple[Annotated[Item, OUTBOUND], ...],
         doc("Where connections go out; `type` says by which protocol. Without any there is one, `direct`."),
+    ] = ()
+    services: Annotated[
+        tuple[Annotated[Bind, SERVICE], ...], doc("What else gproxy offers to clients; `type` says what.")
     ] = ()
     route: Annotated[RouteOptions, doc("Which connection goes where.")] = RouteOptions()
     runtime: Annotated[RuntimeOptions, doc("How gproxy uses the machine. Not in sing-box.")] = RuntimeOptions()

@@ -46,6 +46,11 @@ class Table:
         call_soon(self._end, session_id, reason)
         return True
 
+    def end_those(self, which: Callable[[Session], bool], reason: CloseReason) -> int:
+        """End the sessions that this is true of; how many there were."""
+        ids = [session_id for session_id, (session, _) in self._live.items() if which(session)]
+        return sum(self.end(session_id, reason) for session_id in ids)
+
     def _end(self, session_id: int, reason: CloseReason) -> None:
         """In the hub. A session that is over by now has no greenlet any more: that may be serving another one."""
         entry = self._live.get(session_id)

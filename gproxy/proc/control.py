@@ -1,25 +1,32 @@
 """The control process of a generation: what is not a client's bytes.
 
-It sums up what the workers count, and keeps the plugins running that are programs of their own.
+It sums up what the workers count, keeps the plugins running that are programs of their own, and serves the services.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+from _socket import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from gproxy.app.messages import Reopen, Serve, Yield
+from gproxy.app.build import House
+from gproxy.app.messages import Prepared, Reopen, Serve, Serving, Stop, StopNow, Traffic, Users, Yield, Yielded
+from gproxy.app.services import ServicePlane
 from gproxy.config.root import Root
-from gproxy.layers.plugin.external import Plugin
 from gproxy.layers.plugin.keeper import Keeper
+from gproxy.net.bind import Endpoint
+from gproxy.observe.books import Row
 from gproxy.observe.log import setup
-from gproxy.proc.orders import KINDS, AskStatus, Counted, Status
+from gproxy.observe.sink import Sink
+from gproxy.proc.orders import KINDS, AskStatus, Begin, Counted, Status
 from gproxy.proc.place import Place
 from gproxy.proc.post import Post, PostClosed
 from gproxy.rt.patch import begin_anew
 from gproxy.rt.sockets import READ, WRITE, Readiness
+from gproxy.rt.sync import Lock
 
 
 class Ledger:
@@ -46,30 +53,106 @@ class Ledger:
         return {**sums, "statuses": dict(statuses)}
 
 
-def main(place: Place, root: Root, plugins: Sequence[Plugin]) -> None:
-    """Answer the template until it says no more; the last word are the final counters."""
+class Channel:
+    """To the template, for several greenlets; where the changes go that services make (see Outlet)."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self._turn = Lock()
+
+    def tell(self, message: object) -> None:
+        """Tell the template. One that has gone needs no telling."""
+        with self._turn, contextlib.suppress(PostClosed):
+            self._post.send(message)
+
+    def tell_users(self, inbound: str, users: Mapping[str, str]) -> None:
+        """See Outlet."""
+        self.tell(Users(inbound, [[name, password] for name, password in users.items()]))
+
+    def tell_traffic(self, rows: list[Row]) -> None:
+        """See Outlet."""
+        self.tell(Traffic(rows))
+
+
+class Control:
+    """Obeys the template."""
+
+    def __init__(self, house: House, sink: Sink, keeper: Keeper, plane: ServicePlane, channel: Channel) -> None:
+        self._management = house.services.management
+        self._sink = sink
+        self._keeper = keeper
+        self._plane = plane
+        self._channel = channel
+        self._ledger = Ledger()
+
+    def obey(self, message: object) -> None:
+        """One message."""
+        if isinstance(message, Counted):
+            self._ledger.note(message)
+        elif isinstance(message, Traffic):
+            self._management.books.add(message.rows)
+        elif isinstance(message, Users):
+            users = {name: password for name, password in message.users}  # noqa: C416 - JSON knows no pairs
+            self._management.inherit(message.inbound, users)
+        elif isinstance(message, AskStatus):
+            self.report(message.request)
+        elif isinstance(message, Reopen):
+            with contextlib.suppress(OSError):  # the workers say so
+                self._sink.reopen()
+        else:
+            self._change(message)
+
+    def _change(self, message: object) -> None:
+        """Of what is done here."""
+        if isinstance(message, Begin):
+            self._plane.load(message.load)
+            self._channel.tell(Prepared())
+        elif isinstance(message, Serve):
+            self._keeper.start()
+            self._plane.start()
+            self._channel.tell(Serving())
+        elif isinstance(message, Yield):
+            self._plane.make_room()
+            self._keeper.make_room()
+            self._channel.tell(Yielded())
+        elif isinstance(message, Stop | StopNow):
+            self._plane.stop()
+
+    def report(self, request: int) -> None:
+        """Tell the counters."""
+        self._channel.tell(Status(request, self._ledger.totals()))
+
+
+def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, int], int]) -> None:
+    """Answer the template until it says no more; the last word are the final counters.
+
+    `descriptors` are the sockets by the index of their door, the doors of services behind all others, and their slot.
+    """
     begin_anew()
     sink = setup(root.log)
     sink.start()
     readable, writable = Readiness(place.channel.fileno(), READ), Readiness(place.channel.fileno(), WRITE)
     post = Post(place.channel, KINDS, lambda _: readable.wait(), lambda _: writable.wait())
-    ledger = Ledger()
-    try:
-        with Keeper(plugins) as keeper:
+    channel = Channel(post)
+    house.services.management.attach(channel)
+    sockets = _sockets(house, descriptors)
+    with Keeper(house.plugins) as keeper, ServicePlane(house.services, sockets) as plane:
+        control = Control(house, sink, keeper, plane, channel)
+        with contextlib.suppress(PostClosed):
             while True:
                 message, _ = post.receive()
-                if isinstance(message, Counted):
-                    ledger.note(message)
-                elif isinstance(message, AskStatus):
-                    post.send(Status(message.request, ledger.totals()))
-                elif isinstance(message, Serve):
-                    keeper.start()
-                elif isinstance(message, Yield):
-                    keeper.make_room()
-                elif isinstance(message, Reopen):
-                    with contextlib.suppress(OSError):  # the workers say so
-                        sink.reopen()
-    except PostClosed:
-        with contextlib.suppress(PostClosed):  # it may have ended without waiting for the last word
-            post.send(Status(0, ledger.totals()))
+                control.obey(message)
+    control.report(0)
     sink.close()
+
+
+def _sockets(house: House, descriptors: dict[tuple[int, int], int]) -> dict[Endpoint, dict[int, socket]]:
+    """All slots of the services' doors; our copies of all others are closed."""
+    found: dict[Endpoint, dict[int, socket]] = {door.endpoint: {} for door in house.services.doors}
+    for (index, slot), fd in descriptors.items():
+        if index < len(house.doors):
+            os.close(fd)
+        else:
+            sock = found[house.services.doors[index - len(house.doors)].endpoint][slot] = socket(fileno=fd)
+            sock.setblocking(False)
+    return found

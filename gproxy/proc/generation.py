@@ -54,6 +54,10 @@ class Generation:
         self.plan = plan
         self.endpoints = [endpoint_from_json(each) for each in plan.endpoints]
 
+    def manages(self, inbound: str) -> bool:
+        """Whether it has this inbound, and services that rule its users."""
+        return self.plan is not None and inbound in self.plan.managed
+
     def workers(self) -> dict[int, int]:
         """The pids of the worker processes, without control."""
         return {number: pid for number, pid in self.processes.items() if number != CONTROL}

@@ -15,7 +15,19 @@ import sys
 from typing import Any
 
 from gproxy import __version__
-from gproxy.app.messages import Handover, Prepared, Reopen, Serve, Serving, Stop, StopNow, Yield, Yielded
+from gproxy.app.messages import (
+    Handover,
+    Prepared,
+    Reopen,
+    Serve,
+    Serving,
+    Stop,
+    StopNow,
+    Traffic,
+    Users,
+    Yield,
+    Yielded,
+)  # fmt: skip
 from gproxy.base.clock import now, wall
 from gproxy.base.errors import ConfigError
 from gproxy.limit.replay import Memory
@@ -57,6 +69,7 @@ class Master:
         self.sources = sources
         self.slots = Slots()
         self.replays = Memory()  # what no generation may forget when another one comes
+        self.users: dict[str, list[list[str]]] = {}  # of managed inbounds, as a service has said last
         self.current: Generation | None = None
         self.coming: Generation | None = None
         self.draining: list[Generation] = []
@@ -242,6 +255,10 @@ class Master:
             self._begin_serving()
         elif isinstance(message, Serving):
             self._installed(generation)
+        elif isinstance(message, Users):
+            self._spread(generation, message)
+        elif isinstance(message, Traffic):
+            self._pass_on(generation, message)
         elif isinstance(message, orders.Status):
             self._desk.hear(generation, message)
             if not message.request:
@@ -272,7 +289,28 @@ class Master:
             pairs = [[index, slot] for index, slot, _ in batch]
             self.tell(generation, orders.Sockets(pairs), tuple(fd for _, _, fd in batch))
         generation.state = "forking"
-        self.tell(generation, orders.Fork())
+        for inbound, users in self.users.items():
+            if generation.manages(inbound):
+                self.tell(generation, Users(inbound, users))
+        before = self.current
+        self.tell(generation, orders.Fork([tag for tag in plan.managed if before is None or not before.manages(tag)]))
+
+    def _spread(self, generation: Generation, message: Users) -> None:
+        """A service has said who the users are: all generations obey, and those that come later."""
+        if generation.state == "draining":
+            return
+        self.users[message.inbound] = message.users
+        for other in self.generations():
+            if other is not generation and other.manages(message.inbound):
+                self.tell(other, message)
+
+    def _pass_on(self, generation: Generation, message: Traffic) -> None:
+        """What a generation that was replaced has counted, and what its last sessions move."""
+        current = self.current
+        if current is None or current is generation:
+            return
+        if rows := [row for row in message.rows if current.manages(row[0])]:
+            self.tell(current, Traffic(rows))
 
     def _take_over(self, generation: Generation) -> None:
         """All is ready: let the serving generation yield, so that only one reads the sockets at a time."""

@@ -28,6 +28,7 @@ class Plan:
     stop_grace: float
     control: str
     log: dict[str, Any] = field(default_factory=dict)
+    managed: list[str] = field(default_factory=list)  # tags of the inbounds whose users services rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,13 @@ class Sockets:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Master → template: all sockets are there, fork the processes."""
+    """Master → template: all sockets are there, fork the processes.
+
+    `load` are the managed inbounds of which no generation before knows anything, so that what was saved is to be taken
+    up; None: all of them.
+    """
+
+    load: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,13 @@ class ForkAgain:
     """Master → template: replace a dead process."""
 
     worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Template → control: you know now what others knew; of these inbounds, take up what was saved."""
+
+    load: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +110,10 @@ CONTROL = -1
 KINDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        Refused, Plan, Sockets, Fork, Forked, Died, ForkAgain, AskStatus, Status, Counted,
+        Refused, Plan, Sockets, Fork, Forked, Died, ForkAgain, Begin, AskStatus, Status, Counted,
         messages.Prepared, messages.Serve, messages.Serving, messages.Yield, messages.Handover, messages.Yielded,
         messages.Stop, messages.StopNow, messages.Reopen, messages.AskSnapshot, messages.Snapshot, messages.Traffic,
-        messages.Stopped,
+        messages.Users, messages.Stopped,
     )
 }  # fmt: skip
 """Every message by its name on the wire."""

@@ -75,7 +75,7 @@ class Post:
             if length > _MAX_MESSAGE:
                 raise PostClosed(f"a message of {length} bytes")
             name, values = json.loads(self._exactly(length, descriptors))
-            return self._kinds[name](**values), descriptors
+            return make(self._kinds[name], values), descriptors
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             _close_all(descriptors)
             raise PostClosed(f"not a message: {error!r}") from error
@@ -112,6 +112,17 @@ class Post:
         """Idempotent."""
         with contextlib.suppress(OSError):
             self._sock.close()
+
+
+def make(kind: type, values: object) -> Any:
+    """The dataclass of these values, but for those that only newer code knows. Raises TypeError when some are missing.
+
+    The code is replaced while it runs: older and newer code speak with each other.
+    """
+    if not isinstance(values, dict):
+        raise TypeError("expected an object")
+    known = {field.name for field in fields(kind)}
+    return kind(**{name: value for name, value in values.items() if name in known})
 
 
 def _close_all(descriptors: list[int]) -> None:

@@ -20,6 +20,7 @@ from gproxy.base.clock import now
 from gproxy.limit.replay import Memory
 from gproxy.proc.generation import Generation, interpreter, make_post
 from gproxy.proc.orders import Plan, endpoint_from_json, endpoint_to_json
+from gproxy.proc.post import make
 from gproxy.proc.tally import Tally
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def execute(master: Master) -> NoReturn:
         "stored": sorted(master.slots.stored),
         "admin": [master.admin.path, master.admin.fileno()],
         "replays": master.replays.fd,
+        "users": master.users,
         "generations": [_generation(each) for each in master.generations()],
     }
     memory = os.memfd_create("gproxy-state", 0)
@@ -128,6 +130,7 @@ def restore(master: Master) -> None:
     path, fd = state["admin"]
     if fd >= 0:
         master.admin.adopt(path, fd)
+    master.users = state.get("users", {})
     _restore_replays(master, state.get("replays", -1))
     for values in state["generations"]:
         generation = _restored(values)
@@ -153,5 +156,5 @@ def _restored(values: dict[str, Any]) -> Generation:
     generation.state = values["state"]
     generation.processes = dict(values["processes"])
     if values["plan"] is not None:
-        generation.accept_plan(Plan(**values["plan"]))
+        generation.accept_plan(make(Plan, values["plan"]))
     return generation

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Mapping
 
 from gproxy import __version__
 from gproxy.app.build import House, build
 from gproxy.app.data import DataPlane
-from gproxy.app.messages import Prepared, Reopen, Serve, Serving, Snapshot, Stop, StopNow, Stopped
+from gproxy.app.messages import Prepared, Reopen, Serve, Serving, Snapshot, Stop, StopNow, Stopped, Traffic, Users
+from gproxy.app.services import ServicePlane
 from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root
 from gproxy.layers.plugin.keeper import Keeper
 from gproxy.limit.room import share
+from gproxy.observe.books import Row
 from gproxy.observe.log import setup
 from gproxy.observe.sink import Sink
 from gproxy.proc.heap import settle
@@ -44,7 +47,7 @@ def run(root: Root, *, colour: bool = True) -> None:
     control = Control(house, slots, sink, limits, root.runtime.stop_grace)
     slots.inherit(inherited())
     control.heed_signals()  # before there is anything that one of them could leave behind
-    slots.open(door.endpoint for door in house.doors)
+    slots.open(house.endpoints())
     settle()
     try:
         control.run()
@@ -65,6 +68,7 @@ class Control:
         self._channel = LocalChannel()
         self._notifier = Notifier()
         self._stopping = False
+        self._management = house.services.management
 
     def heed_signals(self) -> None:
         """From now on a signal is a message, which waits for the data plane if need be."""
@@ -79,20 +83,33 @@ class Control:
         self._sink.start()
         sockets = {endpoint: dict(enumerate(self._slots.of(endpoint))) for endpoint in self._slots.endpoints()}
         plane = DataPlane(self._house, sockets, self._sink, self._limits.memory_each())
-        with Group("planes") as planes, Keeper(self._house.plugins) as keeper:
+        services = ServicePlane(self._house.services, sockets)
+        self._management.attach(self)
+        with Group("planes") as planes, Keeper(self._house.plugins) as keeper, services:
             planes.spawn(plane.serve, self._channel)
             planes.spawn(self._pat)
-            self._rule(keeper)
+            self._rule(keeper, services)
 
-    def _rule(self, keeper: Keeper) -> None:
+    def tell_users(self, inbound: str, users: Mapping[str, str]) -> None:
+        """See Outlet."""
+        self._channel.order(Users(inbound, [[name, password] for name, password in users.items()]))
+
+    def tell_traffic(self, rows: list[Row]) -> None:
+        """See Outlet. Nobody else keeps books here."""
+
+    def _rule(self, keeper: Keeper, services: ServicePlane) -> None:
         last: Snapshot | None = None
         while True:
             message = self._channel.hear()
             if isinstance(message, Prepared):
+                services.load(self._management.inbounds())
                 self._channel.order(Serve())
                 keeper.start()
             elif isinstance(message, Serving):
+                services.start()
                 self._say_ready()
+            elif isinstance(message, Traffic):
+                self._management.books.add(message.rows)
             elif isinstance(message, Snapshot):
                 last = message
             elif isinstance(message, Stopped):

@@ -34,6 +34,8 @@ from gproxy.app.messages import (
     Stop,
     StopNow,
     Stopped,
+    Traffic,
+    Users,
     Yield,
     Yielded,
 )  # fmt: skip
@@ -41,6 +43,7 @@ from gproxy.base.errors import ConfigError
 from gproxy.config.load import load
 from gproxy.config.root import Root, read_root
 from gproxy.limit.replay import Memory
+from gproxy.observe.books import Books
 from gproxy.observe.log import setup
 from gproxy.observe.sink import Sink
 from gproxy.proc import control, orders, worker
@@ -90,6 +93,11 @@ class Template:
         self._children: dict[int, Child] = {}
         self._lives: dict[int, int] = {}
         self._counted: dict[tuple[int, int], orders.Counted] = {}  # for a control that has to begin anew
+        self._books = Books()  # for that, too
+        self._users: dict[str, Users] = {}  # of managed inbounds, as was said last
+        self._load: list[str] = []  # the managed inbounds of which no generation before knows anything
+        self._managed = house.services.management.inbounds()
+        self._replaced = False  # another generation serves: it keeps the books of managed inbounds
         self._said: dict[type, set[int]] = {Prepared: set(), Serving: set(), Yielded: set()}
         self._serving = False
         self._stopping = False
@@ -137,7 +145,12 @@ class Template:
         if isinstance(message, orders.Sockets):
             self._descriptors.update(zip(map(_place, message.places), descriptors, strict=True))
         elif isinstance(message, orders.Fork):
+            self._load = self._managed if message.load is None else message.load
             self._fork_all()
+        elif isinstance(message, Users):
+            self._spread(message)
+        elif isinstance(message, Traffic):
+            self._enter(message)
         elif isinstance(message, orders.ForkAgain):
             self._fork_one(message.worker)
         elif isinstance(message, orders.AskStatus):
@@ -149,6 +162,8 @@ class Template:
             self._stop(message)
         elif isinstance(message, Serve | Yield | Reopen):
             self._serving = self._serving or isinstance(message, Serve)
+            if isinstance(message, Serve):
+                self._said[Yielded].clear()
             if isinstance(message, Reopen):
                 with contextlib.suppress(OSError):  # the workers say so
                     self._sink.reopen()
@@ -159,9 +174,28 @@ class Template:
 
     def _stop(self, message: Stop | StopNow) -> None:
         self._stopping = True
-        for child in list(self._living_workers()):
-            child.stopped = True
+        for child in list(self._children.values()):
+            child.stopped = child.stopped or child.worker != CONTROL
             self._tell(child, message)
+        if isinstance(self._phase, Yield) and not self._replaced:
+            self._replaced = True
+            if rows := self._books.rows(self._managed):
+                self._report(Traffic(rows))
+
+    def _spread(self, message: Users) -> None:
+        """From the master, or from control: everybody else is to know."""
+        self._users[message.inbound] = message
+        for child in list(self._children.values()):
+            self._tell(child, message)
+
+    def _enter(self, message: Traffic) -> None:
+        """Into the books: ours, which a control that begins anew gets, and those of control, or of our successor."""
+        if self._replaced:
+            if rows := [row for row in message.rows if row[0] in self._managed]:
+                self._report(Traffic(rows))
+        else:
+            self._books.add(message.rows)
+            self._tell(self._children.get(CONTROL), message)
 
     def _report(self, message: object, descriptors: tuple[int, ...] = ()) -> None:
         if self._master is not None:
@@ -186,6 +220,15 @@ class Template:
             counted = orders.Counted(child.worker, child.life, asdict(message))
             self._counted[child.worker, child.life] = counted
             self._tell(self._children.get(CONTROL), counted)
+        elif isinstance(message, Traffic) and child.worker == CONTROL:  # it has that in its own books
+            self._books.add(message.rows)
+        elif isinstance(message, Traffic):
+            self._enter(message)
+        elif isinstance(message, Users):
+            self._users[message.inbound] = message
+            for each in list(self._living_workers()):
+                self._tell(each, message)
+            self._report(message)
         elif isinstance(message, Stopped):
             child.stopped = True
         elif isinstance(message, orders.Status):
@@ -193,13 +236,13 @@ class Template:
         return None
 
     def _note(self, what: type[Prepared | Serving | Yielded], child: Child) -> None:
-        """Tell the master when all have said so; a replaced worker begins to serve at once."""
+        """Tell the master when all have said so, control too; what was replaced begins to serve at once."""
         everyone = self._said[what]
-        complete = len(everyone) == self._workers
+        complete = len(everyone) > self._workers
         if complete and what is Prepared and self._serving:
             self._tell(child, Serve())
         everyone.add(child.worker)
-        if not complete and len(everyone) == self._workers:
+        if not complete and len(everyone) > self._workers:
             self._report(what())
 
     @staticmethod
@@ -272,9 +315,14 @@ class Template:
         self._lives[number] = self._lives.get(number, -1) + 1
         post = Post(ours, KINDS, _wait_readable, _wait_writable)
         child = self._children[number] = Child(number, pid, self._lives[number], post)
+        for users in self._users.values():
+            self._tell(child, users)
         if number == CONTROL:
             for counted in self._counted.values():
                 self._tell(child, counted)
+            self._tell(child, Traffic(self._books.rows()))
+            self._tell(child, orders.Begin(self._load))
+            self._load = []
             if self._phase is not None:
                 self._tell(child, self._phase)
         self._report(orders.Forked(number, pid))
@@ -287,7 +335,7 @@ class Template:
             place = Place(number, self._workers, theirs, self._beats)
             call_process("gproxy-control" if number == CONTROL else f"gproxy-worker{number}")
             if number == CONTROL:
-                control.main(place, self._root, self._house.plugins)
+                control.main(place, self._root, self._house, self._descriptors)
             else:
                 worker.main(place, self._root, self._house, self._descriptors)
             code = 0
@@ -406,10 +454,11 @@ def main() -> int:
     workers = int(runtime.workers)
     master.send(
         orders.Plan(
-            [orders.endpoint_to_json(door.endpoint) for door in house.doors],
+            [orders.endpoint_to_json(endpoint) for endpoint in house.endpoints()],
             workers, runtime.grace, runtime.stop_grace, runtime.control,
             {"output": root.log.output, "format": root.log.format, "timestamp": root.log.timestamp,
              "disabled": root.log.disabled, "level": root.log.level},
+            house.services.management.inbounds(),
         )
     )  # fmt: skip
     Template(master, root, house, workers, sink).run()

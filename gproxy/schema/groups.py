@@ -33,12 +33,10 @@ class KeepAlive(Options):
     )
 
 
-class Listen(Item, KeepAlive):
-    """Where an inbound listens, and how its sockets are made."""
+class Bind(Item, KeepAlive):
+    """Where to listen, and how the sockets for that are made."""
 
-    not_yet: ClassVar[tuple[str, ...]] = (
-        "netns", "udp_fragment", "udp_mapping", "udp_filtering", "udp_nat_max",
-    )  # fmt: skip
+    not_yet: ClassVar[tuple[str, ...]] = ("netns",)
 
     listen: Annotated[str, doc("IP address to listen on; or `unix:/path` or `unix:@abstract` for a unix socket.")] = ""
     listen_port: Annotated[Port | None, doc("Port to listen on.")] = None
@@ -50,6 +48,13 @@ class Listen(Item, KeepAlive):
     reuse_addr: Annotated[bool, doc("Listen although the address is still in use by closing connections.")] = False
     tcp_fast_open: Annotated[bool, doc("Accept TCP Fast Open.")] = False
     tcp_multi_path: Annotated[bool, doc("Accept Multipath TCP.")] = False
+
+
+class Listen(Bind):
+    """What every inbound has."""
+
+    not_yet: ClassVar[tuple[str, ...]] = ("udp_fragment", "udp_mapping", "udp_filtering", "udp_nat_max")
+
     udp_timeout: Annotated[Duration, doc("Silence after which a UDP session ends.")] = Duration(UDP_IDLE)
     proxy_protocol: Annotated[
         bool,
@@ -106,6 +111,16 @@ class NetworkChoice(Options):
     """For protocols that carry both networks: which of them are on."""
 
     network: Annotated[tuple[Network, ...], doc("`tcp`, `udp`, or both if empty.")] = ()
+
+
+class Manageable(Options):
+    """For inbounds whose users a service may rule."""
+
+    managed: Annotated[bool, doc("Let a service of type `ssm-api` say who the users are, while gproxy runs.")] = False
+
+    def user_problem(self, password: str) -> str:
+        """What is wrong with a password for one of its users, without telling it; empty if nothing is."""
+        raise NotImplementedError
 
 
 class UdpOverTcp(Options):

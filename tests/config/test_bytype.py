@@ -5,6 +5,8 @@ import pytest
 from gproxy.config.bytype import INBOUND, OUTBOUND
 from gproxy.protocol.block.options import BlockOutboundOptions
 
+NAMES = ", ".join(f"`{name}`" for name in OUTBOUND.registry.names())
+
 
 def test_the_type_chooses_the_model():
     assert OUTBOUND.model_for({"type": "block"}, (), []) is BlockOutboundOptions
@@ -15,11 +17,11 @@ def test_the_type_chooses_the_model():
 @pytest.mark.parametrize(
     ("tree", "path", "message", "hint"),
     [
-        ({}, (), "`type` is missing", "it is one of `direct`, `block`, `socks`, `http`"),
+        ({}, (), "`type` is missing", f"it is one of {NAMES}"),
         ({"type": 5}, ("type",), "expected text, got an integer", ""),
         ({"type": "vless"}, ("type",), "outbound type `vless` is not supported yet", ""),
         ({"type": "Socks5"}, ("type",), "unknown outbound type", "did you mean `socks`?"),
-        ({"type": "zzz"}, ("type",), "unknown outbound type", "it is one of `direct`, `block`, `socks`, `http`"),
+        ({"type": "zzz"}, ("type",), "unknown outbound type", f"it is one of {NAMES}"),
     ],
 )
 def test_what_is_no_type(tree, path, message, hint):

@@ -9,7 +9,7 @@ import sys
 from random import Random
 from typing import Any
 
-from gproxy.app.messages import Reopen
+from gproxy.app.messages import Reopen, Traffic
 from gproxy.proc.control import Ledger
 from gproxy.proc.orders import KINDS, AskStatus, Counted, Status
 from gproxy.proc.post import Post
@@ -60,8 +60,10 @@ from _socket import socket
 from gproxy.proc import control
 from gproxy.proc.beat import Beats
 from gproxy.proc.place import Place
+from gproxy.app.build import build
 from gproxy.config.root import Root
-control.main(Place(-1, 1, socket(fileno=int(sys.argv[1])), Beats(1)), Root())
+root = Root()
+control.main(Place(-1, 1, socket(fileno=int(sys.argv[1])), Beats(1)), root, build(root), {})
 """
 
 
@@ -72,6 +74,7 @@ def test_it_answers_until_nobody_asks_and_tells_the_end() -> None:
     post = Post(ours, KINDS, lambda fd: select.select([fd], [], [], 15), wait_writable)
     post.send(Counted(0, 0, counters(3, 1, ok=2)))
     post.send(Reopen())
+    post.send(Traffic([["in", "ada", 1, 2, 0, 0, 1, 0]]))
     post.send(AskStatus(5))
     assert post.receive() == (Status(5, counters(3, 1, ok=2)), [])
     post.send(Counted(0, 0, counters(4, 0, ok=4)))

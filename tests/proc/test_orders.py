@@ -26,6 +26,7 @@ MESSAGES: list[Any] = [
     orders.Forked(orders.CONTROL, 17),
     orders.Died(1, 18, "was killed by SIGKILL"),
     orders.ForkAgain(1),
+    orders.Begin(["in"]),
     orders.AskStatus(3),
     orders.Status(3, COUNTERS),
     orders.Counted(1, 2, COUNTERS),
@@ -41,6 +42,7 @@ MESSAGES: list[Any] = [
     messages.AskSnapshot(),
     messages.Snapshot(1, 0, 2, 3, {"ok": 1}),
     messages.Traffic([["in", "ada", 1, 2, 3, 4, 5, 6]]),
+    messages.Users("in", [["ada", "secret"]]),
     messages.Stopped(4),
 ]
 

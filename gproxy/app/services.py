@@ -1,0 +1,148 @@
+"""Services: from options to wired objects, and the plane that serves them beside the control plane."""
+
+from __future__ import annotations
+
+import logging
+from _socket import socket
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gproxy.app.listening import endpoints
+from gproxy.base.iface import Stream, StreamEntrance
+from gproxy.base.session import Session
+from gproxy.config.root import Root
+from gproxy.limit.room import Room
+from gproxy.net.bind import Endpoint
+from gproxy.net.listen import StreamListener
+from gproxy.net.stream import SocketStream
+from gproxy.rt.group import Group
+from gproxy.rt.sync import sleep
+from gproxy.schema.groups import Manageable
+from gproxy.service import SERVICES
+from gproxy.service.management import Management, Service, ServiceWiring
+
+# More clients of all services at once wait in the queue of the listening socket.
+_MOST_CLIENTS = 64
+
+# How often what services know is saved, in seconds, beside at once when somebody has changed it.
+_SAVE_EVERY = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDoor:
+    """A socket to be, and the service behind it."""
+
+    endpoint: Endpoint
+    service: Service
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that was built for services."""
+
+    management: Management
+    all: list[Service]
+    doors: list[ServiceDoor]
+
+
+def build_services(root: Root) -> Services:
+    """Wire up the services of a configuration."""
+    checks = {
+        options.tag or str(index): options.user_problem
+        for index, options in enumerate(root.inbounds)
+        if isinstance(options, Manageable) and options.managed
+    }
+    services = Services(Management(checks), [], [])
+    for index, options in enumerate(root.services):
+        tag = options.tag or str(index)
+        wiring = ServiceWiring(tag, services.management, logging.getLogger(f"gproxy.service.{tag}"))
+        service: Service = SERVICES.row(options.type).build(options, wiring)
+        services.all.append(service)
+        places = endpoints(options, [StreamEntrance(_never)])
+        services.doors.extend(ServiceDoor(endpoint, service) for endpoint, _ in places)
+    return services
+
+
+def _never(stream: Stream, session: Session) -> None:
+    raise AssertionError("services have no sessions")
+
+
+class ServicePlane:
+    """Serves the doors of services, on sockets that somebody else opened and owns. Leaving the `with` block ends it."""
+
+    def __init__(self, services: Services, sockets: Mapping[Endpoint, Mapping[int, socket]]) -> None:
+        self._services = services.all
+        self._room = Room(_MOST_CLIENTS)
+        self._clients = Group("service clients")
+        self._saver = Group("services")
+        self._listeners = [
+            StreamListener(sock, _Guest(door.service, self._clients, self._room).welcome, self._room)
+            for door in services.doors
+            for sock in sockets[door.endpoint].values()
+        ]
+
+    def load(self, inbounds: Collection[str]) -> None:
+        """Take up what was saved about these inbounds."""
+        for service in self._services:
+            service.load(inbounds)
+
+    def start(self) -> None:
+        """Begin to serve, or begin again."""
+        for service in self._services:
+            service.go_on()
+        for listener in self._listeners:
+            listener.start()
+        if self._services and not len(self._saver):
+            self._saver.spawn(self._save_now_and_then)
+
+    def make_room(self) -> None:
+        """Another process is to serve instead: save all and change nothing any more."""
+        self.stop()
+        for service in self._services:
+            service.hold()
+
+    def stop(self) -> None:
+        """Take no more clients."""
+        for listener in self._listeners:
+            listener.stop()
+
+    def save(self) -> None:
+        """Save what has changed, if it is still ours to save."""
+        for service in self._services:
+            service.save()
+
+    def _save_now_and_then(self) -> None:
+        while True:
+            sleep(_SAVE_EVERY)
+            self.save()
+
+    def __enter__(self) -> ServicePlane:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._clients.kill()
+        self._saver.kill()
+        self.save()
+
+
+class _Guest:
+    """Leads accepted streams to their service."""
+
+    __slots__ = ("_clients", "_room", "_service")
+
+    def __init__(self, service: Service, clients: Group, room: Room) -> None:
+        self._service = service
+        self._clients = clients
+        self._room = room
+
+    def welcome(self, stream: SocketStream, name: Any) -> None:
+        self._clients.spawn(self._serve, stream)
+
+    def _serve(self, stream: SocketStream) -> None:
+        try:
+            self._service.accept(stream)
+        finally:
+            stream.close()
+            self._room.leave()
