@@ -69,6 +69,9 @@ def _of_inbound(options: ShadowsocksInboundOptions, host: str) -> Iterator[Link]
     if not port:
         click.echo(f"gproxy: inbound `{options.tag}` has no port that a link could lead to", err=True)
         return
+    if options.managed:
+        click.echo(f"gproxy: inbound `{options.tag}` has the users that its service knows", err=True)
+        return
     if options.program():
         click.echo(f"gproxy: inbound `{options.tag}` wants a plugin of its clients that only you know", err=True)
         return

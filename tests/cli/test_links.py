@@ -82,9 +82,12 @@ def test_what_no_link_can_lead_to_is_told(tmp_path, capsys):
     inbounds = [
         inbound(tag="unix", listen="unix:/run/x", listen_port=None, network="tcp"),
         inbound(tag="program", plugin="true"),
+        inbound(tag="managed", managed=True, listen_port=8389),
     ]
-    code, lines, err = printed(tmp_path, capsys, "--host", "192.0.2.1", inbounds=inbounds)
+    service = {"type": "ssm-api", "listen": "127.0.0.1", "listen_port": 1, "servers": {"/": "managed"}}
+    code, lines, err = printed(tmp_path, capsys, "--host", "192.0.2.1", inbounds=inbounds, services=[service])
     assert (code, lines) == (1, [])
+    assert "`managed` has the users" in err
     assert "`unix` has no port" in err
     assert "`program` wants a plugin" in err
     assert "nothing here" in err
