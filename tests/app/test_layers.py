@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -11,8 +12,9 @@ from gproxy.base.session import Session
 from gproxy.net.direct import SystemDialer
 from gproxy.net.sockopt import KeepAlive
 from gproxy.protocol.direct.options import DirectInboundOptions, DirectOutboundOptions
+from gproxy.protocol.shadowsocks.options import ShadowsocksInboundOptions, ShadowsocksOutboundOptions
 from gproxy.protocol.socks.options import SocksOutboundOptions
-from gproxy.schema.fields import Mark, Port
+from gproxy.schema.fields import Mark, Port, Secret
 from gproxy.schema.groups import Dial
 from gproxy.wire.proxyproto import encode_v1
 from tests.engine.stand_ins import FakeOutbound
@@ -91,3 +93,36 @@ def test_one_without_a_server_never_asks() -> None:
     connect = layers.connecting(DirectOutboundOptions(type="direct"), FakeOutbound())
     with pytest.raises(AssertionError):
         connect(new_session())
+
+
+@pytest.mark.parametrize(
+    "opts", ["", "obfs=http;obfs-host=a.test", "obfs=http;obfs-uri=/x;http-method=PUT", "obfs=tls;obfs-host=a.test"]
+)
+def test_a_plugin_that_is_built_in_is_between_a_protocol_and_the_network(opts: str) -> None:
+    near, far = pipe()
+
+    class Via:
+        def dial(self, target: Address, session: Session) -> Stream:
+            assert target == Address("server.test", 8388)
+            return near
+
+    keys = {"method": "none", "plugin_opts": Secret(opts)}
+    client = ShadowsocksOutboundOptions(
+        type="shadowsocks", server="server.test", server_port=Port(8388), plugin="obfs-local", **keys
+    )  # type: ignore[arg-type]
+    keys["plugin_opts"] = Secret(opts.partition(";")[0])
+    server = ShadowsocksInboundOptions(type="shadowsocks", plugin="obfs-server", **keys)  # type: ignore[arg-type]
+    stream = layers.connecting(client, Via())(new_session())  # type: ignore[arg-type]
+    stream.sendall(b"there")
+    assert far.unread not in {b"", b"there"}
+    layers.accepting(server, lambda opened, session: opened.sendall(opened.recv() + b" and back"))(far, new_session())
+    assert stream.recv() == b"there and back"
+
+
+def test_the_proxy_protocol_is_outside_of_a_plugin() -> None:
+    options = ShadowsocksInboundOptions(type="shadowsocks", method="none", plugin="obfs-server", proxy_protocol=True)  # type: ignore[arg-type]
+    source, session = Address(IPv4Address("198.51.100.1"), 5), new_session()
+    ask = b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"
+    talk = play(layers.accepting(options, echo), session) >> encode_v1(source, source) + ask + b"x"
+    (talk << re.compile(b"HTTP/1.1 101 .*\r\n\r\nx", re.DOTALL)).end().closed()
+    assert session.source == source
