@@ -11,6 +11,7 @@ import pytest
 from gproxy.base.address import Address
 from gproxy.base.defaults import UDP_INBOX
 from gproxy.base.errors import StreamClosed
+from gproxy.base.iface import Admit
 from gproxy.net.bind import Endpoint
 from gproxy.net.demux import ClientConn, Demux
 from gproxy.rt.sync import Event, sleep
@@ -24,11 +25,11 @@ LOOPBACK = IPv4Address("127.0.0.1")
 class Server:
     """A shared socket, its clients, and the connections that were made for them."""
 
-    def __init__(self, sessions: int = 100) -> None:
+    def __init__(self, sessions: int = 100, admit: Admit | None = None) -> None:
         self.sock = Endpoint("packet", LOOPBACK).open()
         self.conns: dict[Address, ClientConn] = {}
         self.order: list[Address] = []
-        self.demux = Demux(self.sock, self.serve, sessions)
+        self.demux = Demux(self.sock, self.serve, sessions, admit=admit)
         self.demux.start()
         self._mine: list[socket] = []
         self._over = Event()
@@ -120,6 +121,29 @@ def test_an_inbox_is_bounded_and_counts_what_it_drops(server: Server) -> None:
     assert [conn.recv_from()[0] for _ in range(UDP_INBOX)] == [b"%d" % number for number in range(UDP_INBOX)]
     sock.send(b"room again")
     assert conn.recv_from()[0] == b"room again"
+
+
+def test_what_is_not_admitted_begins_no_session_and_a_session_is_not_asked_again() -> None:
+    asked: list[tuple[bytes, str]] = []
+
+    def admit(data: bytes, host: str) -> bool:
+        asked.append((data, host))
+        return data.startswith(b"good")
+
+    server = Server(admit=admit)
+    (one, one_name), (other, other_name) = server.client(), server.client()
+    one.send(b"bad")
+    one.send(b"worse")
+    one.send(b"good")
+    one.send(b"bad, but inside")
+    conn = server.conn_of(one_name)
+    assert [conn.recv_from()[0] for _ in range(2)] == [b"good", b"bad, but inside"]
+    other.send(b"bad")
+    wait_until(lambda: len(asked) == 4, "the other one was not asked about")
+    assert asked == [(data, "127.0.0.1") for data in (b"bad", b"worse", b"good", b"bad")]
+    assert other_name not in server.conns
+    assert len(server.demux) == 1
+    server.close()
 
 
 def test_the_longest_idle_one_makes_room() -> None:

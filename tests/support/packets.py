@@ -20,18 +20,21 @@ class MemoryPackets:
         self.sent: list[tuple[bytes, Address]] = []
         self.closed = False
         self._inbox: deque[tuple[bytes, Address]] = deque()
-        self._changed = Event()
+        # One event for each side: a waiter clears its own just before it waits, and so can't lose the other's wake-up.
+        self._arrived = Event()
+        self._gone = Event()
 
     def deliver(self, data: bytes, address: Address) -> None:
         """Let a datagram arrive."""
         self._inbox.append((data, address))
-        self._changed.set()
+        self._arrived.set()
 
     def wait_sent(self, count: int) -> list[tuple[bytes, Address]]:
         """What was sent, as soon as that is `count` datagrams."""
         with deadline(PATIENCE, AssertionError(f"{count} datagrams expected, sent so far: {self.sent}")):
             while len(self.sent) < count:
-                self._wait()
+                self._gone.clear()
+                self._gone.wait()
         return self.sent
 
     def recv_from(self) -> tuple[Buffer, Address]:
@@ -39,7 +42,8 @@ class MemoryPackets:
         while not self._inbox:
             if self.closed:
                 raise StreamClosed("closed here", reason="local")
-            self._wait()
+            self._arrived.clear()
+            self._arrived.wait()
         return self._inbox.popleft()
 
     def send_to(self, data: Buffer, to: Address, /) -> None:
@@ -47,13 +51,9 @@ class MemoryPackets:
         if self.closed:
             raise StreamClosed("closed here", reason="local")
         self.sent.append((bytes(data), to))
-        self._changed.set()
+        self._gone.set()
 
     def close(self) -> None:
         """See PacketConn."""
         self.closed = True
-        self._changed.set()
-
-    def _wait(self) -> None:
-        self._changed.clear()
-        self._changed.wait()
+        self._arrived.set()

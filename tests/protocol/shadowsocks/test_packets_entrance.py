@@ -9,7 +9,7 @@ import pytest
 
 from gproxy.base.address import Address
 from tests.protocol.shadowsocks.lab import make_inbound, secret
-from tests.protocol.shadowsocks.packet_lab import ALL, AES_2022, TARGET, Dialer, heard, make_client, packet_door, served
+from tests.protocol.shadowsocks.packet_lab import AES_2022, ALL, TARGET, Dialer, heard, make_client, packet_door, served
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
