@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import struct
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from tests.support.ports import LOOPBACK, free_port
-from tests.support.procs import Processes, curl
+from tests.support.procs import Process, Processes, curl
 
 _SYSTEM = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin"))
 _TRIES = 3
@@ -168,12 +169,17 @@ def _ask(client: socket.socket, to: tuple[str, int], datagram: bytes) -> bytes:
     raise AssertionError(f"no answer from {to}")
 
 
+def start_gproxy(processes: Processes, config: Mapping[str, Any], *, udp: Iterable[int] = ()) -> Process:
+    """gproxy with this configuration, which at the end of the test waits for no UDP session to fall asleep."""
+    return processes.gproxy({"runtime": {"stop_grace": "10ms"}, **config}, udp=udp)
+
+
 def through(processes: Processes, kind: str, *outbounds: dict[str, Any]) -> int:
     """gproxy with a mixed inbound that goes out through the first of these outbounds of one kind; its port."""
     port = free_port()
     inbound = {"type": "mixed", "listen": LOOPBACK, "listen_port": port}
     config = {"inbounds": [inbound], "outbounds": [{"type": kind, "server": LOOPBACK, **one} for one in outbounds]}
-    processes.gproxy(config)
+    start_gproxy(processes, config)
     return port
 
 

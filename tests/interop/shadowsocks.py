@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.interop import peers
-from tests.interop.lab import program, through
+from tests.interop.lab import program, start_gproxy, through
 from tests.interop.traffic import MIB
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.procs import Processes
@@ -92,7 +92,7 @@ def gproxy_server(processes: Processes, method: str, password: str, **more: Any)
     """gproxy with a shadowsocks inbound; its port."""
     port = free_port()
     inbound = {"type": "shadowsocks", "listen": LOOPBACK, "listen_port": port, **options(method, password)}
-    processes.gproxy({"inbounds": [inbound | more]}, udp=[port])
+    start_gproxy(processes, {"inbounds": [inbound | more]}, udp=[port])
     return port
 
 
@@ -178,6 +178,8 @@ PEERS = {
         sing_box_client,
         ("none", *AEAD, *MODERN),
         ("none", *AEAD, *MODERN, *SING_BOX_RETIRED),
+        client_half_close="server",
+        server_half_close="client",
         longest=15000,
     ),
     "Xray": Peer(
@@ -204,6 +206,16 @@ def each_method(side: str) -> list[tuple[str, str]]:
         for name, peer in PEERS.items()
         for method in (peer.server_methods if side == "server" else peer.client_methods)
     ]
+
+
+HALF_CLOSERS = [
+    ("libev", "aes-128-gcm"),
+    ("sing-box", "aes-128-gcm"),
+    ("Xray", "aes-128-gcm"),
+    ("v2ray", "aes-128-gcm"),
+]
+HALF_CLOSERS += [("libev", "aes-128-cfb"), ("sing-box", MODERN[0]), ("Xray", MODERN[0])]
+"""A method of each kind that a peer has: their ends differ by kind, if at all."""
 
 
 def bulk(method: str) -> int:

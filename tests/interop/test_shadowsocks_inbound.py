@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from tests.interop.shadowsocks import PEERS, bulk, each_method, gproxy_server, password_for
-from tests.interop.traffic import Far, check_datagrams, check_streams, far
+from tests.interop.lab import udp_echo
+from tests.interop.shadowsocks import (
+    HALF_CLOSERS,
+    PASSWORD,
+    PEERS,
+    bulk,
+    each_method,
+    gproxy_server,
+    password_for,
+    ss_local,
+    ss_tunnel,
+)
+from tests.interop.traffic import MIB, Far, check_datagrams, check_streams, far, half_closes
+from tests.support.ports import LOOPBACK
 from tests.support.procs import Processes
 
 __all__ = ["far"]
@@ -18,3 +32,31 @@ def test_every_method(name: str, method: str, processes: Processes, far: Far) ->
     port = peer.client(processes, method, password, gproxy_server(processes, method, password))
     check_streams(port, far, bulk(method))
     check_datagrams(port, far, peer.longest)
+
+
+@pytest.mark.parametrize(("name", "method"), HALF_CLOSERS)
+def test_ends(name: str, method: str, processes: Processes) -> None:
+    peer = PEERS[name]
+    password = password_for(method)
+    port = peer.client(processes, method, password, gproxy_server(processes, method, password))
+    assert half_closes(port) == peer.client_half_close
+
+
+@pytest.mark.parametrize("method", ["aes-256-gcm", "aes-256-cfb"])
+def test_a_tunnel(method: str, processes: Processes, far: Far) -> None:
+    server = gproxy_server(processes, method, PASSWORD)
+    streams = ss_tunnel(processes, method, PASSWORD, server, far.tcp.port)
+    with socket.create_connection((LOOPBACK, streams), 10) as stream:
+        stream.sendall(b"hello")
+        assert stream.recv(100) == b"hello"
+    packets = ss_tunnel(processes, method, PASSWORD, server, far.udp.port)
+    udp_echo((LOOPBACK, packets), bytes(1200))
+
+
+def test_a_client_that_comes_by_ipv6(processes: Processes, far: Far) -> None:
+    method = "chacha20-ietf-poly1305"
+    server = gproxy_server(processes, method, PASSWORD, listen="::")
+    for host in ("::1", LOOPBACK):
+        port = ss_local(processes, method, PASSWORD, server, host)
+        check_streams(port, far, MIB)
+        check_datagrams(port, far, 1200)

@@ -75,7 +75,7 @@ def at_once(port: int, target: tuple[str, int]) -> None:
         for stream, payload in zip(streams, payloads, strict=True):
             stream.sendall(payload)
         for stream, payload in zip(streams, payloads, strict=True):
-            assert stream.recv(len(payload), socket.MSG_WAITALL) == payload
+            assert _read(stream, len(payload)) == payload
 
 
 def half_closes(port: int) -> str:
@@ -134,6 +134,13 @@ class _pair:  # noqa: N801 - a context
 
     def __exit__(self, *_error: object) -> None:
         self._stack.close()
+
+
+def _read(stream: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (piece := stream.recv(size - len(data))):
+        data += piece
+    return data
 
 
 def _read_to_end(stream: socket.socket) -> bytes:

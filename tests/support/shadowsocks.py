@@ -161,6 +161,10 @@ class Request:
         """Further payload, sealed."""
         return self._sealer.chunks(payload)
 
+    def twisted(self, *pieces: bytes) -> bytes:
+        """Pieces, each sealed as it is, in the place of a chunk's length and payload."""
+        return b"".join(map(self._sealer.seal, pieces))
+
     def answer(self) -> Response:
         """What opens the answer."""
         return Response(self.key, self.salt)
