@@ -40,8 +40,6 @@ ALLOWED = {
     "Unlicense",
     "ZPL-2.1",
 }
-# What a package calls its licence, and what its LICENSE file is.
-READ = {("google-re2", "BSD License"): "BSD-3-Clause"}
 OLD = 2 * 365  # days after which a release deserves a look: is it finished, or given up?
 LINE = re.compile(r"([A-Za-z0-9._-]+)==([^ ;]+)(?: ; [^\\]*?)?((?: +--hash=sha256:[0-9a-f]{64})*) *")
 FINE, WRONG, UNKNOWN = 0, 1, 2
@@ -123,7 +121,7 @@ def read_wheel(wheel: tuple[str, str, Path]) -> Part:
     said = component.licence
     words = said.get("expression") or said["license"].get("id") or said["license"]["name"]
     # A zip can't tell an earlier date than 1980: builders that want the same bytes twice write that.
-    return Part(name, version, READ.get((name, words), words), built if built.year > 1980 else None, component.inner)
+    return Part(name, version, words, built if built.year > 1980 else None, component.inner)
 
 
 def check_licences(parts: Iterable[Part]) -> Iterator[str]:

@@ -12,6 +12,11 @@ from datetime import UTC, datetime
 from email.parser import HeaderParser
 from typing import Any
 
+# What a wheel calls its licence in words, and what its LICENSE file is.
+READ = {
+    ("google-re2", "BSD License"): "BSD-3-Clause",
+    ("pyopenssl", "Apache License, Version 2.0"): "Apache-2.0",
+}
 UNSAID = {"openssl": "Apache-2.0"}  # licences that a wheel's bill leaves out
 
 
@@ -57,6 +62,7 @@ class Component:
         words = str(headers["License"] or "").strip().partition("\n")[0]
         named = [line.rpartition(" :: ")[2] for line in headers.get_all("Classifier", []) if line.startswith("License")]
         text = words or (named[0] if named else "")
+        text = READ.get((self.name, text), text)
         if not text:
             raise SystemExit(f"{self.name} states no licence")
         return {"license": {"id": text} if re.fullmatch(r"[A-Za-z0-9.-]+", text) else {"name": text}}

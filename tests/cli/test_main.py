@@ -125,7 +125,8 @@ password = "AAAAAAAAAAAAAAAAAAAAAA=="
 USUAL = {"click", "gevent", "greenlet", "zope"}
 CIPHERS = {"cryptography", "_cffi_backend", "blake3"}
 RETIRED = {"Crypto", "cffi", "pycparser"}
-LIBRARIES = USUAL | CIPHERS | RETIRED | {"msgspec", "re2", "typing_extensions"}
+TLS = {"OpenSSL", "cryptography", "_cffi_backend"}
+LIBRARIES = USUAL | CIPHERS | RETIRED | TLS | {"msgspec", "re2"}
 
 
 def libraries_of(configuration, here):
@@ -141,8 +142,13 @@ def libraries_of(configuration, here):
     return set(done.stdout.splitlines()[-1].split()) & LIBRARIES
 
 
-def test_what_is_sealed_by_nobody_needs_no_cipher(here):
+def test_what_nobody_seals_needs_no_cipher(here):
     assert libraries_of(PLAIN, here) == USUAL
+
+
+def test_tls_brings_openssl(here):
+    text = '[[outbounds]]\ntype = "http"\nserver = "192.0.2.1"\nserver_port = 443\ntls = { enabled = true }\n'
+    assert libraries_of(text, here) == USUAL | TLS
 
 
 @pytest.mark.parametrize(("side", "address"), [("inbounds", "listen"), ("outbounds", "server")])

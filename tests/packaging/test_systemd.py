@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from gproxy import __version__
 from tests.packaging.box import Box, wait_for
 from tests.packaging.conftest import PREVIOUS
 from tests.packaging.life import CONFIG, GREETING, edit, edited, fetch, leftovers, load, origin, second_port
+from tests.support.tls import make_certificate
 
 CAP_NET_BIND_SERVICE = 0x400
 RESTART = "systemctl reset-failed gproxy && service gproxy restart"  # these tests restart it too often for the unit
@@ -229,22 +231,43 @@ password = "AAAAAAAAAAAAAAAAAAAAAA=="
 inbound = "in-{number}"
 outbound = "seals-{number}"
 """
-SEALED_UNIT = "/run/systemd/system/gproxy@sealed.service"
+WITH_TLS = """
+[[inbounds]]
+type = "mixed"
+tag = "in-tls"
+listen = "127.0.0.1"
+listen_port = 9300
+[[inbounds]]
+type = "http"
+tag = "opens-tls"
+listen = "127.0.0.1"
+listen_port = 9301
+tls = { enabled = true, certificate_path = "/etc/gproxy/chain.pem", key_path = "/etc/gproxy/key.pem" }
+[[outbounds]]
+type = "http"
+tag = "seals-tls"
+server = "127.0.0.1"
+server_port = 9301
+tls = { enabled = true, certificate_path = "/etc/gproxy/ca.pem" }
+[[route.rules]]
+inbound = "in-tls"
+outbound = "seals-tls"
+"""
 
 
-@pytest.mark.parametrize("strict", ["no", "yes"])
-def test_ciphers_run_under_the_units_restrictions(systemd: Box, strict: str) -> None:
-    """Sealed by an outbound, opened by an inbound. They would do without writable and executable memory, too."""
-    text = '[[outbounds]]\ntype = "direct"\ntag = "direct"\n'
+def test_ciphers_and_tls_run_under_the_units_restrictions(systemd: Box, tmp_path: Path) -> None:
+    """Sealed by an outbound, opened by an inbound."""
+    made = make_certificate(tmp_path)
+    for name, path in (("ca", made.authority), ("chain", made.chain), ("key", made.key)):
+        systemd.write(f"/etc/gproxy/{name}.pem", path.read_text())
+    text = '[[outbounds]]\ntype = "direct"\ntag = "direct"\n' + WITH_TLS
     for number, method in enumerate(CIPHERS):
         text += SEALED.format(number=number, method=method, legacy=str(method in RETIRED).lower())
     systemd.write("/etc/gproxy/sealed.toml", text)
-    systemd.write(f"{SEALED_UNIT}.d/strict.conf", f"[Service]\nMemoryDenyWriteExecute={strict}\n")
-    systemd.run("systemctl daemon-reload && systemctl start gproxy@sealed")
-    assert systemd.run("systemctl show --property MemoryDenyWriteExecute --value gproxy@sealed") == f"{strict}\n"
-    assert [fetch(systemd, 9100 + number) for number in range(len(CIPHERS))] == [GREETING] * len(CIPHERS)
-    systemd.run(f"systemctl stop gproxy@sealed && rm -r /etc/gproxy/sealed.toml {SEALED_UNIT}.d")
-    systemd.run("systemctl daemon-reload")
+    systemd.run("systemctl start gproxy@sealed")
+    ports = [9300, *(9100 + number for number in range(len(CIPHERS)))]
+    assert {port: fetch(systemd, port) for port in ports} == dict.fromkeys(ports, GREETING)
+    systemd.run("systemctl stop gproxy@sealed && rm /etc/gproxy/sealed.toml /etc/gproxy/*.pem")
 
 
 def test_the_log_goes_on_after_rotation(systemd: Box) -> None:
