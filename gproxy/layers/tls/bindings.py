@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
+from OpenSSL.crypto import PKey
 
 from gproxy.base.iface import Buffer
 
@@ -137,6 +138,25 @@ def verify_result(connection: SSL.Connection) -> str:
     """Why the peer's certificate was refused, in OpenSSL's words; empty if it was not."""
     code = lib.SSL_get_verify_result(connection._ssl)
     return "" if code == 0 else ffi.string(lib.X509_verify_cert_error_string(code)).decode()
+
+
+def use_key(context: SSL.Context, key: PKey) -> None:
+    """Take another private key, also after the context was used. Raises ValueError for one of another certificate."""
+    taken = lib.SSL_CTX_use_PrivateKey(context._context, key._pkey)
+    fits = taken == 1 and lib.SSL_CTX_check_private_key(context._context) == 1
+    while lib.ERR_get_error():
+        pass
+    if not fits:
+        raise ValueError("not the key of this certificate")
+
+
+def use_chain(context: SSL.Context, path: str) -> None:
+    """Take another certificate with its chain, also after the context was used. Raises ValueError for none."""
+    taken = lib.SSL_CTX_use_certificate_chain_file(context._context, path.encode())
+    while lib.ERR_get_error():
+        pass
+    if taken != 1:
+        raise ValueError("not a chain of certificates")
 
 
 def write_all(context: SSL.Context) -> None:

@@ -15,7 +15,7 @@ from OpenSSL.crypto import X509, PKey
 
 from gproxy.base.clock import now
 from gproxy.base.errors import ConfigError
-from gproxy.layers.tls.bindings import set_groups, write_all
+from gproxy.layers.tls.bindings import set_groups, use_chain, use_key, write_all
 from gproxy.schema.tls import SUITES, Tls, TlsInbound, TlsOutbound
 
 _log = logging.getLogger("gproxy.layers.tls")
@@ -109,9 +109,8 @@ class Certificate:
         for context in (SSL.Context(SSL.TLS_SERVER_METHOD), self._context):  # the first one for trial
             _use_chain(context, text)
             try:
-                context.use_privatekey(key)
-                context.check_privatekey()
-            except SSL.Error as error:
+                use_key(context, key)
+            except ValueError as error:
                 raise ConfigError("tls: key: not that of the certificate") from error
 
     def look(self) -> None:
@@ -167,9 +166,8 @@ def _show(context: SSL.Context, options: TlsOutbound) -> None:
     _certificates(text, "client_certificate")
     _use_chain(context, text)
     try:
-        context.use_privatekey(_key(_text(options.client_key, options.client_key_path, "client_key")))
-        context.check_privatekey()
-    except SSL.Error as error:
+        use_key(context, _key(_text(options.client_key, options.client_key_path, "client_key")))
+    except ValueError as error:
         raise ConfigError("tls: client_key is not that of client_certificate") from error
 
 
@@ -178,8 +176,8 @@ def _use_chain(context: SSL.Context, text: bytes) -> None:
     fd = os.memfd_create("gproxy-chain", os.MFD_CLOEXEC)
     try:
         os.write(fd, text)
-        context.use_certificate_chain_file(f"/proc/self/fd/{fd}")
-    except SSL.Error as error:
+        use_chain(context, f"/proc/self/fd/{fd}")
+    except ValueError as error:
         raise ConfigError("tls: certificate: OpenSSL can't use this chain") from error
     finally:
         os.close(fd)

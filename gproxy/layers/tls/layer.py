@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from collections.abc import Callable
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -26,8 +27,12 @@ _FLIGHT = 64 * 1024  # room for the largest flight of a handshake: long certific
 class _Handshake:
     """Both sides' messages until the session stands."""
 
-    def __init__(self, connection: SSL.Connection, stream: Stream) -> None:
+    def __init__(
+        self, connection: SSL.Connection, stream: Stream, after: Callable[[SSL.Connection], None] | None = None
+    ) -> None:
+        """`after`: see TlsEnding."""
         self.pipes = Pipes(connection)
+        self._after = after
         self._connection = connection
         self._stream = stream
         self._unread = b""
@@ -42,7 +47,8 @@ class _Handshake:
             with contextlib.suppress(StreamClosed):  # an alert that nobody hears any more
                 self._flush()
         pipes = self.pipes
-        return Framed(self._stream, TlsOpener(pipes), TlsSealer(pipes), self._unread, ending=TlsEnding(pipes))
+        ending = TlsEnding(pipes, self._after)
+        return Framed(self._stream, TlsOpener(pipes), TlsSealer(pipes), self._unread, ending=ending)
 
     def _step(self) -> bool:
         try:
@@ -127,6 +133,7 @@ class TlsClient:
         self._tells_name = not options.disable_sni and isinstance(self._name, str)
         self._pins = frozenset(base64.b64decode(text) for text in options.certificate_public_key_sha256)
         self._verifies = not options.insecure and not self._pins
+        self._session: SSL.Session | None = None  # the last one, to go on with
 
     def connecting(self, via: Connect) -> Connect:
         """See ClientLayer."""
@@ -149,8 +156,10 @@ class TlsClient:
             connection.set_tlsext_host_name(str(self._name).encode())
         if self._verifies:
             expect_name(connection, self._name)
+        if self._session is not None:
+            connection.set_session(self._session)
         try:
-            opened = _Handshake(connection, stream).run()
+            opened = _Handshake(connection, stream, self._keep).run()
         except SSL.Error as error:
             refused = verify_result(connection) if self._verifies else ""
             why = f"the certificate of {self._name} is refused: {refused}" if refused else f"TLS: {_reason(error)}"
@@ -160,6 +169,9 @@ class TlsClient:
         if self._pins and _pin(connection) not in self._pins:
             raise DialError(f"the public key of {self._name} is none of those that are pinned", reason="tls")
         return opened
+
+    def _keep(self, connection: SSL.Connection) -> None:
+        self._session = connection.get_session()
 
 
 def _pin(connection: SSL.Connection) -> bytes:

@@ -11,7 +11,10 @@ end is not in it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
+
+from OpenSSL import SSL
 
 from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Buffer
@@ -38,7 +41,7 @@ def record_end(data: Buffer, at: int) -> int:
     """Where the record that begins at `at` ends; it may not be there yet. Raises ProtocolError for no record."""
     length = int.from_bytes(data[at + 3 : at + HEAD], "big")
     if not 20 <= data[at] <= 24 or data[at + 1] != 3 or length > MOST:
-        raise ProtocolError("not a TLS record")
+        raise ProtocolError("not a TLS record", reason="tls")
     return at + HEAD + length
 
 
@@ -109,10 +112,12 @@ class TlsOpener:
 class TlsEnding:
     """How a session says that no more will come (see Ending): close_notify."""
 
-    __slots__ = ("_pipes", "_said")
+    __slots__ = ("_pipes", "_said", "_then")
 
-    def __init__(self, pipes: Pipes) -> None:
+    def __init__(self, pipes: Pipes, then: Callable[[SSL.Connection], None] | None = None) -> None:
+        """`then` is called after the word was said: only then can the session be resumed."""
         self._pipes = pipes
+        self._then = then
         self._said = False
 
     @property
@@ -125,4 +130,7 @@ class TlsEnding:
         if self._said:
             return b""
         self._said = True
-        return self._pipes.farewell()
+        words = self._pipes.farewell()
+        if self._then is not None:
+            self._then(self._pipes.connection)
+        return words

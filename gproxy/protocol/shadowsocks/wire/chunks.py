@@ -80,7 +80,7 @@ class ChunkSealer:
 class ChunkOpener:
     """Opens chunks (see Opener). Raises AuthError for a wrong tag, ProtocolError for a length that can't be."""
 
-    __slots__ = ("_decrypt", "_length", "_most", "_nonce_size", "_number", "_size")
+    __slots__ = ("_before", "_decrypt", "_length", "_most", "_nonce_size", "_number", "_size")
 
     def __init__(self, cipher: Aead, *, most: int = MOST, number: int = 0, size: int = _UNKNOWN) -> None:
         """`number` seals were opened, the last of them the length `size` of the next chunk, if that is given."""
@@ -88,6 +88,7 @@ class ChunkOpener:
         self._number = number
         self._most = most
         self._size = size
+        self._before = 0  # bytes of the length, once it is opened and as long as its chunk has not come
         self._length = bytearray(2)
 
     def _begin(self, cipher: Aead) -> None:
@@ -96,7 +97,8 @@ class ChunkOpener:
 
     def open_into(self, source: memoryview, target: memoryview, /) -> tuple[int, int]:
         """See Opener."""
-        decrypt, nonce_size, number, size = self._decrypt, self._nonce_size, self._number, self._size
+        decrypt, nonce_size, number = self._decrypt, self._nonce_size, self._number
+        size, before = self._size, self._before
         used, made, have, room = 0, 0, len(source), len(target)
         try:
             while True:
@@ -109,16 +111,17 @@ class ChunkOpener:
                     size = int.from_bytes(self._length, "big")
                     if not 0 < size <= self._most:
                         raise ProtocolError(f"a chunk of {size} bytes")
-                    used = body
-                end, filled = used + size + TAG, made + size
+                    before = SEALED_LENGTH
+                body = used + before
+                end, filled = body + size + TAG, made + size
                 if end > have or filled > room:
                     break
-                decrypt(number.to_bytes(nonce_size, "little"), source[used:end], None, target[made:filled])
+                decrypt(number.to_bytes(nonce_size, "little"), source[body:end], None, target[made:filled])
                 number += 1
-                used, made, size = end, filled, _UNKNOWN
+                used, made, size, before = end, filled, _UNKNOWN, 0
         except WrongTag as error:
             raise AuthError("a chunk fails its tag") from error
-        self._number, self._size = number, size
+        self._number, self._size, self._before = number, size, before
         return used, made
 
 
@@ -134,6 +137,7 @@ class SaltedOpener(ChunkOpener):
         self._number = 0
         self._most = MOST
         self._size = _UNKNOWN
+        self._before = 0
         self._length = bytearray(2)
 
     def open_into(self, source: memoryview, target: memoryview, /) -> tuple[int, int]:

@@ -164,6 +164,7 @@ class ResponseOpener(ChunkOpener):
         self._request_salt = request_salt
         self._number = 1
         self._most = MOST
+        self._before = 0
         self._length = bytearray(2)
 
     def open_into(self, source: memoryview, target: memoryview, /) -> tuple[int, int]:

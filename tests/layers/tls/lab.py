@@ -1,0 +1,138 @@
+"""Certificates in every state, and both ends of TLS over a pair of sockets."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from gproxy.base.address import Address, parse_host
+from gproxy.base.iface import Stream
+from gproxy.base.session import Session
+from gproxy.layers.tls.layer import TlsClient, TlsServer
+from gproxy.rt.group import Group
+from gproxy.rt.sync import Event
+from gproxy.schema.tls import TlsInbound, TlsOutbound
+from tests.conformance.streams import tcp_pair
+from tests.support.playbook import new_session
+
+NAME = "site.test"
+_NOW = datetime.datetime.now(datetime.UTC)
+DAY = datetime.timedelta(days=1)
+
+
+@dataclass
+class Made:
+    """A certificate with its key, in objects and in PEM."""
+
+    certificate: x509.Certificate
+    private: ec.EllipticCurvePrivateKey
+    issuer: Made | None = None
+
+    @property
+    def chain(self) -> str:
+        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    @property
+    def key(self) -> str:
+        form = serialization.PrivateFormat.PKCS8
+        return self.private.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+
+
+def make(*names, issuer=None, ca=False, begins=-DAY, ends=DAY, client_only=False, common="authority") -> Made:
+    """A certificate for these names, signed by the issuer, or by itself."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else common)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_NOW + begins)
+        .not_valid_after(_NOW + ends)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )
+    if names:
+        general = [_general(name) for name in names]
+        builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
+    if not ca:
+        usage = ExtendedKeyUsageOID.CLIENT_AUTH if client_only else ExtendedKeyUsageOID.SERVER_AUTH
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    return Made(builder.sign(issuer.private if issuer else private, hashes.SHA256()), private, issuer)
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+AUTHORITY = make(ca=True)
+GOOD = make(NAME, "*.wild.test", "192.0.2.1", "2001:db8::1", "xn--bcher-kva.test", issuer=AUTHORITY)
+
+
+def server(made: Made = GOOD, **options) -> TlsServer:
+    """The layer of an inbound with this certificate."""
+    return TlsServer(TlsInbound(enabled=True, certificate=(made.chain,), key=(made.key,), **options))
+
+
+def client(host: str = NAME, **options) -> TlsClient:
+    """The layer of an outbound to this host, which trusts the authority."""
+    options = {"certificate": (AUTHORITY.chain,)} | options
+    return TlsClient(TlsOutbound(enabled=True, **options), parse_host(host))
+
+
+class Both:
+    """Both ends after the handshake: `near` is the client's. The server's side is over when the scope ends."""
+
+    def __init__(self, server: TlsServer, client: TlsClient, pair: Callable[[], tuple[Stream, Stream]] = tcp_pair):
+        self._server = server
+        self._client = client
+        self._near, self._far = pair()
+        self._group = Group("tls")
+        self._served = Event()
+        self._over = Event()
+        self.session: Session = new_session(Address(ipaddress.IPv4Address("192.0.2.7"), 1))
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> Both:
+        self._group.__enter__()
+        self._group.spawn(self._serve)
+        try:
+            self.near = self._client.connecting(lambda session: self._near)(new_session())
+        except BaseException:
+            self._served.wait()
+            self._over.set()
+            self._group.__exit__(None, None, None)
+            self._far.close()
+            raise
+        self._served.wait()
+        return self
+
+    def _serve(self) -> None:
+        def then(stream: Stream, session: Session) -> None:
+            self.far = stream
+            self._served.set()
+            self._over.wait()
+
+        try:
+            self._server.accepting(then)(self._far, self.session)
+        except Exception as error:
+            self.error = error
+            self._far.close()
+        finally:
+            self._served.set()
+
+    def __exit__(self, *what) -> None:
+        self._over.set()
+        self._near.close()
+        self._far.close()
+        self._group.__exit__(*what)

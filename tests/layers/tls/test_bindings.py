@@ -1,0 +1,55 @@
+"""gproxy.layers.tls.bindings: what the rest of the room counts on."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+import pytest
+from OpenSSL import SSL
+
+from gproxy.layers.tls.bindings import expect_name, set_groups
+from tests.layers.tls.lab import Both, client, server
+from tests.layers.tls.test_layer import read
+
+
+def test_an_idle_session_keeps_no_more_than_before_it_was_busy():
+    """A memory BIO keeps what it has grown to: hundreds of KiB for each session, if it is let."""
+    pairs = [Both(server(), client()) for _ in range(20)]
+    payload = os.urandom(200_000)
+    for both in pairs:
+        both.__enter__()
+    try:
+        before = _resident()
+        for both in pairs:
+            both.near._inner.sendall(_sealed(both.near, payload[:60_000]))
+            assert read(both.far, 60_000) == payload[:60_000]
+        grown = _resident() - before
+    finally:
+        for both in pairs:
+            both.__exit__(None, None, None)
+    assert grown / len(pairs) < 40_000, grown
+
+
+def _sealed(stream, payload):
+    target = bytearray(stream._sealer.room(len(payload)))
+    with memoryview(target) as view:
+        return bytes(view[: stream._sealer.seal_into(payload, view)])
+
+
+def _resident():
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def test_groups_that_there_are_not():
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    set_groups(context, "X25519:P-256")
+    with pytest.raises(ValueError, match="NOT-A-GROUP"):
+        set_groups(context, "NOT-A-GROUP")
+
+
+def test_a_name_that_no_certificate_has():
+    connection = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+    with pytest.raises(ValueError, match="not a name"):
+        expect_name(connection, "a\0b.test")

@@ -1,0 +1,324 @@
+"""gproxy.layers.tls.layer: both roles against each other, and certificates in every state."""
+
+from __future__ import annotations
+
+import base64
+import os
+import struct
+from hashlib import sha256
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from gproxy.base.errors import AuthError, DialError, ProtocolError, StreamClosed
+from gproxy.relay import relay
+from gproxy.rt.group import Group
+from tests.conformance.streams import tcp_pair
+from tests.layers.tls.lab import AUTHORITY, DAY, GOOD, NAME, Both, client, make, server
+from tests.support.pipe import pipe
+from tests.support.playbook import new_session, play
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+def read(stream, size):
+    data = b""
+    while len(data) < size:
+        piece = stream.recv()
+        assert piece, f"the end after {len(data)} bytes"
+        data += piece
+    return data
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_bytes_both_ways_and_both_ends(version):
+    payload = os.urandom(300_000)
+    with Both(server(), client(max_version=version, min_version=version)) as both:
+        with Group("test") as group:
+            group.spawn(both.near.sendall, payload)
+            assert read(both.far, len(payload)) == payload
+            both.far.sendall(b"answer")
+            assert read(both.near, 6) == b"answer"
+        both.near.close_write()
+        assert both.far.recv() == b""
+        both.far.sendall(b"after that")
+        assert read(both.near, 10) == b"after that"
+        both.far.close_write()
+        assert both.near.recv() == b""
+        assert both.near.recv() == b""
+
+
+def test_byte_by_byte():
+    with Both(server(), client(), lambda: pipe(chunk=1)) as both:
+        both.near.sendall(b"hello")
+        assert read(both.far, 5) == b"hello"
+
+
+def test_within_itself():
+    with Both(server(), client()) as outer, Both(server(), client(), lambda: (outer.near, outer.far)) as inner:
+        inner.near.sendall(b"hello")
+        assert read(inner.far, 5) == b"hello"
+
+
+def test_what_the_client_says_at_once_is_not_lost():
+    with Both(server(), client()) as both:
+        both.near.sendall(b"first words")
+        both.near.close_write()
+        assert read(both.far, 11) == b"first words"
+        assert both.far.recv() == b""
+
+
+def test_the_relay_takes_it_in_batches_and_ends_in_its_words():
+    payload = os.urandom(2_000_000)
+    with Both(server(), client()) as both, Group("test") as group:
+        beyond, target = tcp_pair()
+        assert both.far.record() is not None
+        outcome = group.spawn(relay, both.far, beyond)
+        group.spawn(lambda: (both.near.sendall(payload), both.near.close_write()))
+        assert read(target, len(payload)) == payload
+        assert target.recv() == b""
+        group.spawn(lambda: (target.sendall(payload), target.close_write()))
+        assert read(both.near, len(payload)) == payload
+        assert both.near.recv() == b""
+        outcome.join()
+        target.close()
+        beyond.close()
+
+
+def test_a_client_that_half_closes_in_tls_alone():
+    """Some peers say close_notify, and leave TCP as it is: that is an end all the same."""
+    with Both(server(), client()) as both, Group("test") as group:
+        beyond, target = tcp_pair()
+        group.spawn(relay, both.far, beyond)
+        both.near.sendall(b"hello")
+        assert read(target, 5) == b"hello"
+        both.near._inner.sendall(both.near._ending.say())
+        assert target.recv() == b""
+        target.sendall(b"answer")
+        assert read(both.near, 6) == b"answer"
+        target.close_write()
+        assert both.near.recv() == b""
+        target.close()
+        beyond.close()
+
+
+# -- what the two agree on ---------------------------------------------------------------------------------------------
+
+
+def test_the_servers_preference_among_the_clients_protocols():
+    with Both(server(alpn=("h2", "http/1.1")), client(alpn=("http/1.1", "h2"))) as both:
+        assert both.session.alpn == "h2"
+
+
+@pytest.mark.parametrize("offers", [{}, {"alpn": ("smtp",)}])
+def test_no_protocol_in_common(offers):
+    with Both(server(alpn=("h2",)), client(**offers)) as both:
+        assert both.session.alpn == ""
+
+
+def test_versions_that_do_not_meet():
+    with pytest.raises(DialError) as caught:
+        with Both(server(min_version="1.3"), client(max_version="1.2")):
+            pass
+    assert caught.value.reason == "tls"
+
+
+def test_a_server_for_one_name_only():
+    with Both(server(server_name=NAME), client()) as both:
+        assert both.error is None
+    with Both(server(server_name="other.test"), client()) as both:
+        assert isinstance(both.error, AuthError)
+
+
+@pytest.mark.parametrize("group", ["P256", "P384", "P521", "X25519", "X25519MLKEM768"])
+def test_groups(group):
+    with Both(server(curve_preferences=(group,)), client(curve_preferences=(group,))) as both:
+        both.near.sendall(b"x")
+        assert both.far.recv() == b"x"
+    with pytest.raises(DialError):
+        with Both(server(curve_preferences=("P521",)), client(curve_preferences=("P256",))):
+            pass
+
+
+# -- who the server is -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", [NAME, "SITE.test", "a.wild.test", "192.0.2.1", "2001:db8::1", "bücher.test"])
+def test_names_that_are_the_servers(host):
+    with Both(server(), client(host)) as both:
+        both.near.sendall(b"x")
+        assert both.far.recv() == b"x"
+
+
+@pytest.mark.parametrize(
+    "host", ["other.test", "wild.test", "a.b.wild.test", "192.0.2.2", "2001:db8::2", "site.test.x"]
+)
+def test_names_that_are_not(host):
+    with pytest.raises(DialError, match="mismatch") as caught:
+        with Both(server(), client(host)):
+            pass
+    assert caught.value.reason == "tls"
+    assert host in str(caught.value)
+
+
+OTHER_AUTHORITY = make(ca=True, common="another")
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (make(NAME, issuer=AUTHORITY, begins=-3 * DAY, ends=-DAY), "expired"),
+        (make(NAME, issuer=AUTHORITY, begins=DAY, ends=2 * DAY), "not yet valid"),
+        (make(NAME), "self-signed"),
+        (make(NAME, issuer=OTHER_AUTHORITY), "unable to get local issuer"),
+        (make(NAME, issuer=AUTHORITY, client_only=True), "unsuitable|purpose"),
+    ],
+    ids=["expired", "not yet", "self-signed", "unknown authority", "wrong purpose"],
+)
+def test_certificates_that_are_refused(made, words):
+    with pytest.raises(DialError, match=words) as caught:
+        with Both(server(made), client()):
+            pass
+    assert caught.value.reason == "tls"
+    with Both(server(made), client("any.test", insecure=True)) as both:
+        both.near.sendall(b"x")
+        assert both.far.recv() == b"x"
+
+
+def pin(made):
+    key = made.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(sha256(key).digest()).decode()
+
+
+def test_a_pinned_key_needs_nothing_else():
+    made = make("whatever.test")
+    with Both(server(made), client(certificate_public_key_sha256=(pin(GOOD), pin(made)))) as both:
+        both.near.sendall(b"x")
+        assert both.far.recv() == b"x"
+    with pytest.raises(DialError, match="pinned"):
+        with Both(server(made), client(certificate_public_key_sha256=(pin(GOOD),))):
+            pass
+
+
+# -- who the client is -------------------------------------------------------------------------------------------------
+
+CLIENT = make("client", issuer=AUTHORITY, client_only=True)
+STRANGER = make("stranger", client_only=True)
+
+
+def showing(made):
+    return {"client_certificate": (made.chain,), "client_key": (made.key,)}
+
+
+@pytest.mark.parametrize(
+    ("mode", "shown", "welcome"),
+    [
+        ("no", {}, True),
+        ("request", {}, True),
+        ("request", showing(STRANGER), True),
+        ("require-any", {}, False),
+        ("require-any", showing(STRANGER), True),
+        ("verify-if-given", {}, True),
+        ("verify-if-given", showing(STRANGER), False),
+        ("verify-if-given", showing(CLIENT), True),
+        ("require-and-verify", {}, False),
+        ("require-and-verify", showing(STRANGER), False),
+        ("require-and-verify", showing(CLIENT), True),
+    ],
+)
+def test_client_authentication(mode, shown, welcome):
+    strict = server(client_authentication=mode, client_certificate=(AUTHORITY.chain,))
+    with Both(strict, client(**shown)) as both:
+        assert (both.error is None) == welcome, both.error
+        if not welcome:
+            assert both.error.word == "protocol-tls"
+            with pytest.raises(StreamClosed):
+                while both.near.recv():
+                    pass
+                raise StreamClosed("an end in order is as good")
+
+
+# -- bad peers ---------------------------------------------------------------------------------------------------------
+
+
+def hello():
+    near, far = pipe()
+    with Group("test") as group:
+        group.spawn(lambda: _ignore(client(handshake_timeout=0.2).connecting(lambda session: near)))
+        data = far.recv()
+        far.close()
+    return data
+
+
+def _ignore(connect):
+    with pytest.raises(DialError):
+        connect(new_session())
+
+
+def refused(talk):
+    error = talk.error()
+    assert isinstance(error, ProtocolError), error
+    return error
+
+
+def never(stream, session):
+    raise AssertionError("nobody gets that far")
+
+
+@pytest.mark.parametrize("words", [b"GET / HTTP/1.1\r\n\r\n", bytes(99), b"\x16\x03\x01\xff\xff", b"\x80\x2e\x01\x03"])
+def test_what_is_not_tls(words):
+    assert refused(play(server().accepting(never)) >> words).reason == "tls"
+
+
+def test_a_hello_that_is_cut_anywhere():
+    data = hello()
+    for cut in range(0, len(data), 7):
+        talk = play(server().accepting(never))
+        if cut:
+            talk = talk >> data[:cut]
+        talk.end()
+        assert refused(talk).reason == ("truncated" if cut else "empty")
+
+
+def test_a_hello_with_any_wrong_byte_is_bounded():
+    data = hello()
+    for at in range(5, len(data), 11):
+        wrong = bytearray(data)
+        wrong[at] ^= 0xFF
+        talk = play(server(handshake_timeout=0.05).accepting(never)) >> bytes(wrong)
+        assert refused(talk).reason in ("tls", "timeout"), at
+
+
+def test_a_client_that_says_nothing():
+    assert refused(play(server(handshake_timeout=0.1).accepting(never))).word == "protocol-timeout"
+
+
+def test_a_server_that_says_nothing_and_one_that_speaks_something_else():
+    near, far = pipe()
+    with pytest.raises(DialError) as caught:
+        client(handshake_timeout=0.1).connecting(lambda session: near)(new_session())
+    assert caught.value.reason == "timeout"
+    near, far = pipe()
+    far.sendall(b"220 mail.test ESMTP\r\n")
+    with pytest.raises(DialError, match="not TLS") as caught:
+        client().connecting(lambda session: near)(new_session())
+    assert caught.value.reason == "tls"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        struct.pack(">BHH", 23, 0x0303, 30) + os.urandom(30),
+        struct.pack(">BHH", 23, 0x0303, 0x4900),
+        b"\0" * 40,
+    ],
+    ids=["forged", "too long", "no record"],
+)
+def test_a_record_that_is_not_the_peers(record):
+    with Both(server(), client()) as both:
+        both.near.sendall(b"x")
+        assert both.far.recv() == b"x"
+        both.near._inner.sendall(record)
+        with pytest.raises(StreamClosed) as caught:
+            both.far.recv()
+        assert caught.value.reason == "corrupt"

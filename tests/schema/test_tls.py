@@ -1,0 +1,84 @@
+"""gproxy.schema.tls."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from gproxy.schema.model import read
+from gproxy.schema.tls import TlsDial, TlsListen
+
+FILES = {"certificate_path": "chain.pem", "key_path": "key.pem"}
+
+
+def problems(model, tree):
+    found = []
+    read(model, {"tls": tree}, (), found)
+    return [(".".join(map(str, problem.path)), problem.message) for problem in found]
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {},
+        {"enabled": False, "server_name": "a.test"},
+        {"enabled": True, **FILES},
+        {"enabled": True, "certificate": ["-----BEGIN"], "key": "-----BEGIN", "alpn": "h2"},
+        {"enabled": True, **FILES, "client_authentication": "require-any"},
+        {"enabled": True, **FILES, "cipher_suites": ["TLS_AES_128_GCM_SHA256"], "min_version": "1.0"},
+    ],
+)
+def test_right_inbounds(tree):
+    assert problems(TlsListen, tree) == []
+
+
+@pytest.mark.parametrize(
+    ("tree", "key", "words"),
+    [
+        ({"enabled": True, "key": "x"}, "certificate", "either `certificate` or `certificate_path`"),
+        ({"enabled": True, **FILES, "key": "x"}, "key", "either `key` or `key_path`"),
+        ({"enabled": True, **FILES, "insecure": True}, "insecure", "never insecure"),
+        ({"enabled": True, **FILES, "min_version": "1.3", "max_version": "1.2"}, "min_version", "higher than"),
+        ({"enabled": True, **FILES, "client_authentication": "verify-if-given"}, "client_authentication", "beside it"),
+        ({"enabled": True, **FILES, "cipher_suites": ["TLS_RSA_WITH_RC4_128_SHA"]}, "cipher_suites", "not one of"),
+        ({"enabled": True, **FILES, "alpn": [""]}, "alpn", "1 to 255"),
+        ({"enabled": True, **FILES, "acme": {}}, "acme", "not supported yet"),
+        ({"enabled": True, **FILES, "reality": {}}, "reality", "not supported yet"),
+        ({"enabled": True, **FILES, "curve_preferences": ["X448"]}, "curve_preferences", "X25519"),
+    ],
+)
+def test_wrong_inbounds(tree, key, words):
+    found = problems(TlsListen, tree)
+    assert [path.removeprefix("tls.").split(".")[0] for path, _ in found] == [key]
+    assert words in found[0][1]
+
+
+PIN = base64.b64encode(bytes(32)).decode()
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"enabled": True},
+        {"enabled": True, "certificate_public_key_sha256": [PIN]},
+        {"enabled": True, "client_certificate_path": "a", "client_key_path": "b", "disable_sni": True},
+    ],
+)
+def test_right_outbounds(tree):
+    assert problems(TlsDial, tree) == []
+
+
+@pytest.mark.parametrize(
+    ("tree", "key"),
+    [
+        ({"certificate_public_key_sha256": ["abc"]}, "certificate_public_key_sha256"),
+        ({"certificate_public_key_sha256": [PIN[:-4]]}, "certificate_public_key_sha256"),
+        ({"client_key_path": "b"}, "client_certificate"),
+        ({"utls": {"enabled": True}}, "utls"),
+        ({"fragment": True}, "fragment"),
+    ],
+)
+def test_wrong_outbounds(tree, key):
+    [(path, _)] = problems(TlsDial, {"enabled": True, **tree})
+    assert path.removeprefix("tls.").split(".")[0] == key
