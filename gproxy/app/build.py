@@ -18,7 +18,7 @@ from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring, OutboundWiring, Replays
 from gproxy.config.root import Root
 from gproxy.engine.boundary import Boundary
-from gproxy.engine.decide import Decider
+from gproxy.engine.decide import Decider, Straight
 from gproxy.engine.detour import DetourDispatcher
 from gproxy.engine.dispatcher import RoutingDispatcher
 from gproxy.engine.outbounds import Outbounds
@@ -120,6 +120,7 @@ def _doors(
     accepts: dict[str, Accept] = {}
     detours: list[tuple[DetourDispatcher, str]] = []
     doors: list[Door] = []
+    straight = _straight(meter)
     for index, options in enumerate(root.inbounds):
         tag = options.tag or str(index)
         inbound_dispatcher = dispatcher
@@ -127,7 +128,7 @@ def _doors(
             inbound_dispatcher = detour = DetourDispatcher(options.detour)
             detours.append((detour, options.detour))
         log = logging.getLogger(f"gproxy.inbound.{tag}")
-        wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, replays, log)
+        wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, replays, log, straight)
         inbound: Inbound = INBOUNDS.row(options.type).build(options, wiring)
         if isinstance(options, Manageable) and options.managed and isinstance(inbound, Managed):
             managed[tag] = inbound
@@ -139,6 +140,12 @@ def _doors(
     for detour, target in detours:
         detour.connect(accepts[target])
     return doors
+
+
+def _straight(meter: Meter) -> Dispatcher:
+    """What serves sessions whose target stands in an inbound's own options."""
+    options = DirectOutboundOptions(type="direct", tag=IMPLICIT_OUTBOUND)
+    return RoutingDispatcher(Straight(_outbound(IMPLICIT_OUTBOUND, options, {}, Plugins()), IMPLICIT_OUTBOUND), meter)
 
 
 def _doors_of(options: Listen, for_streams: Listen, inbound: Inbound, boundary: Boundary) -> list[Door]:

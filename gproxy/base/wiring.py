@@ -32,13 +32,18 @@ class Replays:
 
 @dataclass(frozen=True, slots=True)
 class InboundWiring:
-    """For the server side of a protocol."""
+    """For the server side of a protocol.
+
+    `dispatcher` sends sessions where the rules say. `straight` asks no rule and takes the system's own sockets: it is
+    for sessions whose target stands in the inbound's own options.
+    """
 
     tag: str
     dispatcher: Dispatcher
     bind_packets: BindPackets
     replays: Replays
     log: logging.Logger
+    straight: Dispatcher
 
 
 @dataclass(frozen=True, slots=True)

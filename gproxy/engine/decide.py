@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from gproxy.base.defaults import RESOLVE_TIMEOUT
 from gproxy.base.errors import DialError
 from gproxy.base.iface import Outbound
@@ -13,6 +15,26 @@ from gproxy.route.rule import Router
 from gproxy.rt.deadline import deadline
 
 
+class Decides(Protocol):
+    """What a dispatcher asks."""
+
+    def decide(self, session: Session) -> Outbound:
+        """The outbound for this session, whose facts are completed. Raises Rejected, and DialError."""
+
+
+class Straight:
+    """For sessions whose target the configuration names itself: one outbound for all of them, and no rule is asked."""
+
+    def __init__(self, outbound: Outbound, tag: str) -> None:
+        self._outbound = outbound
+        self._tag = tag
+
+    def decide(self, session: Session) -> Outbound:
+        """See Decides."""
+        session.outbound = self._tag
+        return self._outbound
+
+
 class Decider:
     """Carries out what the rules say, up to the outbound."""
 
@@ -21,7 +43,7 @@ class Decider:
         self._outbounds = outbounds
 
     def decide(self, session: Session) -> Outbound:
-        """The outbound for this session, whose facts are completed. Raises Rejected, and DialError."""
+        """See Decides."""
         for action in self._router.walk(session):
             if isinstance(action, RouteTo):
                 if action.overrides is not None:

@@ -6,7 +6,7 @@ from gproxy.base.clock import now
 from gproxy.base.errors import GproxyError, Rejected
 from gproxy.base.iface import PacketConn, Reply, Stream
 from gproxy.base.session import Session
-from gproxy.engine.decide import Decider
+from gproxy.engine.decide import Decides
 from gproxy.engine.nat import Nat
 from gproxy.net.farewell import hear_out
 from gproxy.observe import access
@@ -18,7 +18,7 @@ from gproxy.relay.terms import DEFAULT_TERMS
 class RoutingDispatcher:
     """Sends sessions where the rules say."""
 
-    def __init__(self, decider: Decider, meter: Meter, terms: Terms = DEFAULT_TERMS) -> None:
+    def __init__(self, decider: Decides, meter: Meter, terms: Terms = DEFAULT_TERMS) -> None:
         self._decider = decider
         self._meter = meter
         self._terms = terms

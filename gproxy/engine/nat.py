@@ -11,7 +11,7 @@ from gproxy.base.defaults import UDP_DECISIONS, UDP_PORT_TIMEOUTS, UDP_RETRY
 from gproxy.base.errors import ASKED, DialError, GproxyError, StreamClosed
 from gproxy.base.iface import Outbound, PacketConn
 from gproxy.base.session import Session
-from gproxy.engine.decide import Decider
+from gproxy.engine.decide import Decides
 from gproxy.observe.meter import Account
 from gproxy.relay.idle import SWEEPER
 from gproxy.rt.group import Group
@@ -36,7 +36,7 @@ class _Way:
 class Nat:
     """Serves one client until it is silent for long enough, leaves, or is ended."""
 
-    def __init__(self, session: Session, conn: PacketConn, decider: Decider, account: Account | None = None) -> None:
+    def __init__(self, session: Session, conn: PacketConn, decider: Decides, account: Account | None = None) -> None:
         self._account = account
         self.up = 0
         self.down = 0

@@ -17,15 +17,16 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     "http": _BOTH,
     "mixed": _IN,
     "shadowsocks": _BOTH,
+    "trojan": _BOTH,
 }
 
 # Types that sing-box 1.14 knows and gproxy does not do yet: refused by that name.
 _INBOUNDS_NOT_YET = (
-    "vmess", "vless", "trojan", "naive", "hysteria", "hysteria2", "tuic", "shadowtls", "anytls", "tun",
+    "vmess", "vless", "naive", "hysteria", "hysteria2", "tuic", "shadowtls", "anytls", "tun",
     "redirect", "tproxy", "cloudflared", "snell",
 )  # fmt: skip
 _OUTBOUNDS_NOT_YET = (
-    "vmess", "vless", "trojan", "naive", "hysteria", "hysteria2", "tuic", "shadowtls", "anytls", "ssh",
+    "vmess", "vless", "naive", "hysteria", "hysteria2", "tuic", "shadowtls", "anytls", "ssh",
     "tor", "snell", "bridge", "selector", "urltest",
 )  # fmt: skip
 

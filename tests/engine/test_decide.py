@@ -9,7 +9,7 @@ from gproxy.base.address import Address
 from gproxy.base.errors import DialError, Rejected
 from gproxy.base.session import Session
 from gproxy.engine import decide as room
-from gproxy.engine.decide import Decider
+from gproxy.engine.decide import Decider, Straight
 from gproxy.engine.outbounds import Outbounds
 from gproxy.net import resolve
 from gproxy.route.action import Action, Overrides, Reject, Resolve, RouteTo, SetOptions
@@ -118,3 +118,9 @@ def test_a_resolver_that_does_not_answer(session: Session, monkeypatch: pytest.M
     with pytest.raises(DialError, match=r"example\.com: no answer in time") as caught:
         decide(session, Resolve(), RouteTo("out"))
     assert caught.value.reason == "dns"
+
+
+def test_straight_asks_no_rule(session: Session) -> None:
+    outbound = FakeOutbound()
+    assert Straight(outbound, "direct").decide(session) is outbound
+    assert (session.outbound, session.rule, str(session.target)) == ("direct", "", "example.com:443")

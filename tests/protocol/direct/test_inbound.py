@@ -25,7 +25,7 @@ TARGET = Address(IPv4Address("198.51.100.1"), 53)
 
 
 def tunnel(dispatcher, **options):
-    wiring = InboundWiring("in", dispatcher, lambda session: None, no_replays(), logging.getLogger("test"))
+    wiring = InboundWiring("in", dispatcher, lambda session: None, no_replays(), logging.getLogger("test"), dispatcher)
     return INBOUND.build(INBOUND.options(type="direct", **options), wiring)
 
 

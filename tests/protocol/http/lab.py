@@ -121,5 +121,5 @@ def make_inbound(dispatcher, *users):
         tag="in",
         users=tuple(User(username=name, password=Secret(password)) for name, password in users),
     )
-    wiring = InboundWiring("in", dispatcher, None, no_replays(), logging.getLogger("gproxy.test"))
+    wiring = InboundWiring("in", dispatcher, None, no_replays(), logging.getLogger("gproxy.test"), dispatcher)
     return INBOUND.build(options, wiring)

@@ -29,7 +29,8 @@ def mixed(*users):
     row, dispatcher = INBOUNDS.row("mixed"), RecordingDispatcher(bound=BOUND)
     options = row.options(type="mixed", users=tuple(User(username=name, password=Secret(word)) for name, word in users))
     built = row.build(
-        options, InboundWiring("in", dispatcher, lambda session: None, no_replays(), logging.getLogger("test"))
+        options,
+        InboundWiring("in", dispatcher, lambda session: None, no_replays(), logging.getLogger("test"), dispatcher),
     )
     [entrance] = built.entrances()
     return entrance.accept, dispatcher

@@ -48,7 +48,7 @@ def options(model, **tree):
 def make_inbound(dispatcher=None, replays=None, **tree):
     """An inbound as the assembly builds it."""
     dispatcher = dispatcher or RecordingDispatcher()
-    wiring = InboundWiring("in", dispatcher, None, replays or no_replays(), logging.getLogger("test"))
+    wiring = InboundWiring("in", dispatcher, None, replays or no_replays(), logging.getLogger("test"), dispatcher)
     return INBOUND.build(options(ShadowsocksInboundOptions, **tree), wiring)
 
 

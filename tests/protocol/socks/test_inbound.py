@@ -63,7 +63,7 @@ class Room:
 
     def use(self, dispatcher):
         self.dispatcher = dispatcher
-        wiring = InboundWiring("in", dispatcher, self.bind_packets, no_replays(), logging.getLogger("test"))
+        wiring = InboundWiring("in", dispatcher, self.bind_packets, no_replays(), logging.getLogger("test"), dispatcher)
         [entrance] = INBOUND.build(self.options, wiring).entrances()
         self.accept = entrance.accept
 
