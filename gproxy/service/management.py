@@ -103,7 +103,7 @@ class Service(Protocol):
         """Serve one client; returns when that is over. The caller closes the stream. Raises GproxyError."""
 
     def hold(self) -> None:
-        """Take no more orders: another process does now. What comes is refused until `go_on`."""
+        """Save all, and change nothing any more: another process does that now. Orders are refused until `go_on`."""
 
     def go_on(self) -> None:
         """Take orders."""

@@ -5,7 +5,7 @@ import errno
 import os
 import socket as consts
 from _socket import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from gproxy.app.messages import (
     StopNow,
     Stopped,
     Traffic,
+    Users,
     Yield,
     Yielded,
 )
@@ -275,3 +276,32 @@ def test_what_users_have_moved_is_told_each_second_and_at_the_end(plane: Plane) 
     plane.hear(Snapshot)
     assert plane.hear(Traffic).rows == [["in", "ada", 0, 7, 0, 0, 0, 0]]
     plane.hear(Stopped)
+
+
+class Keys:
+    """A managed inbound."""
+
+    def __init__(self) -> None:
+        self.users: list[tuple[str, str]] | None = None
+
+    def manage(self, users: Sequence[tuple[str, str]]) -> None:
+        self.users = list(users)
+
+
+def test_who_is_no_user_any_more_has_no_open_sessions(plane: Plane) -> None:
+    keys = plane.house.managed["in"] = Keys()
+    plane.begin()
+    clients = [plane.connect() for _ in range(4)]
+    live = [session for session, _ in plane.house.table._live.values()]
+    for session, user in zip(live, ("ada", "bob", "eve", None), strict=True):
+        session.user = user
+    plane.channel.order(Users("in", [["ada", "1"], ["bob", "1"], ["eve", "1"]]))
+    plane.channel.order(Users("elsewhere", []))
+    plane.channel.order(Users("in", [["bob", "2"], ["eve", "1"], ["new", "1"]]))
+    wait_until(lambda: keys.users == [("bob", "2"), ("eve", "1"), ("new", "1")], "not told")
+    wait_until(lambda: len(plane.house.table) == 2, "not ended")
+    assert {session.user for session, _ in plane.house.table._live.values()} == {"eve", None}
+    for one, other in clients[2:]:
+        exchange(one, other)
+    for one, _ in clients:
+        one.close()

@@ -128,3 +128,35 @@ def test_a_tunnel_leads_somewhere():
     with pytest.raises(ConfigProblems) as caught:
         read_root(load_sources([Source("c", json.dumps(tree), "json")], {}))
     assert [dotted(each.path) for each in caught.value.problems] == ["inbounds[0].override_address"]
+
+
+MANAGED = {"type": "shadowsocks", "tag": "ss", "listen_port": 1, "method": "aes-128-gcm", "managed": True}
+PLAIN = {"type": "socks", "tag": "plain", "listen_port": 2}
+
+
+def api(port=3, **servers):
+    return {"type": "ssm-api", "listen_port": port, "servers": servers or {"/": "ss"}}
+
+
+@pytest.mark.parametrize(
+    ("services", "told"),
+    [
+        ([api()], []),
+        ([api(**{"/": "nobody"})], ["services[0].servers./: no inbound has the tag `nobody`"]),
+        ([api(**{"/": "plain"})], ["services[0].servers./: inbound `plain` is not managed"]),
+        (
+            [api(**{"/": "ss", "/two": "ss"})],
+            ["services[0].servers./two: `ss` is managed by services[0].servers./ already"],
+        ),
+        ([api(), api(4)], ["services[1].servers./: `ss` is managed by services[0].servers./ already"]),
+        ([api(1)], ["services[0].listen_port: tcp 127.0.0.1:1 is bound by inbounds[0] already"]),
+        (
+            [{**api(), "tag": "x"}, {"type": "ssm-api", "tag": "x"}],
+            ["services[1].tag: the tag `x` is taken by services[0]"],
+        ),
+        ([{"type": "ssm-api", "servers": 5}], []),
+    ],
+)
+def test_what_services_manage(services, told):
+    found = complaints({"inbounds": [MANAGED, PLAIN], "services": services})
+    assert [": ".join(each) for each in found] == told

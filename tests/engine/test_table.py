@@ -8,6 +8,7 @@ from gproxy.base.session import Session
 from gproxy.engine.table import Table
 from gproxy.rt.group import Group
 from gproxy.rt.sync import Event, sleep
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaked_greenlets")
 
@@ -88,3 +89,14 @@ def test_those_of_the_lowest_rank_are_ended_the_older_of_equals() -> None:
             sleep(0)
             assert [number for number, client in enumerate(clients) if not client.ended] == left
     assert {client.ended for client in clients} == {"pressure"}
+
+
+def test_those_of_whom_something_is_true_are_ended() -> None:
+    table = Table()
+    with Group("test") as group:
+        ada, bob, nobody = (Client(table, group) for _ in range(3))
+        ada.session.user, bob.session.user = "ada", "bob"
+        assert table.end_those(lambda session: session.user == "ada", "killed") == 1
+        wait_until(lambda: ada.ended, "not ended")
+        assert (ada.ended, bob.ended, nobody.ended) == ("killed", "", "")
+        assert table.end_those(lambda session: session.user == "ada", "killed") == 0

@@ -53,3 +53,11 @@ def test_control_is_no_worker() -> None:
 
 def test_the_interpreter_is_like_ours(monkeypatch) -> None:
     assert interpreter() == [sys.executable, *(["-I"] if sys.flags.isolated else [])]
+
+
+def test_what_it_manages() -> None:
+    generation = Generation(1, 2, None, 0.0)  # type: ignore[arg-type]
+    assert not generation.manages("in")
+    generation.accept_plan(Plan([], 2, 3600.0, 5.0, "", {}, ["in"]))
+    assert generation.manages("in")
+    assert not generation.manages("other")

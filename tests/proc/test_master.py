@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from gproxy.app.messages import Reopen, Serve, Stop, StopNow
+from gproxy.app.messages import Reopen, Serve, Stop, StopNow, Traffic, Users
 from gproxy.proc import master as module
 from gproxy.proc import orders
 from gproxy.proc.arguments import Sources
@@ -287,3 +287,61 @@ def test_other_questions(ask: Any, master: Master) -> None:
     asked = Asked(ask=ask)
     master._answer(cast(Any, asked))
     assert asked.answers[0]["ok"] is False
+
+
+# -- managed users -----------------------------------------------------------------------------------------------------
+
+
+def manage(generation: Generation, *tags: str) -> Generation:
+    assert generation.plan is not None
+    generation.plan.managed.extend(tags)
+    return generation
+
+
+def test_users_reach_all_generations_and_those_that_come(master: Master) -> None:
+    master.reload()
+    first = manage(serve(master), "in")
+    master.reload()
+    second = manage(serve(master), "in")
+    master.reload()
+    third = serve(master)
+    users = Users("in", [["ada", "x"]])
+    master._spread(third, users)
+    assert users in said(first)
+    assert users in said(second)
+    assert users not in said(third), "it has said so itself"
+    other = Users("other", [])
+    master._spread(third, other)
+    assert other not in said(first), "it has no such inbound"
+    assert master.users == {"in": [["ada", "x"]], "other": []}
+    old = Users("in", [])
+    master._spread(first, old)
+    assert master.users["in"] == [["ada", "x"]], "who drains has no say any more"
+    assert old not in said(second)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_new_generation_is_told_the_users_before_it_forks(known: bool, master: Master) -> None:
+    """What one before it knows is not taken up from a file."""
+    master.reload()
+    before = serve(master)
+    if known:
+        manage(before, "in")
+    master.users = {"in": [["ada", "x"]], "gone": [["eve", "y"]]}
+    master.reload()
+    coming = cast(Generation, master.coming)
+    master._provide(coming, orders.Plan([], 2, 60.0, 5.0, "", {}, ["in", "new"]))
+    assert said(coming) == [Users("in", [["ada", "x"]]), orders.Fork(["new"] if known else ["in", "new"])]
+
+
+def test_what_a_replaced_generation_has_counted_goes_to_the_one_that_serves(master: Master) -> None:
+    master.reload()
+    first = manage(serve(master), "in", "gone")
+    rows = [["in", "ada", 1, 0, 0, 0, 0, 0], ["gone", "eve", 1, 0, 0, 0, 0, 0]]
+    master._pass_on(first, Traffic(rows))
+    master.reload()
+    second = manage(serve(master), "in")
+    master._pass_on(first, Traffic(rows[1:]))
+    master._pass_on(first, Traffic(rows))
+    assert [each for each in said(first) if isinstance(each, Traffic)] == []
+    assert [each for each in said(second) if isinstance(each, Traffic)] == [Traffic(rows[:1])]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gproxy.proc.post import MAX_FDS, Post, PostClosed
+from gproxy.proc.post import MAX_FDS, Post, PostClosed, make
 from gproxy.proc.wait import wait_readable, wait_writable
 from tests.support.leaks import descriptors
 
@@ -166,3 +166,11 @@ def test_what_is_no_message_ends_the_connection(data: bytes) -> None:
     for fd in (read, write):
         os.close(fd)
     ours.close()
+
+
+def test_what_only_newer_code_knows_is_left_out() -> None:
+    assert make(Note, {"text": "x", "numbers": [1], "of_tomorrow": 5}) == Note("x", [1])
+    with pytest.raises(TypeError):
+        make(Note, {"of_tomorrow": 5})
+    with pytest.raises(TypeError):
+        make(Note, ["text"])

@@ -38,6 +38,7 @@ def furnish(master: Master, folder: Path) -> socket.socket:
     master.slots.open([endpoint], 2, shared=True)
     master.admin.listen(str(folder / "control.sock"))
     master.number = 5
+    master.users = {"in": [["ada", "x"]]}
     plan = Plan([endpoint_to_json(endpoint)], 2, 60.0, 5.0, "", {"output": ""})
     ends = []
     for number, state in ((4, "draining"), (5, "serving")):
@@ -100,6 +101,7 @@ def test_everything_is_found_again(master: Master, tmp_path: Path, monkeypatch: 
     assert open_replays(master.replays).recent.first(b"seen before")
     for each in state["generations"]:
         each["channel"] = os.dup(each["channel"])
+        each["plan"]["of_tomorrow"] = "what only newer code knows"
     memory = os.memfd_create("state", 0)
     os.write(memory, json.dumps(state).encode())
     os.lseek(memory, 0, os.SEEK_SET)
@@ -116,6 +118,7 @@ def test_everything_is_found_again(master: Master, tmp_path: Path, monkeypatch: 
         sock.getsockname() for sock in master.slots.of(endpoint)
     ]
     assert again.admin.path == master.admin.path
+    assert again.users == {"in": [["ada", "x"]]}
     assert not open_replays(again.replays).recent.first(b"seen before")
     assert not os.get_inheritable(again.replays.fd)
     assert [each.number for each in again.generations()] == [4, 5]
@@ -148,7 +151,7 @@ def test_a_state_of_other_code(
         resume.execute(master)
     state = executed[0][0]
     if how == "unknown":
-        del state["replays"], state["stored"]
+        del state["replays"], state["stored"], state["users"]
     else:
         state["replays"] = os.memfd_create("other", 0)
     memory = os.memfd_create("state", 0)

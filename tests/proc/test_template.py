@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gproxy.app.messages import Prepared, Serve, Serving, Stop, StopNow, Yield, Yielded
+from gproxy.app.messages import Prepared, Serve, Serving, Stop, StopNow, Traffic, Users, Yield, Yielded
 from gproxy.base.clock import now
 from gproxy.limit.replay import Memory
 from gproxy.proc import orders
@@ -24,6 +24,7 @@ from gproxy.proc.generation import Generation
 from gproxy.proc.post import PostClosed
 from gproxy.proc.slots import Slots
 from tests.support.ports import LOOPBACK, free_port
+from tests.support.wait import wait_until
 
 PATIENCE = 30.0
 
@@ -31,11 +32,12 @@ PATIENCE = 30.0
 class Played:
     """The master's part."""
 
-    def __init__(self, folder: Path, workers: int = 2) -> None:
+    def __init__(self, folder: Path, workers: int = 2, **tables: Any) -> None:
         self.port = free_port()
         inbound = {"type": "mixed", "listen": LOOPBACK, "listen_port": self.port}
         path = folder / "c.json"
-        path.write_text(json.dumps({"inbounds": [inbound], "runtime": {"workers": workers, "stop_grace": "1s"}}))
+        runtime = {"workers": workers, "stop_grace": "1s"}
+        path.write_text(json.dumps({"inbounds": [inbound], "runtime": runtime, **tables}))
         self.slots = Slots()
         self.heard: list[Any] = []
         self.replays = Memory()
@@ -52,15 +54,15 @@ class Played:
             if isinstance(message, kind):
                 return message
 
-    def begin(self) -> dict[int, int]:
+    def begin(self, plan: orders.Plan | None = None, load: list[str] | None = None) -> dict[int, int]:
         """Bring it so far that it serves; its processes."""
-        plan = self.wait(orders.Plan)
+        plan = plan or self.wait(orders.Plan)
         self.generation.accept_plan(plan)
         self.slots.open(self.generation.endpoints, plan.workers, shared=True)
-        [endpoint] = self.generation.endpoints
-        fds = [sock.fileno() for sock in self.slots.of(endpoint)]
-        self.post.send(orders.Sockets([[0, slot] for slot in range(len(fds))]), fds)
-        self.post.send(orders.Fork())
+        for index, endpoint in enumerate(self.generation.endpoints):
+            fds = [sock.fileno() for sock in self.slots.of(endpoint)]
+            self.post.send(orders.Sockets([[index, slot] for slot in range(len(fds))]), fds)
+        self.post.send(orders.Fork(load))
         self.wait(Prepared)
         self.post.send(Serve())
         self.wait(Serving)
@@ -133,6 +135,55 @@ def test_after_yield_it_can_go_on(played: Played) -> None:
     assert all(played.greet() == b"\x05\x00" for _ in range(10))
     played.post.send(StopNow())
     assert played.end() == 0
+
+
+def test_it_yields_as_often_as_it_is_told_to(played: Played) -> None:
+    played.begin()
+    for _ in range(2):
+        played.post.send(Yield())
+        played.wait(Yielded)
+        played.post.send(Serve())
+    played.post.send(StopNow())
+    assert played.end() == 0
+
+
+def test_users_and_traffic_go_through_it(tmp_path: Path) -> None:
+    """What the master says of users reaches the service; what that says reaches the master; books are handed on."""
+    port, api = free_port(), free_port()
+    inbound = {
+        "type": "shadowsocks", "tag": "in", "listen": LOOPBACK, "listen_port": port, "method": "aes-128-gcm",
+        "managed": True,
+    }  # fmt: skip
+    service = {"type": "ssm-api", "listen": LOOPBACK, "listen_port": api, "servers": {"/": "in"}}
+    played = Played(tmp_path, inbounds=[inbound], services=[service])
+    try:
+        plan = played.wait(orders.Plan)
+        assert plan.managed == ["in"]
+        played.post.send(Users("in", [["ada", "x"]]))
+        played.begin(plan, load=[])
+        played.post.send(Traffic([["in", "ada", 5, 0, 0, 0, 1, 0]]))
+
+        def ask(method: str, path: str, body: str = "") -> bytes:
+            with socket.create_connection((LOOPBACK, api), 10) as sock:
+                head = f"{method} /server/v1/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+                sock.sendall((head + body).encode())
+                answer = b""
+                while data := sock.recv(4096):
+                    answer += data
+                return answer
+
+        wait_until(lambda: b'"uplinkBytes":5,' in ask("GET", "users/ada"), "the traffic does not arrive")
+        assert ask("POST", "users", '{"username": "bob", "uPSK": "y"}').startswith(b"HTTP/1.1 201 ")
+        assert played.wait(Users) == Users("in", [["ada", "x"], ["bob", "y"]])
+        assert ask("DELETE", "users/ada").startswith(b"HTTP/1.1 204 ")
+        played.wait(Users)
+        played.post.send(Yield())
+        played.wait(Yielded)
+        played.post.send(Stop(0.1))
+        assert played.wait(Traffic).rows == [["in", "", 5, 0, 0, 0, 1, 0]], "of a user that is none any more"
+        assert played.end() == 0
+    finally:
+        played.close()
 
 
 def test_without_a_master_it_finishes(played: Played) -> None:

@@ -39,7 +39,7 @@ class SsmApi:
         http.serve(stream, self._answer)
 
     def _answer(self, request: Request) -> Answer:
-        if self._held:
+        if self._held and (request.method != "GET" or "clear" in request.query):
             return Answer.of_text(503, "another process takes over: ask again")
         for count in range(len(request.parts), -1, -1):
             api = self._apis.get(tuple(request.parts[:count]))
@@ -89,7 +89,8 @@ class SsmApi:
         if not management.known(inbound):
             users = self._usable(inbound, saved)
             management.replace(inbound, users)
-        rows: list[Row] = [[inbound, name, *traffic] for name, traffic in saved.traffic.items() if name in users]
+        of = {name: name if name in users else "" for name in saved.traffic}
+        rows: list[Row] = [[inbound, of[name], *traffic] for name, traffic in saved.traffic.items()]
         rows.append([inbound, "", *saved.past()])
         management.correct([row for row in rows if any(row[2:])])
 
