@@ -45,7 +45,7 @@ e2e: $(VENV)/dev.stamp  ## real processes, curl; each test in a network namespac
 interop: $(VENV)/dev.stamp  ## real peers, which `sh tests/interop/setup.sh` installs, as root
 	$(call suite,tests/interop)
 
-bench: $(VENV)/dev.stamp  ## gproxy beside sing-box, microsocks and pproxy: a table of ratios
+bench: $(VENV)/dev.stamp  ## gproxy beside sing-box, ss-server, microsocks and pproxy: tables of ratios
 	$(BIN)/python -m tests.bench
 
 lint: $(VENV)/dev.stamp  ## what `make test` checks without running anything

@@ -24,12 +24,14 @@ from tests.bench.sampling import Measure, Sample
 from tests.bench.worker import WorkFailed
 
 _DESCRIPTORS = 1 << 16  # a peer that splices holds six a connection: two sockets and two pipes
-_NAMES = [measure.name for measure in MEASURES]
+_NAMES = list(dict.fromkeys(name for measure in MEASURES for name in (measure.group, measure.name) if name))
 
 
 @click.command(help=__doc__.splitlines()[0] if __doc__ else None)
 @click.option("--quick", is_flag=True, help="Less work and fewer rounds: about two minutes.")
-@click.option("--only", multiple=True, type=click.Choice(_NAMES), help="Only this measure; may be repeated.")
+@click.option(
+    "--only", multiple=True, type=click.Choice(_NAMES), help="Only this measure, or group of measures; may be repeated."
+)
 @click.option("--rounds", type=click.IntRange(1, 100), help="Samples of each measure and peer (5; 2 with --quick).")
 @click.option("--peers", default=",".join(PROGRAMS), show_default=True, help="Which proxies, separated by commas.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every sample to this file too.")
@@ -38,7 +40,7 @@ def main(quick: bool, only: tuple[str, ...], rounds: int | None, peers: str, jso
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupted)
     commands = _commands(peers.split(","))
-    measures = [measure for measure in MEASURES if not only or measure.name in only]
+    measures = [measure for measure in MEASURES if not only or {measure.name, measure.group} & set(only)]
     facts = _facts(commands, quick)
     for name, text in facts.items():
         click.echo(f"{name}: {text}")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Hashable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar, cast
 
 from tests.bench.load import Client
 from tests.bench.origin import Origin
-from tests.bench.peers import PROGRAMS, Peer
+from tests.bench.peers import PROGRAMS, Peer, Running
 from tests.bench.worker import Worker
+
+R = TypeVar("R", bound=Running)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Bench:
         self.work = work
         self._stack = ExitStack()
         self._shared: dict[tuple[str, str, int], Peer] = {}
+        self._kept: dict[Hashable, Running] = {}
         self._crowd: list[Worker[Client]] = []
         self._made = 0
 
@@ -100,12 +105,27 @@ class Bench:
         """A peer just started; the caller stops it. For `cpus` see Peer."""
         return self._start(name, "warn", cpus)
 
+    def kept(self, key: Hashable, start: Callable[[], R]) -> R:
+        """What `start` has started for this key, when first asked for; it serves all samples."""
+        running = self._kept.get(key)
+        if running is None or not running.alive():
+            self._kept[key] = running = start()
+            self._stack.callback(running.stop)
+        return cast(R, running)
+
+    def command(self, name: str) -> list[str]:
+        """How a peer's program is run."""
+        return self._commands[name]
+
+    def home(self, name: str) -> Path:
+        """A new name for a folder of a peer's own."""
+        self._made += 1
+        return self._home / f"{name}-{self._made}"
+
     def _stop_client(self) -> None:
         self.client.stop()
         while self._crowd:
             self._crowd.pop().stop()
 
     def _start(self, name: str, level: str, cpus: int) -> Peer:
-        self._made += 1
-        home = self._home / f"{name}-{self._made}"
-        return Peer(PROGRAMS[name], self._commands[name], self.origin.ports, home, level, cpus)
+        return Peer(PROGRAMS[name], self._commands[name], self.origin.ports, self.home(name), level, cpus)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import measure, workers
+from tests.bench import measure, shadowsocks, workers
 from tests.bench.bench import Bench
 from tests.bench.doors import Door
 from tests.bench.load import Client
@@ -135,6 +135,8 @@ def _rss_holding(bench: Bench, peer: Peer, door: Door, more: int) -> int:
 
 
 def _idle(bench: Bench, name: str) -> Figures:
+    if not PROGRAMS[name].offers("socks"):
+        return {}
     with fresh(bench, name) as peer:
         measure.settle(peer.pid)
         start_cpu = measure.cpu_seconds(peer.pid)
@@ -168,6 +170,8 @@ def _udp(label: str, size: int) -> Sample:
 
 def _many(bench: Bench, name: str) -> Figures:
     """Three waves of thousands of connections: opened, idle, asked whether they live, closed."""
+    if not PROGRAMS[name].offers("socks"):
+        return {}
     with fresh(bench, name) as peer:
         bench.client.call(Client.connections, peer.to_echo["socks"], _WARM, _AT_ONCE)
         measure.settle(peer.pid)
@@ -286,4 +290,5 @@ MEASURES = (
     Measure("udp", tuple(_udp_rows()), _UDP),
     Measure("many", _MANY_ROWS, (_many,), slow=True),
     workers.MEASURE,
+    *shadowsocks.MEASURES,
 )

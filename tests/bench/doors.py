@@ -6,7 +6,7 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 Kind = Literal["socks5", "direct", "connect", "forward"]
 Step = tuple[bytes, Callable[[bytearray], bool]]  # what to send, and whether the answer is whole
@@ -19,23 +19,56 @@ _HEAD_END = b"\r\n\r\n"
 _TIMEOUT = 20.0  # seconds
 
 
+class Talk(Protocol):
+    """What a client says on one connection."""
+
+    steps: list[Step]
+    """Up to and including one payload that comes back: an echo, or the body of a response."""
+
+    def again(self) -> Step:
+        """One more payload there and back."""
+
+
+class Way(Protocol):
+    """Where a client connects to on 127.0.0.1, and what it says there."""
+
+    @property
+    def port(self) -> int:
+        """The proxy's port."""
+
+    def talk(self, payload: bytes) -> Talk:
+        """A conversation for a new connection."""
+
+
+class PlainTalk:
+    """A Talk that goes on as it has begun."""
+
+    def __init__(self, steps: list[Step]) -> None:
+        self.steps = steps
+
+    def again(self) -> Step:
+        """See Talk."""
+        return self.steps[-1]
+
+
 class Declined(OSError):
     """The proxy said no, or something that is not its protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A proxy's port on 127.0.0.1 and, unless it is fixed, the port behind it that is asked for.
-
-    The last step of `steps` can be repeated on the same connection as often as wanted.
-    """
+    """A proxy's port on 127.0.0.1 and, unless it is fixed, the port behind it that is asked for (see Way)."""
 
     kind: Kind
     port: int
     target: int
 
+    def talk(self, payload: bytes) -> PlainTalk:
+        """See Way."""
+        return PlainTalk(self.steps(payload))
+
     def steps(self, payload: bytes) -> list[Step]:
-        """The conversation up to and including one payload that comes back: an echo, or the body of a response."""
+        """See Talk. The last step can be repeated as often as wanted."""
         if self.kind == "forward":
             return [(_get(self.target), lambda got: _ok(got) and got.endswith(payload))]
         size = len(payload)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import select
 import socket
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 
 from tests.bench import origin
-from tests.bench.doors import Declined, Door, Step
+from tests.bench.doors import Declined, Door, Talk, Way, converse
 
 _STALL = 10.0  # seconds without any event: the rest is counted as lost
 _LOST_AFTER = 0.5  # seconds without any datagram: those in flight are counted as lost
@@ -36,8 +38,9 @@ class Datagrams:
 
 
 @dataclass(slots=True)
-class _Talk:
+class _Opened:
     sock: socket.socket
+    talk: Talk
     started: float
     step: int = 0
     got: bytearray = field(default_factory=bytearray)
@@ -47,52 +50,46 @@ class Client:
     """Every kind of load; it may hold connections open between calls."""
 
     def __init__(self) -> None:
-        self._held: list[socket.socket] = []
-        self._exchange: Step = (origin.BODY, bool)
+        self._held: list[tuple[socket.socket, Talk]] = []
 
-    def connections(self, door: Door, count: int, at_once: int, keep: bool = False) -> Opened:
+    def connections(self, door: Way, count: int, at_once: int, keep: bool = False) -> Opened:
         """Open `count` connections, `at_once` at a time: handshake, one exchange, and close (or keep) each."""
-        opening = _Opening(door, count, at_once, self._held if keep else None)
-        self._exchange = door.steps(origin.BODY)[-1]
-        return opening.run()
+        return _Opening(door, count, at_once, self._held if keep else None).run()
 
     def exchange(self, count: int) -> int:
         """Make `count` exchanges over all the held connections at once; return how many were answered."""
-        request, whole = self._exchange
-        talks = {sock.fileno(): (sock, bytearray()) for sock in self._held}
-        sent = min(count, len(self._held))
+        held = {sock.fileno(): _Held(sock, talk) for sock, talk in self._held}
+        sent = min(count, len(held))
         done = 0
-        with _poll(self._held) as poll:
-            for sock in self._held[:sent]:
-                sock.send(request)
+        with _poll([sock for sock, _ in self._held]) as poll:
+            for each in list(held.values())[:sent]:
+                each.ask()
             while done < sent and (events := poll.poll(_STALL, _BURST)):
                 for fd, _ in events:
-                    sock, got = talks[fd]
-                    got += _received(sock)
-                    if whole(got):
-                        got.clear()
+                    each = held[fd]
+                    if each.answered():
                         done += 1
                         if sent < count:
                             sent += 1
-                            sock.send(request)
+                            each.ask()
         return done
 
     def alive(self) -> int:
         """How many of the held connections still echo."""
         count = 0
-        for sock in self._held:
+        for sock, talk in self._held:
             sock.settimeout(_STALL)
             try:
-                sock.sendall(origin.BODY)
-                count += len(sock.recv(len(origin.BODY), socket.MSG_WAITALL)) == len(origin.BODY)
+                converse(sock, [talk.again()])
             except OSError:
                 continue
+            count += 1
         return count
 
     def release(self) -> int:
         """Close the held connections; return how many there were."""
         count = len(self._held)
-        for sock in self._held:
+        for sock, _ in self._held:
             sock.close()
         self._held.clear()
         return count
@@ -128,7 +125,8 @@ class Client:
         """Echo `count` datagrams of `size` bytes over `clients` associations, `window` in flight on each."""
         pairs = [door.associate() for _ in range(clients)]
         try:
-            return _echo_datagrams([packets for _, packets, _ in pairs], pairs[0][2] + bytes(size), count, window)
+            datagrams = repeat(pairs[0][2] + bytes(size))
+            return echo_datagrams([(packets, datagrams) for _, packets, _ in pairs], count, window)
         finally:
             for control, packets, _ in pairs:
                 packets.close()
@@ -136,17 +134,38 @@ class Client:
                     control.close()
 
 
+class _Held:
+    """A held connection that is asked again and again."""
+
+    def __init__(self, sock: socket.socket, talk: Talk) -> None:
+        self._sock = sock
+        self._talk = talk
+        self._got = bytearray()
+        self._whole: Callable[[bytearray], bool] = bool
+
+    def ask(self) -> None:
+        request, self._whole = self._talk.again()
+        self._sock.send(request)
+
+    def answered(self) -> bool:
+        """Take what has come; whether that makes the answer whole."""
+        self._got += _received(self._sock)
+        if not self._whole(self._got):
+            return False
+        self._got.clear()
+        return True
+
+
 class _Opening:
     """Many conversations at once on one epoll."""
 
-    def __init__(self, door: Door, count: int, at_once: int, keep: list[socket.socket] | None) -> None:
-        self._port = door.port
-        self._steps: list[Step] = door.steps(origin.BODY)
+    def __init__(self, door: Way, count: int, at_once: int, keep: list[tuple[socket.socket, Talk]] | None) -> None:
+        self._door = door
         self._left = count
         self._at_once = at_once
         self._keep = keep
         self._poll = select.epoll()
-        self._talks: dict[int, _Talk] = {}
+        self._talks: dict[int, _Opened] = {}
         self._result = Opened()
 
     def run(self) -> Opened:
@@ -169,19 +188,20 @@ class _Opening:
             started = time.perf_counter()
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             sock.settimeout(_STALL)
+            talk = self._door.talk(origin.BODY)
             try:
-                sock.connect(("127.0.0.1", self._port))
+                sock.connect(("127.0.0.1", self._door.port))
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.send(self._steps[0][0])
+                sock.send(talk.steps[0][0])
             except OSError:
                 self._result.failed += 1
                 sock.close()
                 continue
-            self._talks[sock.fileno()] = _Talk(sock, started)
+            self._talks[sock.fileno()] = _Opened(sock, talk, started)
             self._poll.register(sock.fileno(), select.EPOLLIN)
 
-    def _advance(self, fd: int, talk: _Talk) -> None:
+    def _advance(self, fd: int, talk: _Opened) -> None:
         try:
             over = self._next_step(talk)
         except OSError:
@@ -195,27 +215,28 @@ class _Opening:
         else:
             del self._talks[fd]
             self._poll.unregister(fd)
-            self._keep.append(talk.sock)
+            self._keep.append((talk.sock, talk.talk))
 
-    def _next_step(self, talk: _Talk) -> bool:
+    def _next_step(self, talk: _Opened) -> bool:
         """Take what has come; True when the last step is over."""
         data = talk.sock.recv(_DATAGRAM)
         if not data:
             raise Declined("closed")
-        last = talk.step == len(self._steps) - 1
+        steps = talk.talk.steps
+        last = talk.step == len(steps) - 1
         if last and not talk.got:
             self._result.latencies.append(time.perf_counter() - talk.started)
         talk.got += data
-        if not self._steps[talk.step][1](talk.got):
+        if not steps[talk.step][1](talk.got):
             return False
         if last:
             return True
         talk.step += 1
         talk.got.clear()
-        talk.sock.send(self._steps[talk.step][0])
+        talk.sock.send(steps[talk.step][0])
         return False
 
-    def _drop(self, fd: int, talk: _Talk) -> None:
+    def _drop(self, fd: int, talk: _Opened) -> None:
         del self._talks[fd]
         talk.sock.close()
 
@@ -235,33 +256,35 @@ def _received(sock: socket.socket) -> bytes:
     return data
 
 
-def _echo_datagrams(socks: list[socket.socket], datagram: bytes, count: int, window: int) -> Datagrams:
-    by_fd = {sock.fileno(): sock for sock in socks}
+def echo_datagrams(ways: list[tuple[socket.socket, Iterator[bytes]]], count: int, window: int) -> Datagrams:
+    """Have `count` datagrams echoed: over each socket those that its iterator gives, `window` of them in flight."""
+    by_fd = {sock.fileno(): (sock, datagrams) for sock, datagrams in ways}
     result = Datagrams()
     scratch = bytearray(_DATAGRAM)
     started = time.perf_counter()
     silences = 0
-    with _poll(socks) as poll:
-        result.sent = sum(_send_many(sock, datagram, window) for sock in socks)
+    with _poll([sock for sock, _ in ways]) as poll:
+        result.sent = sum(_send_many(sock, datagrams, window) for sock, datagrams in ways)
         while result.received < count:
             events = poll.poll(_LOST_AFTER, _BURST)
             for fd, _ in events:
-                got = _drain(by_fd[fd], scratch)
+                sock, datagrams = by_fd[fd]
+                got = _drain(sock, scratch)
                 result.received += got
-                result.sent += _send_many(by_fd[fd], datagram, got)
+                result.sent += _send_many(sock, datagrams, got)
             silences = 0 if events else silences + 1
             if silences > _SILENCES:
                 raise Declined(f"{result.received} of {result.sent} datagrams came back")
             if silences:  # all that were in flight are lost
-                result.sent += sum(_send_many(sock, datagram, window) for sock in socks)
+                result.sent += sum(_send_many(sock, datagrams, window) for sock, datagrams in ways)
     result.seconds = time.perf_counter() - started
     return result
 
 
-def _send_many(sock: socket.socket, datagram: bytes, count: int) -> int:
+def _send_many(sock: socket.socket, datagrams: Iterator[bytes], count: int) -> int:
     for sent in range(count):
         try:
-            sock.send(datagram)
+            sock.send(next(datagrams))
         except BlockingIOError:
             return sent
     return count

@@ -54,46 +54,31 @@ class Program:
     arguments: Callable[[Plan, Path, str, int], list[str]]  # plan, a directory of its own, log level, CPUs
     direct: bool
     udp: bool
+    socks: bool = True
     http: bool = False
+    shadowsocks: bool = False
     cpus: bool = False  # can be told how many to use
     workers: bool = False  # has a process for each of them
     bulk_share: float = 1.0  # of the bytes the others get, for a peer that is slower by far
 
     def offers(self, label: str) -> bool:
         """Whether it has a door of this label (see Peer)."""
-        return {"direct": self.direct, "connect": self.http, "forward": self.http}.get(label, True)
+        has = {"socks": self.socks, "direct": self.direct, "connect": self.http, "forward": self.http}
+        return has[label]
 
 
-class Peer:
-    """One running proxy, and the doors through it by their labels.
+class Running:
+    """A proxy's process, from construction to `stop`; `probe` is tried until it raises no ConnectionError.
 
-    `cpus` bounds the CPUs that it uses: gproxy by its number of workers, a Go program by GOMAXPROCS. With 0 gproxy is
-    one process and the others are as they come.
+    `cpus` bounds the CPUs that a Go program uses (GOMAXPROCS); with 0 it is as it comes.
     """
 
-    def __init__(
-        self, program: Program, command: list[str], ports: Ports, home: Path, level: str, cpus: int = 0
-    ) -> None:
-        home.mkdir(parents=True)
-        socks, http, echo, bulk, udp = sandbox.free_ports(5)
-        plan = Plan(socks, http, echo, bulk, udp, ports)
-        self.to_echo = {
-            "socks": Door("socks5", plan.socks, ports.echo),
-            "direct": Door("direct", plan.echo, ports.echo),
-            "connect": Door("connect", plan.http, ports.echo),
-            "forward": Door("forward", plan.http, ports.http),
-        }
-        self.to_bulk = {
-            "socks": Door("socks5", plan.socks, ports.bulk),
-            "direct": Door("direct", plan.bulk, ports.bulk),
-        }
-        self.to_udp = {"socks": Door("socks5", plan.socks, ports.udp), "direct": Door("direct", plan.udp, ports.udp)}
+    def __init__(self, command: list[str], home: Path, probe: Callable[[], None], cpus: int = 0) -> None:
         self._log = home / "output"
-        arguments = program.arguments(plan, home, level, cpus)
         started = time.perf_counter()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, *arguments],
+                command,
                 cwd=home,
                 env=os.environ | ({"GOMAXPROCS": str(cpus)} if cpus else {}),
                 stdin=subprocess.DEVNULL,
@@ -103,7 +88,7 @@ class Peer:
                 preexec_fn=sandbox.die_with_parent,  # noqa: PLW1509 - there are no threads here
             )
         try:
-            self._await_reply()
+            self._await(probe)
         except BaseException:
             self.stop()
             raise
@@ -133,11 +118,11 @@ class Peer:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def _await_reply(self) -> None:
+    def _await(self, probe: Callable[[], None]) -> None:
         deadline = time.monotonic() + _START_LIMIT
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                self.to_echo["socks"].connect().close()
+                probe()
                 return
             except ConnectionError:  # refused, or reset by a server that is only trying its port
                 time.sleep(_POLL)  # a poll is the only way: a foreign program tells nobody that it listens
@@ -146,16 +131,45 @@ class Peer:
         raise PeerFailed(f"not up, exit status {self._process.poll()}: {''.join(last)}")
 
 
+class Peer(Running):
+    """One running proxy, and the doors through it by their labels.
+
+    `cpus` bounds the CPUs that it uses: gproxy by its number of workers, others as in Running. With 0 gproxy is one
+    process.
+    """
+
+    def __init__(
+        self, program: Program, command: list[str], ports: Ports, home: Path, level: str, cpus: int = 0
+    ) -> None:
+        home.mkdir(parents=True)
+        socks, http, echo, bulk, udp = sandbox.free_ports(5)
+        plan = Plan(socks, http, echo, bulk, udp, ports)
+        self.to_echo = {
+            "socks": Door("socks5", plan.socks, ports.echo),
+            "direct": Door("direct", plan.echo, ports.echo),
+            "connect": Door("connect", plan.http, ports.echo),
+            "forward": Door("forward", plan.http, ports.http),
+        }
+        self.to_bulk = {
+            "socks": Door("socks5", plan.socks, ports.bulk),
+            "direct": Door("direct", plan.bulk, ports.bulk),
+        }
+        self.to_udp = {"socks": Door("socks5", plan.socks, ports.udp), "direct": Door("direct", plan.udp, ports.udp)}
+        arguments = program.arguments(plan, home, level, cpus)
+        super().__init__([*command, *arguments], home, lambda: self.to_echo["socks"].connect().close(), cpus)
+
+
 def _gproxy(plan: Plan, home: Path, level: str, cpus: int) -> list[str]:
     runtime = {"workers": cpus, "control": str(home / "control.sock")}
-    return _run(home, {"runtime": runtime} | _options(plan, home, level))
+    return run_arguments(home, {"runtime": runtime} | _options(plan, home, level))
 
 
 def _sing_box(plan: Plan, home: Path, level: str, _cpus: int) -> list[str]:
-    return _run(home, _options(plan, home, level))
+    return run_arguments(home, _options(plan, home, level))
 
 
-def _run(home: Path, options: dict[str, Any]) -> list[str]:
+def run_arguments(home: Path, options: dict[str, Any]) -> list[str]:
+    """The arguments with which gproxy and sing-box run this configuration."""
     file = home / "config.json"
     file.write_text(json.dumps(options, indent=2), encoding="utf-8")
     return ["run", "-c", str(file)]
@@ -182,6 +196,10 @@ def _options(plan: Plan, home: Path, level: str) -> dict[str, Any]:
 
 def _forward(tag: str, network: str, port: int, target: int) -> dict[str, str | int]:
     return {"type": "direct", "tag": tag, "network": network, "listen_port": port, "override_port": target}
+
+
+def _ss_server(_plan: Plan, _home: Path, _level: str, _cpus: int) -> list[str]:
+    raise PeerFailed("ss-server serves Shadowsocks only")
 
 
 def _microsocks(plan: Plan, _home: Path, _level: str, _cpus: int) -> list[str]:
@@ -236,11 +254,19 @@ def _find_pproxy() -> list[str] | None:
     return [found] if found else None
 
 
+def _find_ss_server() -> list[str] | None:
+    found = shutil.which("ss-server")
+    return [found] if found else None
+
+
 PROGRAMS = {
     program.name: program
     for program in (
-        Program("gproxy", _find_gproxy, _gproxy, direct=True, udp=True, http=True, cpus=True, workers=True),
-        Program("sing-box", _find_sing_box, _sing_box, direct=True, udp=True, http=True, cpus=True),
+        Program(
+            "gproxy", _find_gproxy, _gproxy, direct=True, udp=True, http=True, shadowsocks=True, cpus=True, workers=True
+        ),
+        Program("sing-box", _find_sing_box, _sing_box, direct=True, udp=True, http=True, shadowsocks=True, cpus=True),
+        Program("ss-server", _find_ss_server, _ss_server, direct=False, udp=False, socks=False, shadowsocks=True),
         Program("microsocks", _find_microsocks, _microsocks, direct=False, udp=False, bulk_share=0.25),
         Program("pproxy", _find_pproxy, _pproxy, direct=True, udp=False, bulk_share=0.25),
     )
@@ -249,7 +275,8 @@ PROGRAMS = {
 
 def version(program: Program, command: list[str]) -> str:
     """The first line of what the program says of its version."""
-    arguments = {"gproxy": ["version"], "sing-box": ["version"], "pproxy": ["--version"]}.get(program.name)
+    ask = {"gproxy": ["version"], "sing-box": ["version"], "pproxy": ["--version"], "ss-server": ["-h"]}
+    arguments = ask.get(program.name)
     if arguments is None:
         return "as installed"
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=_START_LIMIT, check=False)

@@ -41,14 +41,26 @@ class Results:
 def verdict(row: Row, results: Results, subject: str = SUBJECT) -> str:
     """PASS, over or under, for the medians of a row that has a bar; empty if it has none or was not measured."""
     mine = results.values[row.key][subject]
-    if not mine or (row.ratio is None and row.limit is None):
+    if not mine or not (row.limit is not None or _ratio_bars(row)):
         return ""
     if row.limit is not None and statistics.median(mine) > row.limit + _EXACT:
         return "over"
-    ratios = results.ratios(row.key, subject, BASELINE)
-    if row.ratio is not None and ratios:
-        return _beside(row.ratio, statistics.median(ratios), row.more_is_better)
-    return "no sing-box" if row.limit is None else "PASS"
+    verdicts = []
+    for peer, ratio in _ratio_bars(row):
+        if ratios := results.ratios(row.key, subject, peer):
+            verdicts.append(_beside(ratio, statistics.median(ratios), row.more_is_better))
+        elif row.limit is None:
+            verdicts.append(f"no {peer}")
+    return next((verdict for verdict in sorted(verdicts, key=_weight) if verdict != "PASS"), "PASS")
+
+
+def _weight(verdict: str) -> int:
+    """What is missed comes before what could not be compared."""
+    return 0 if verdict in MISSED else 1
+
+
+def _ratio_bars(row: Row) -> list[tuple[str, float]]:
+    return ([] if row.ratio is None else [(BASELINE, row.ratio)]) + list(row.beside)
 
 
 def _beside(ratio: float, measured: float, more_is_better: bool) -> str:
@@ -62,6 +74,7 @@ def bar(row: Row) -> str:
     parts = []
     if row.ratio is not None:
         parts.append(f"{'>=' if row.more_is_better else '<='} {row.ratio:g} x")
+    parts += [f"<= {ratio:g} x {peer}" for peer, ratio in row.beside]
     if row.limit is not None:
         parts.append(f"<= {row.limit:g} {row.unit}")
     return ", ".join(parts)

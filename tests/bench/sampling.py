@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tests.bench import measure
 from tests.bench.bench import Bench
 from tests.bench.load import Opened
-from tests.bench.peers import Peer
+from tests.bench.peers import Peer, Running
 from tests.bench.worker import WorkFailed
 
 CPU_BAR = 1.1
@@ -25,7 +25,7 @@ Sample = Callable[[Bench, str], Figures]  # of one peer, by its name; empty if t
 class Row:
     """One line of the table. Bars: at most `ratio` times sing-box, and at most `limit` in the row's own unit.
 
-    Where more is better, `ratio` is the least.
+    Where more is better, `ratio` is the least. `beside`: at most so many times other peers too.
     """
 
     key: str
@@ -34,6 +34,7 @@ class Row:
     ratio: float | None = None
     limit: float | None = None
     more_is_better: bool = False
+    beside: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Measure:
     rows: tuple[Row, ...]
     parts: tuple[Sample, ...]
     slow: bool = False  # half the rounds do
+    group: str = ""  # another name for the command line, which several measures have in common
 
 
 @dataclass(slots=True)
@@ -54,7 +56,7 @@ class Spent:
 
 
 @contextmanager
-def cpu_of(peer: Peer) -> Iterator[Spent]:
+def cpu_of(peer: Running) -> Iterator[Spent]:
     """Count the CPU seconds the peer spends on what happens inside, closing included."""
     spent = Spent()
     measure.settle(peer.pid)

@@ -13,6 +13,7 @@ MORE = Row("key", "title", "k/s", ratio=0.9, more_is_better=True)
 AT_MOST = Row("key", "title", "MB", limit=45)
 BOTH = Row("key", "title", "KiB", ratio=1.1, limit=12)
 NO_BAR = Row("key", "title", "ms")
+BESIDE = Row("key", "title", "s", ratio=1.1, beside=(("ss-server", 0.6),))
 
 
 def results(gproxy: list[float], sing_box: list[float] | None = None) -> Results:
@@ -55,6 +56,24 @@ def test_every_verdict_on_a_bar_that_is_missed_fails_the_run() -> None:
     assert missed == set(report.MISSED)
 
 
+@pytest.mark.parametrize(
+    ("mine", "sing_box", "ss_server", "verdict"),
+    [
+        (11, 10, 20, "PASS"),
+        (11, 10, 18, "over"),
+        (12, 10, 99, "over"),
+        (11, None, 20, "no sing-box"),
+        (11, 10, None, "no ss-server"),
+        (12, 10, None, "over"),
+    ],
+)
+def test_a_bar_beside_another_peer_too(mine: int, sing_box: int | None, ss_server: int | None, verdict: str) -> None:
+    found = results([mine], None if sing_box is None else [sing_box])
+    if ss_server is not None:
+        found.add("ss-server", {"key": ss_server})
+    assert report.verdict(BESIDE, found) == verdict
+
+
 def test_ratios_are_taken_round_by_round() -> None:
     """A round that was twice as slow for both changes nothing; a round that one of them lacks is not counted."""
     found = results([10, 20, 7], [10, 20])
@@ -67,7 +86,14 @@ def test_nothing_is_divided_by_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("row", "words"),
-    [(LESS, "<= 1.1 x"), (MORE, ">= 0.9 x"), (AT_MOST, "<= 45 MB"), (BOTH, "<= 1.1 x, <= 12 KiB"), (NO_BAR, "")],
+    [
+        (LESS, "<= 1.1 x"),
+        (MORE, ">= 0.9 x"),
+        (AT_MOST, "<= 45 MB"),
+        (BOTH, "<= 1.1 x, <= 12 KiB"),
+        (NO_BAR, ""),
+        (BESIDE, "<= 1.1 x, <= 0.6 x ss-server"),
+    ],
 )
 def test_bars_in_words(row: Row, words: str) -> None:
     assert report.bar(row) == words
