@@ -16,6 +16,7 @@ from gproxy.protocol.shadowsocks.wire.packets import codec
 from gproxy.wire.socksaddr import encode_address
 from tests.protocol.shadowsocks.packet_lab import HOME, TARGET, Network, Sealed, network, new_session
 from tests.support.dispatch import RecordingDispatcher
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -188,10 +189,11 @@ def test_answers_for_a_user_that_is_removed_end_with_it():
                     call(*args)
                 except StreamClosed as error:
                     outcome.append(error.reason)
+                assert net.conns[HOME].closed, "whoever reads there would wait for ever"
 
     with network(dispatcher=Late(), method=METHOD, users=[ALICE]) as net:
         net.say(client("a").packet())
-        net.close()
+        wait_until(lambda: len(outcome) == 2, "it is served still")
         assert net.conns[HOME].sent == []
     assert outcome == ["killed", "local"]
 

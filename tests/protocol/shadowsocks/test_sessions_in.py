@@ -336,6 +336,24 @@ def test_a_user_that_is_removed_is_served_no_longer():
         assert net.begun == 2
 
 
+def test_answers_for_a_user_that_is_removed_end_with_it():
+    outcome = []
+
+    class Late(RecordingDispatcher):
+        def packets(self, session, conn):
+            _, target = conn.recv_from()
+            net.inbound._ring.replace([])
+            with pytest.raises(StreamClosed) as caught:
+                conn.send_to(b"late", target)
+            assert net.conns[HOME].closed, "whoever reads there would wait for ever"
+            outcome.append(caught.value.reason)
+
+    with net_of(AES, dispatcher=Late(), users=[{"name": "user", "password": secret(AES, 2)}]) as net:
+        net.say(client(AES, 1, 2).packet())
+        wait_until(lambda: outcome, "it is served still")
+    assert outcome == ["killed"]
+
+
 def test_too_large_an_answer_is_dropped():
     class Answering(RecordingDispatcher):
         def packets(self, session, conn):
@@ -402,24 +420,31 @@ def test_not_more_sessions_are_remembered_than_there_is_room_for(monkeypatch):
         assert all(session.cipher is None for session in sessions.values())
 
 
-def test_a_session_that_came_back_is_not_forgotten_for_its_first_end(held_clock):
+@pytest.mark.parametrize("ended_again", [False, True])
+def test_a_session_that_came_back_is_not_forgotten_for_its_first_end(ended_again, held_clock):
     with net_of(AES) as net:
         me = client(AES)
         sessions = door(net)._sessions
-        net.say(me.packet())
-        net.heard(HOME)
-        net.conns.pop(HOME).close()
-        wait_until(lambda: not next(iter(sessions.values())).live, "the session goes on")
-        held_clock.advance(50)
-        net.say(me.packet())
-        net.heard(HOME)
+
+        def end(source):
+            net.conns.pop(source).close()
+            wait_until(lambda: not newest.live, "the session goes on")
+
+        for passed in (0, 50):
+            held_clock.advance(passed)
+            net.say(me.packet())
+            net.heard(HOME)
+            newest = mine = next(iter(sessions.values()))
+            if not passed or ended_again:
+                end(HOME)
         held_clock.advance(20)
-        other = client(AES)
-        net.say(other.packet(), AWAY)
+        net.say(client(AES).packet(), AWAY)
         net.heard(AWAY)
-        net.conns.pop(AWAY).close()
-        wait_until(lambda: len(door(net)._over) == 1, "the other one goes on")
-        assert len(sessions) == 2
+        *_, newest = sessions.values()
+        assert newest is not mine
+        end(AWAY)
+        assert mine.id in sessions
+        assert bool(mine.live) is not ended_again
 
 
 # -- several processes -------------------------------------------------------------------------------------------------
