@@ -46,7 +46,7 @@ class ShadowsocksInbound:
             (each.name, each.password.reveal(), Address(parse_host(each.server), each.server_port))
             for each in options.destinations
         ]
-        several = bool(users or relayed)
+        several = bool(users or relayed or options.managed)
         self._ring = KeyRing(method, options.password.reveal(), users or relayed, several=several)
         self._method = method
         self._networks = frozenset(options.network or ("tcp", "udp"))
@@ -63,6 +63,10 @@ class ShadowsocksInbound:
         if "udp" in self._networks:
             doors.append(self._packets)
         return doors
+
+    def manage(self, users: Sequence[tuple[str, str]]) -> None:
+        """See Managed."""
+        self._ring.replace((name, password, None) for name, password in users)
 
     def accept(self, stream: Stream, session: Session) -> None:
         """Serve one client. Raises ProtocolError and its kin, some time after it has happened."""

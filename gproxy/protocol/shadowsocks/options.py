@@ -10,7 +10,7 @@ from gproxy.layers.plugin.options import ClientPlugin, ServerPlugin
 from gproxy.protocol.shadowsocks.wire.keys import keys_of_password
 from gproxy.protocol.shadowsocks.wire.methods import METHODS, Method
 from gproxy.schema.fields import Secret
-from gproxy.schema.groups import Dial, Item, Listen, NetworkChoice, OverTcp, Server
+from gproxy.schema.groups import Dial, Item, Listen, Manageable, NetworkChoice, OverTcp, Server
 from gproxy.schema.model import Options, doc
 
 MethodName = Literal[
@@ -102,10 +102,10 @@ def password_problem(method: Method, password: str, *, single: bool = True) -> s
     return "expected a single key" if single and len(keys) > 1 else ""
 
 
-class ShadowsocksInboundOptions(ServerPlugin, Listen, NetworkChoice, Encryption):
+class ShadowsocksInboundOptions(ServerPlugin, Listen, NetworkChoice, Encryption, Manageable):
     """A server for Shadowsocks clients."""
 
-    not_yet: ClassVar[tuple[str, ...]] = ("multiplex", "managed")
+    not_yet: ClassVar[tuple[str, ...]] = ("multiplex",)
 
     users: Annotated[
         tuple[ShadowsocksUser, ...],
@@ -120,16 +120,19 @@ class ShadowsocksInboundOptions(ServerPlugin, Listen, NetworkChoice, Encryption)
         """Passwords are keys where they must be, and the method can tell users apart."""
         yield from super().check()
         method = self.chosen()
-        several = self.users or self.destinations
+        several = self.users or self.destinations or self.managed
         needed = method.kind == "2022" or not several
         if needed and (problem := password_problem(method, self.password.reveal())):
             yield "password", problem
         if self.users and self.destinations:
             yield "destinations", "a relay has no users: give either `users` or `destinations`"
+        if self.managed and (self.users or self.destinations):
+            yield "managed", "the service says who the users are: give none here"
+        which = "users" if self.users else "destinations" if self.destinations else "managed"
         if several and method.kind in ("stream", "none"):
-            yield "users" if self.users else "destinations", f"{method.name} can't tell users apart"
+            yield which, f"{method.name} can't tell users apart"
         if several and method.kind == "2022" and not method.block:
-            yield "users" if self.users else "destinations", f"{method.name} has no identity headers"
+            yield which, f"{method.name} has no identity headers"
         if self.destinations and method.kind != "2022":
             yield "destinations", "a relay needs a 2022 AES method"
         for key, entries in (("users", self.users), ("destinations", self.destinations)):
@@ -141,6 +144,10 @@ class ShadowsocksInboundOptions(ServerPlugin, Listen, NetworkChoice, Encryption)
                 elif password in seen:
                     yield key, f"password of {entry.name!r}: another one has the same"
                 seen.add(password)
+
+    def user_problem(self, password: str) -> str:
+        """See Manageable."""
+        return password_problem(self.chosen(), password)
 
 
 class ShadowsocksOutboundOptions(Item, Server, ClientPlugin, Dial, OverTcp, Encryption):

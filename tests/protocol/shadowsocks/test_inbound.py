@@ -7,6 +7,7 @@ import os
 import pytest
 
 from gproxy.base.errors import AuthError, DialError, ProtocolError, ReplayError, StreamClosed, Unsupported
+from gproxy.base.iface import Managed
 from gproxy.protocol.shadowsocks import inbound as module
 from gproxy.protocol.shadowsocks.wire.chunks import ChunkSealer
 from gproxy.protocol.shadowsocks.wire.keys import key_of_password, session_key_aead
@@ -171,6 +172,22 @@ def test_users_are_told_apart(method):
 def test_the_servers_own_key_is_no_users():
     accept = accepting(**several(MODERN))
     assert isinstance(refused(play(accept) >> first_words(method=MODERN, password=secret(MODERN))), AuthError)
+
+
+@pytest.mark.parametrize("method", [AEAD, MODERN])
+def test_users_that_a_service_rules(method):
+    dispatcher = RecordingDispatcher(echo=False)
+    tree = {"method": method, "managed": True} | ({"password": secret(method)} if method == MODERN else {})
+    inbound = make_inbound(dispatcher, **tree)
+    assert isinstance(inbound, Managed)
+    assert isinstance(refused(play(door(inbound)) >> first_words(**as_user(method, 3))), AuthError)
+    inbound.manage([("user3", secret(method, 3))])
+    talk = play(door(inbound)) >> first_words(**as_user(method, 3))
+    talk.end()
+    talk.ended()
+    assert dispatcher.session.user == "user3"
+    inbound.manage([("user2", secret(method, 2))])
+    assert isinstance(refused(play(door(inbound)) >> first_words(**as_user(method, 3))), AuthError)
 
 
 # -- relay -------------------------------------------------------------------------------------------------------------

@@ -97,6 +97,8 @@ def test_wrong_both_ways(tree, key, words):
             "destinations",
             "either `users` or `destinations`",
         ),
+        ({"method": "none", "managed": True}, "managed", "can't tell users apart"),
+        ({"method": AEAD, "managed": True, "users": [user()]}, "managed", "give none here"),
         ({"method": AEAD, "password": "pw", "multiplex": {}}, "multiplex", "not supported yet"),
     ],
 )
