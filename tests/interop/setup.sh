@@ -20,7 +20,7 @@ apt-get update -q
 apt-get install -qy --no-install-recommends \
     curl openssl socat iproute2 proxychains4 \
     dante-server microsocks tinyproxy squid privoxy haproxy nginx \
-    shadowsocks-libev simple-obfs shadowsocks-v2ray-plugin v2ray
+    shadowsocks-libev simple-obfs shadowsocks-v2ray-plugin v2ray trojan
 
 mkdir -p "$folder"
 [ -x "$folder/venv/bin/python" ] || "$python" -m venv "$folder/venv"
