@@ -216,8 +216,11 @@ def _haproxy(processes: Processes, sections: str, ports: list[int]) -> None:
     processes.start(program("haproxy"), "-f", str(_write(processes, "haproxy.cfg", head + sections)), "-db", tcp=ports)
 
 
-def nginx_accept(processes: Processes) -> int:
-    """A site that requires a PROXY header, version 1 or 2, and answers what it was told: `src=… dst=…`; its port."""
+def nginx_accept(processes: Processes, *, http2: bool = False) -> int:
+    """A site that requires a PROXY header, version 1 or 2, and answers what it was told: `src=… dst=…`; its port.
+
+    `http2`: it speaks that and nothing else, without TLS.
+    """
     port = free_port()
     home = _path(processes, "nginx")
     home.mkdir()
@@ -228,7 +231,7 @@ events {{ worker_connections 256; }}
 http {{
   access_log off; client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f;
   uwsgi_temp_path {home}/u; scgi_temp_path {home}/s;
-  server {{ listen {LOOPBACK}:{port} proxy_protocol;
+  server {{ listen {LOOPBACK}:{port} proxy_protocol{" http2" if http2 else ""};
     location / {{ default_type text/plain; return 200 "{answer}\\n"; }} }}
 }}
 """
