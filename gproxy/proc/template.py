@@ -101,7 +101,7 @@ class Template:
         self._said: dict[type, set[int]] = {Prepared: set(), Serving: set(), Yielded: set()}
         self._serving = False
         self._stopping = False
-        self._phase: Serve | Yield | None = None  # the last that was ordered, for a control that has to begin anew
+        self._phase: Serve | Yield | None = None  # the last that was ordered
         self._beats = Beats(workers)
         self._dead_read, self._dead_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
@@ -239,7 +239,7 @@ class Template:
         """Tell the master when all have said so, control too; what was replaced begins to serve at once."""
         everyone = self._said[what]
         complete = len(everyone) > self._workers
-        if complete and what is Prepared and self._serving:
+        if complete and what is Prepared and isinstance(self._phase, Serve):
             self._tell(child, Serve())
         everyone.add(child.worker)
         if not complete and len(everyone) > self._workers:
@@ -323,8 +323,6 @@ class Template:
             self._tell(child, Traffic(self._books.rows()))
             self._tell(child, orders.Begin(self._load))
             self._load = []
-            if self._phase is not None:
-                self._tell(child, self._phase)
         self._report(orders.Forked(number, pid))
 
     def _become(self, number: int, theirs: socket) -> NoReturn:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from gproxy.base.clock import now
 from gproxy.base.errors import ProtocolError, StreamClosed
 from gproxy.base.iface import Accept, Buffer, ClientLayer, ServerLayer, Stream
 from gproxy.base.session import Session
@@ -20,6 +21,7 @@ from gproxy.layers.transport.obfs import (
     TlsClient,
     TlsServer,
 )
+from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
 from gproxy.wire.cursor import Cursor
@@ -48,6 +50,10 @@ LAYERS: list[tuple[ClientLayer, ServerLayer]] = [
     (TlsClient("a.test"), TlsServer()),
     (TlsClient("A.test"), TlsServer("a.test")),
 ]
+
+
+class Late(Exception):
+    """A deadline of a test."""
 
 
 def echo(stream: Stream, session: Session) -> None:
@@ -165,8 +171,8 @@ def test_once_the_heads_are_said_it_is_as_bare_as_what_it_is_on() -> None:
     assert stream.bare() is None
     HttpServer().accepting(lambda server, session: opened.append(server))(far, new_session())
     (server,) = opened
-    assert server.bare() is None
     assert server.take() == b"x"
+    assert server.bare() is None
     server.sendall(b"y")
     assert server.bare() == 7
     assert stream.recv() == b"y"
@@ -191,6 +197,18 @@ def test_another_answer(answer: bytes, reason: str) -> None:
     with pytest.raises(StreamClosed) as caught:
         stream.recv()
     assert caught.value.reason == reason
+
+
+def test_half_an_answer_is_nothing_that_was_read_ahead() -> None:
+    stream, server = client_over(HttpClient("a.test", 80))
+    stream.sendall(b"x")
+    server.sendall(b"HTTP/1.1 101 Switching")
+    with pytest.raises(Late), deadline(0.01, Late()):
+        stream.recv()
+    assert stream.take() == b""
+    assert stream.bare() is None
+    server.sendall(b" Protocols\r\n\r\ny")
+    assert stream.recv() == b"y"
 
 
 def test_a_server_that_hangs_up_instead_of_answering() -> None:
@@ -320,8 +338,10 @@ def test_a_stranger_learns_nothing_until_the_time_is_over(
 ) -> None:
     """Neither that it was refused nor when: everything is read, and nothing is answered."""
     monkeypatch.setattr(room, "HANDSHAKE_TIMEOUT", 0.1)
+    began = now()
     talk = play(server.accepting(never)) >> said >> b"more"
     talk.closed(raising=ProtocolError)
+    assert now() - began >= 0.1
 
 
 @pytest.mark.parametrize(("server", "said"), STRANGERS)
