@@ -20,7 +20,9 @@ def _origin(sysvinit: Box) -> Iterator[None]:
 
 
 def verdict(box: Box, verb: str) -> int:
-    return box.try_(f"service gproxy {verb}", 60).returncode
+    done = box.try_(f"service gproxy {verb}", 60)
+    print(verb, done.returncode, done.stdout)  # pytest shows it when a test fails
+    return done.returncode
 
 
 def pid(box: Box) -> str:
