@@ -66,6 +66,7 @@ def test_the_traffic_of_past_users_stays_in_the_total(management: Management, he
         assert books.of("in", "ada") == NOTHING
         assert books.of("in", "bob") == Traffic(up=10, tcp=1)
         assert books.total("in") == Traffic(11, 2, 3, 4, 6, 6)
+        assert books.rows() == [["in", "bob", 10, 0, 0, 0, 1, 0], ["in", "", 1, 2, 3, 4, 5, 6]]
     management.replace("in", {"bob": "y", "ada": "z"})
     assert management.books.of("in", "ada") == NOTHING, "a new one of that name begins with nothing"
 
