@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Final
 
 from gproxy.base.address import Address
 from gproxy.base.clock import now
@@ -111,12 +111,8 @@ class ClientSession:
         self._window.accept(number)
 
 
-class Arrival(NamedTuple):
-    """A genuine packet."""
-
-    session: ClientSession
-    payload: bytes
-    target: Address
+Arrival = tuple[ClientSession, int, bytes, Address]
+"""A genuine packet: its session and number, its payload, and where that shall go."""
 
 
 class Path:
@@ -163,8 +159,8 @@ class SessionDoor:
             return False
         return True
 
-    def _look(self, packet: bytes) -> tuple[Arrival, int]:
-        """A packet that is genuine and has not come before, and its number. Raises ProtocolError and its kin.
+    def _look(self, packet: bytes) -> Arrival:
+        """Open a packet that is genuine and has not come before. Raises ProtocolError and its kin.
 
         Nothing is remembered of it: see `receive`.
         """
@@ -187,7 +183,7 @@ class SessionDoor:
         check_time(time)
         if not target.port:
             raise ProtocolError("a packet for port 0")
-        return Arrival(session, cursor.rest(), target), number
+        return session, number, cursor.rest(), target
 
     def _named(self, packet: bytes, block: bytes) -> Credential:
         assert isinstance(self._format, BlockFormat), "other methods have no identity headers"
@@ -205,10 +201,10 @@ class SessionDoor:
 
     def receive(self, packet: bytes) -> Arrival:
         """Open a packet that has come, and remember it. Raises ProtocolError and its kin, Overloaded."""
-        arrival, number = self._look(packet)
-        session = arrival.session
+        arrival = session, number, _, _ = self._look(packet)
         session.accept(number, self._filter)
-        self._sessions.setdefault(session.id, session)
+        if session.live is None:
+            self._sessions.setdefault(session.id, session)
         return arrival
 
     def accept(self, conn: PacketConn, session: Session) -> None:
@@ -217,18 +213,18 @@ class SessionDoor:
         data, _ = conn.recv_from()
         arrival: Arrival | None = self.receive(bytes(data))
         while arrival is not None:
+            one, *_ = arrival
             path.following = None
-            session.user = arrival.session.credential.name
-            if arrival.session.live is not None:
-                arrival.session.live.move(path, arrival)
+            session.user = one.credential.name
+            if one.live is not None:
+                one.live.move(path, arrival)
                 path.wait()
             else:
-                self._serve(arrival, path, session)
+                self._serve(one, arrival, path, session)
             arrival = path.following
             session = afresh(session)
 
-    def _serve(self, arrival: Arrival, path: Path, session: Session) -> None:
-        one = arrival.session
+    def _serve(self, one: ClientSession, arrival: Arrival, path: Path, session: Session) -> None:
         key = one.credential.key
         if one.cipher is None:  # it was over, and has come back
             one.cipher = self._format.cipher(key, one.id)
@@ -282,7 +278,7 @@ class SessionClient:
         """See PacketConn."""
         while True:
             if self._pending:
-                _, payload, target = self._pending.popleft()
+                *_, payload, target = self._pending.popleft()
                 return payload, target
             path = self._path
             try:
@@ -293,13 +289,13 @@ class SessionClient:
                 continue
             self._stay()
             try:
-                session, payload, target = self._door.receive(bytes(data))
+                arrival = session, _, payload, target = self._door.receive(bytes(data))
             except (ProtocolError, Overloaded) as why:
                 self._door.dropped.note(path.host, why)
                 continue
             if session is self._session:
                 return payload, target
-            path.following = Arrival(session, payload, target)
+            path.following = arrival
             raise StreamClosed("another session has taken the address", reason="eof")
 
     def _stay(self) -> None:

@@ -28,7 +28,7 @@ import struct
 from functools import lru_cache
 from itertools import pairwise
 from random import randrange
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -101,35 +101,26 @@ def _padding(address: bytes, size: int) -> int:
 
 def decode_request(cursor: Cursor) -> tuple[int, Address]:
     """The time and the target that a client's head tells. Raises ProtocolError, Unsupported for the address's type."""
-    kind, time, padding = _fixed(_REQUEST, cursor)
+    at = cursor.at + _REQUEST.size
+    if at > len(cursor.data):
+        raise Incomplete
+    kind, time, padding = _REQUEST.unpack_from(cursor.data, cursor.at)
     if kind != _CLIENT:
         raise ProtocolError(f"not a client's packet: its type is {kind}")
-    _skip(cursor, padding)
+    cursor.at = at + padding
     return time, decode_address(cursor)
 
 
 def decode_answer(cursor: Cursor) -> tuple[int, bytes, Address]:
     """The time, the client's session id, and the source that a server's head tells. Raises like `decode_request`."""
-    kind, time, session, padding = _fixed(_ANSWER, cursor)
+    at = cursor.at + _ANSWER.size
+    if at > len(cursor.data):
+        raise Incomplete
+    kind, time, session, padding = _ANSWER.unpack_from(cursor.data, cursor.at)
     if kind != _SERVER:
         raise ProtocolError(f"not a server's packet: its type is {kind}")
-    _skip(cursor, padding)
+    cursor.at = at + padding
     return time, session, decode_address(cursor)
-
-
-def _fixed(layout: struct.Struct, cursor: Cursor) -> tuple[Any, ...]:
-    at = cursor.at
-    end = at + layout.size
-    if end > len(cursor.data):
-        raise Incomplete
-    cursor.at = end
-    return layout.unpack_from(cursor.data, at)
-
-
-def _skip(cursor: Cursor, count: int) -> None:
-    cursor.at += count
-    if cursor.at > len(cursor.data):
-        raise Incomplete
 
 
 # -- packets -----------------------------------------------------------------------------------------------------------
