@@ -16,6 +16,7 @@ from gproxy.wire.proxyproto import encode_v1
 from gproxy.wire.uot import Frame, Request, encode_frame, encode_request
 from tests.app.rooms import house_of, root_of
 from tests.conformance.streams import tcp_pair
+from tests.support.origin import HELLO, http_origin
 from tests.support.pipe import pipe
 from tests.support.playbook import new_session, play
 
@@ -122,6 +123,24 @@ def test_a_detour_leads_into_the_other_inbound_without_its_proxy_header() -> Non
     talk = play(door.entrance.accept, session) >> b"\x05\x01\x00" << b"\x05\x00"
     talk.stop()
     assert session.inbound == "s"
+
+
+def test_no_rule_is_asked_about_a_web_site_that_stands_in_the_inbounds_own_options() -> None:
+    with http_origin() as site:
+        trojan = {"type": "trojan", "tag": "t", "listen_port": 1080, "users": [{"name": "me", "password": "pw"}]}
+        house = house_of(
+            inbounds=[{**trojan, "fallback": {"server": "127.0.0.1", "server_port": site.port}}],
+            outbounds=[{"type": "block", "tag": "b"}],
+            route={"rules": [{"ip_is_private": True, "action": "reject"}]},
+        )
+        door = house.doors[0]
+        assert isinstance(door.entrance, StreamEntrance)
+        session = new_session()
+        talk = play(door.entrance.accept, session) >> b"GET / HTTP/1.0\r\n\r\n"
+        talk = (talk << re.compile(rb"HTTP/1.[01] 200 .*" + HELLO, re.DOTALL)).end()
+        talk.closed()
+    assert (session.outbound, session.rule) == (IMPLICIT_OUTBOUND, "fallback")
+    assert house.meter.statuses == {"ok": 1}
 
 
 SOCKS = {"type": "socks", "tag": "s", "listen_port": 1080}
