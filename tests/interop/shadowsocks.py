@@ -208,13 +208,13 @@ def each_method(side: str) -> list[tuple[str, str]]:
     ]
 
 
-HALF_CLOSERS = [
+ONE_OF_EACH_KIND = [
     ("libev", "aes-128-gcm"),
     ("sing-box", "aes-128-gcm"),
     ("Xray", "aes-128-gcm"),
     ("v2ray", "aes-128-gcm"),
 ]
-HALF_CLOSERS += [("libev", "aes-128-cfb"), ("sing-box", MODERN[0]), ("Xray", MODERN[0])]
+ONE_OF_EACH_KIND += [("libev", "aes-128-cfb"), ("sing-box", MODERN[0]), ("Xray", MODERN[0])]
 """A method of each kind that a peer has: their ends differ by kind, if at all."""
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.interop.lab import udp_echo
 from tests.interop.shadowsocks import (
-    HALF_CLOSERS,
+    ONE_OF_EACH_KIND,
     PASSWORD,
     PEERS,
     bulk,
@@ -18,7 +18,7 @@ from tests.interop.shadowsocks import (
     ss_local,
     ss_tunnel,
 )
-from tests.interop.traffic import MIB, Far, check_datagrams, check_streams, far, half_closes
+from tests.interop.traffic import MIB, Far, check_datagrams, check_streams, far, half_closes, speaks_first
 from tests.support.ports import LOOPBACK
 from tests.support.procs import Processes
 
@@ -34,7 +34,14 @@ def test_every_method(name: str, method: str, processes: Processes, far: Far) ->
     check_datagrams(port, far, peer.longest)
 
 
-@pytest.mark.parametrize(("name", "method"), HALF_CLOSERS)
+@pytest.mark.parametrize(("name", "method"), ONE_OF_EACH_KIND)
+def test_a_target_that_speaks_first(name: str, method: str, processes: Processes) -> None:
+    peer = PEERS[name]
+    password = password_for(method)
+    speaks_first(peer.client(processes, method, password, gproxy_server(processes, method, password)))
+
+
+@pytest.mark.parametrize(("name", "method"), ONE_OF_EACH_KIND)
 def test_ends(name: str, method: str, processes: Processes) -> None:
     peer = PEERS[name]
     password = password_for(method)

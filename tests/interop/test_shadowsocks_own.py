@@ -6,7 +6,7 @@ import pytest
 
 from tests.interop.lab import Association
 from tests.interop.shadowsocks import METHODS, bulk, gproxy_client, gproxy_server, password_for
-from tests.interop.traffic import Far, check_streams, far, half_closes
+from tests.interop.traffic import Far, check_streams, far, half_closes, speaks_first
 from tests.support.origin import content
 from tests.support.ports import LOOPBACK
 from tests.support.procs import Processes
@@ -21,6 +21,7 @@ def test_every_method(method: str, processes: Processes, far: Far) -> None:
     password = password_for(method)
     port = gproxy_client(processes, method, password, gproxy_server(processes, method, password))
     check_streams(port, far, bulk(method))
+    speaks_first(port)
     assert half_closes(port) == "both"
     with Association(port) as association:  # one session for all of them
         for target in ((LOOPBACK, far.udp.port), ("::1", far.udp6.port), ("localhost", far.udp.port)):

@@ -69,13 +69,26 @@ def echo(port: int, target: tuple[str, int], size: int) -> None:
 
 def at_once(port: int, target: tuple[str, int]) -> None:
     """Fifty connections, all open, each with bytes of its own. Raises AssertionError."""
+    payloads = [next(content(1000 + number)) + bytes([number]) for number in range(_AT_ONCE)]
     with ExitStack() as stack:
-        streams = [stack.enter_context(dial(port, target)) for _ in range(_AT_ONCE)]
-        payloads = [next(content(1000 + number)) + bytes([number]) for number in range(_AT_ONCE)]
-        for stream, payload in zip(streams, payloads, strict=True):
-            stream.sendall(payload)
+        streams = []
+        for payload in payloads:
+            stream = stack.enter_context(dial(port, target))
+            stream.sendall(payload)  # at once: a client of Xray's that has to wait for it does as if it were empty
+            streams.append(stream)
         for stream, payload in zip(streams, payloads, strict=True):
             assert _read(stream, len(payload)) == payload
+
+
+def speaks_first(port: int) -> None:
+    """A target greets a client that says nothing. Raises AssertionError."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        listener.settimeout(_PATIENCE)
+        with dial(port, listener.getsockname()) as near, listener.accept()[0] as there:
+            there.sendall(b"welcome")
+            assert _read(near, 7) == b"welcome"
+            near.sendall(b"thanks")
+            assert _read(there, 6) == b"thanks"
 
 
 def half_closes(port: int) -> str:
