@@ -25,7 +25,7 @@ from gproxy.protocol.shadowsocks.wire.packets2022 import (
 from gproxy.protocol.shadowsocks.wire.stream2022 import check_time
 from gproxy.wire.crypto.aead import Aead
 from gproxy.wire.crypto.replay import PacketWindow
-from gproxy.wire.cursor import Incomplete
+from gproxy.wire.cursor import Cursor, Incomplete
 
 # After how many seconds of silence a session of the server counts as past.
 _SILENCE: Final = 60.0
@@ -95,7 +95,8 @@ class SessionCipher:
         number = int.from_bytes(block[SESSION_ID:], "big")
         if not answers.window.fresh(number):
             raise ReplayError("this packet has come before, or is too old to tell")
-        cursor = self._format.finish(block, rest, answers.cipher)
+        content, at = self._format.finish(block, rest, answers.cipher)
+        cursor = Cursor(content, at)
         try:
             time, session, source = decode_answer(cursor)
         except Incomplete:
@@ -105,7 +106,7 @@ class SessionCipher:
             raise ProtocolError("a packet for another session")
         self._heard(answers)
         answers.window.accept(number)
-        return cursor.rest(), source
+        return content[cursor.at :], source
 
     def _answers(self, session: bytes) -> _Answers:
         for known in (self._now, self._before):

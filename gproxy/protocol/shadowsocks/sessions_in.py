@@ -42,7 +42,7 @@ from gproxy.protocol.shadowsocks.wire.stream2022 import check_time
 from gproxy.rt.sockets import Parking
 from gproxy.wire.crypto.aead import Aead
 from gproxy.wire.crypto.replay import PacketWindow
-from gproxy.wire.cursor import Incomplete
+from gproxy.wire.cursor import Cursor, Incomplete
 
 # A session that is over is remembered for so long, in seconds, since its packets could be replayed until then: clocks
 # may differ by 30 seconds, in both directions. And so many of them: the longest over are forgotten first.
@@ -175,7 +175,8 @@ class SessionDoor:
         number = int.from_bytes(block[SESSION_ID:], "big")
         session.check(number)
         cipher = session.cipher or self._format.cipher(session.credential.key, name)
-        cursor = self._format.finish(block, rest, cipher)
+        content, at = self._format.finish(block, rest, cipher)
+        cursor = Cursor(content, at)
         try:
             time, target = decode_request(cursor)
         except Incomplete:
@@ -183,7 +184,7 @@ class SessionDoor:
         check_time(time)
         if not target.port:
             raise ProtocolError("a packet for port 0")
-        return session, number, cursor.rest(), target
+        return session, number, content[cursor.at :], target
 
     def _named(self, packet: bytes, block: bytes) -> Credential:
         assert isinstance(self._format, BlockFormat), "other methods have no identity headers"
@@ -287,7 +288,8 @@ class SessionClient:
                 if path is self._path:
                     raise
                 continue
-            self._stay()
+            if self._session.version != self._door.ring.version:
+                self._stay()
             try:
                 arrival = session, _, payload, target = self._door.receive(bytes(data))
             except (ProtocolError, Overloaded) as why:
@@ -299,17 +301,17 @@ class SessionClient:
             raise StreamClosed("another session has taken the address", reason="eof")
 
     def _stay(self) -> None:
-        """Raises StreamClosed if the session's user is gone."""
-        if self._session.version != self._door.ring.version:
-            try:
-                self._door.stay(self._session)
-            except AuthError as why:
-                self.close()
-                raise StreamClosed(str(why), reason="killed") from None
+        """The users have been replaced. Raises StreamClosed if this one is gone."""
+        try:
+            self._door.stay(self._session)
+        except AuthError as why:
+            self.close()
+            raise StreamClosed(str(why), reason="killed") from None
 
     def send_to(self, data: Buffer, to: Address, /) -> None:
         """See PacketConn."""
-        self._stay()
+        if self._session.version != self._door.ring.version:
+            self._stay()
         path = self._path
         size = len(data)
         if size > LARGEST:  # the kernel would not take it, so there is no need to seal it

@@ -9,7 +9,6 @@ RFC 5116 (AES-GCM), RFC 8439 (ChaCha20-Poly1305), draft-irtf-cfrg-xchacha-03 (XC
 
 from __future__ import annotations
 
-import struct
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag as WrongTag
@@ -40,21 +39,24 @@ class Aead(Protocol):
         """The same into a buffer of exactly the right size. Raises WrongTag."""
 
 
-_CONSTANTS = struct.unpack("<4I", b"expand 32-byte k")
-_WORDS = struct.Struct("<16I")
+_CONSTANTS = b"expand 32-byte k"
 _ZEROS = bytes(64)
+_TOPS = int.from_bytes(b"\0\0\0\x80" * 8, "little")  # the highest bit of each of eight words
+_RESTS = int.from_bytes(b"\xff\xff\xff\x7f" * 8, "little")
 
 
 def hchacha20(key: bytes, nonce: bytes) -> bytes:
     """HChaCha20: a subkey of 32 bytes from a key of 32 and a nonce of 16.
 
-    ChaCha20 adds its first state to its last; taking that away again leaves the rounds alone, which is HChaCha20.
+    ChaCha20 adds its first state to its last; taking that away again leaves the rounds alone, which is HChaCha20. All
+    eight words are subtracted at once: with their highest bits set, and those of the others not, none borrows from the
+    next; what the highest bits should have been is put right afterwards.
     """
     block = Cipher(algorithms.ChaCha20(key, nonce), None).encryptor().update(_ZEROS)
-    last = _WORDS.unpack(block)
-    ends = (*_CONSTANTS, *struct.unpack("<4I", nonce))
-    words = (*last[:4], *last[12:])
-    return struct.pack("<8I", *((word - first) & 0xFFFFFFFF for word, first in zip(words, ends, strict=True)))
+    last = int.from_bytes(block[:16] + block[48:], "little")
+    first = int.from_bytes(_CONSTANTS + nonce, "little")
+    difference = ((last | _TOPS) - (first & _RESTS)) ^ ((last ^ first ^ _TOPS) & _TOPS)
+    return difference.to_bytes(32, "little")
 
 
 class XChaCha20Poly1305:

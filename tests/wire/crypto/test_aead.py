@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from Crypto.Cipher import ChaCha20
 from Crypto.Cipher import ChaCha20_Poly1305 as Others
 
 from gproxy.wire.crypto.aead import AESGCM, TAG, ChaCha20Poly1305, WrongTag, XChaCha20Poly1305, hchacha20
@@ -24,6 +25,16 @@ def test_hchacha20() -> None:
     nonce = bytes.fromhex("000000090000004a0000000031415927")
     wanted = "82413b4227b27bfed30e42508a877d73a0f9e4d58a74a853c12ec41326d3ecdc"
     assert hchacha20(bytes(range(32)), nonce).hex() == wanted
+
+
+def test_hchacha20_as_others_have_it() -> None:
+    for _ in range(200):
+        key, nonce = RANDOM.randbytes(32), RANDOM.randbytes(24)
+        theirs = ChaCha20.new(key=key, nonce=nonce).encrypt(bytes(64))
+        assert ChaCha20.new(key=hchacha20(key, nonce[:16]), nonce=nonce[16:]).encrypt(bytes(64)) == theirs
+    for octet in (b"\0", b"\x7f", b"\x80", b"\xff"):
+        theirs = ChaCha20.new(key=octet * 32, nonce=octet * 24).encrypt(bytes(64))
+        assert ChaCha20.new(key=hchacha20(octet * 32, octet * 16), nonce=octet * 8).encrypt(bytes(64)) == theirs
 
 
 def test_xchacha20_poly1305() -> None:

@@ -135,8 +135,8 @@ class Format(Protocol):
     def cipher(self, key: bytes, session: bytes, /) -> Aead | None:
         """What opens the packets of a session; None where its key does."""
 
-    def finish(self, block: bytes, rest: bytes, cipher: Aead | None, /) -> Cursor:
-        """The head and the payload. Raises AuthError if another key has sealed them."""
+    def finish(self, block: bytes, rest: bytes, cipher: Aead | None, /) -> tuple[bytes, int]:
+        """What holds head and payload, and where these begin. Raises AuthError if another key has sealed them."""
 
 
 class BlockFormat:
@@ -161,11 +161,11 @@ class BlockFormat:
         """See Format."""
         return self._make(session_key_2022(key, session))
 
-    def finish(self, block: bytes, rest: bytes, cipher: Aead | None, /) -> Cursor:
+    def finish(self, block: bytes, rest: bytes, cipher: Aead | None, /) -> tuple[bytes, int]:
         """See Format."""
         assert cipher is not None, "each session has its own"
         try:
-            return Cursor(cipher.decrypt(block[4:], rest, None))
+            return cipher.decrypt(block[4:], rest, None), 0
         except WrongTag:
             raise AuthError("the packet was made with another key") from None
 
@@ -195,9 +195,9 @@ class NonceFormat:
     def cipher(self, key: bytes, session: bytes, /) -> None:
         """See Format."""
 
-    def finish(self, block: bytes, rest: bytes, cipher: Aead | None, /) -> Cursor:
+    def finish(self, block: bytes, rest: bytes, cipher: Aead | None, /) -> tuple[bytes, int]:
         """See Format."""
-        return Cursor(rest, BLOCK)
+        return rest, BLOCK
 
 
 class PacketSealer(Protocol):

@@ -25,6 +25,7 @@ from gproxy.protocol.shadowsocks.wire.packets2022 import (
     request_head,
 )
 from gproxy.wire.crypto.aead import XChaCha20Poly1305
+from gproxy.wire.cursor import Cursor
 from gproxy.wire.socksaddr import encode_address
 from tests.support import shadowsocks as by_hand
 from tests.support.clock import START_WALL
@@ -47,8 +48,8 @@ def opened(method, keys, packet, *, identities=0):
     """Session, number, head and payload: the server's view with the first key and the user's own."""
     made = make_format(method, keys[0], identities)
     block, rest = made.begin(packet)
-    cursor = made.finish(block, rest, made.cipher(keys[-1], block[:8]))
-    return block[:8], int.from_bytes(block[8:], "big"), cursor
+    content, at = made.finish(block, rest, made.cipher(keys[-1], block[:8]))
+    return block[:8], int.from_bytes(block[8:], "big"), Cursor(content, at)
 
 
 @pytest.mark.parametrize("method", MODERN, **by_name)
