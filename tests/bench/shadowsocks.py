@@ -30,6 +30,8 @@ _BULK_BARS: dict[str, tuple[float, tuple[tuple[str, float], ...]]] = {  # beside
     "chacha20-ietf-poly1305": (0.85, (("ss-server", 0.7),)),
     "2022-blake3-aes-128-gcm": (0.7, ()),
 }
+_BULK_SHARE = 0.5  # of the bytes of a plain relay
+_NEW_SHARE = 0.25  # of the connections, where a peer may try a thousand keys for each
 _WAYS = {"down": sealed.download, "up": sealed.upload}
 _STREAMS = 4  # one after the other
 _AT_ONCE = 50
@@ -111,7 +113,7 @@ def _bulk(method: str, way: str) -> Sample:
         if not _has(name, method):
             return {}
         server = _server(bench, name, method)
-        each = bench.work.bulk_bytes // _STREAMS
+        each = int(bench.work.bulk_bytes * _BULK_SHARE) // _STREAMS
         with cpu_of(server) as spent:
             for _ in range(_STREAMS):
                 bench.client.call(_WAYS[way], server.to_bulk, each)
@@ -124,14 +126,13 @@ def _new(method: str) -> Sample:
     def sample(bench: Bench, name: str) -> Figures:
         if not _has(name, method):
             return {}
-        return {f"ss-new-{method}": _cost_of_new(bench, _server(bench, name, method))}
+        return {f"ss-new-{method}": _cost_of_new(bench, _server(bench, name, method), bench.work.connections)}
 
     return sample
 
 
-def _cost_of_new(bench: Bench, server: Server) -> float:
-    """CPU µs for each new connection."""
-    count = bench.work.connections
+def _cost_of_new(bench: Bench, server: Server, count: int) -> float:
+    """CPU µs for each of so many new connections."""
     with cpu_of(server) as spent:
         opened = bench.client.call(Client.connections, server.to_echo, count, _AT_ONCE)
     none_failed(opened)
@@ -204,7 +205,8 @@ def _users(bench: Bench, name: str) -> Figures:
     one, many = _server(bench, name, _MANY_METHOD), _server(bench, name, _MANY_METHOD, _USERS)
     for server in (one, many):
         none_failed(bench.client.call(Client.connections, server.to_echo, _WARM, _AT_ONCE))
-    costs = [_cost_of_new(bench, server) for server in (one, many)]
+    count = int(bench.work.connections * _NEW_SHARE)
+    costs = [_cost_of_new(bench, server, count) for server in (one, many)]
     return {"ss-users-new": costs[1], "ss-users-ratio": costs[1] / costs[0]}
 
 
