@@ -158,6 +158,7 @@ def test_tls_brings_openssl(here):
         ("aes-128-gcm", False, CIPHERS),
         ("2022-blake3-aes-128-gcm", False, CIPHERS),
         ("camellia-128-cfb", True, CIPHERS),
+        ("salsa20", True, CIPHERS | RETIRED),
     ],
 )
 def test_ciphers_come_with_what_needs_them(side, address, method, legacy, needed, here):

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
+from gproxy.base.errors import ConfigError
 from gproxy.layers.plugin.options import ClientPlugin, ServerPlugin
 from gproxy.protocol.shadowsocks.wire.keys import keys_of_password
+from gproxy.protocol.shadowsocks.wire.legacy_ciphers import check_method
 from gproxy.protocol.shadowsocks.wire.methods import METHODS, Method
 from gproxy.schema.fields import Secret
 from gproxy.schema.groups import Dial, Item, Listen, Manageable, NetworkChoice, OverTcp, Server
@@ -82,8 +84,12 @@ class Encryption(Options):
 
 
 def warn_of_retired(method: Method, log: logging.Logger) -> None:
-    """Say at the start what a retired cipher is worth."""
+    """Say at the start what a retired cipher is worth. Raises ConfigError for one that the libraries here lack."""
     if method.kind == "stream":
+        try:
+            check_method(method)
+        except ValueError as error:
+            raise ConfigError(f"shadowsocks: {error}") from error
         log.warning("%s is retired: who can change the bytes on their way can read and forge them", method.name)
 
 
