@@ -50,7 +50,7 @@ _REMEMBERED: Final = 60.0
 _MOST_REMEMBERED: Final = 32_768
 
 # Of so many packet numbers in a row, the first that comes is told to the other processes (see `ClientSession.accept`).
-_STRETCH: Final = 64
+_STRETCH: Final = 32
 
 
 class ClientSession:

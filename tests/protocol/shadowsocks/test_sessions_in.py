@@ -26,6 +26,7 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 
 MODERN = tuple(name for name in SEALED if name.startswith("2022"))
 AES = AES_2022[0]
+STRETCH = sessions_in._STRETCH
 AWAY, FURTHER = Address.parse("198.51.100.8:40001"), Address.parse("198.51.100.9:40002")
 HEAD = encode_address(TARGET)
 each_method = pytest.mark.parametrize("method", MODERN)
@@ -455,21 +456,22 @@ def test_what_has_come_to_one_process_does_not_come_to_another(method):
     shared = no_replays()
     with net_of(method, replays=shared) as one, net_of(method, replays=shared) as other:
         sealer = sealer_of(method)
-        packets = [packet(sealer, payload=b"%d" % n) for n in range(130)]
-        for each in packets[:70]:
+        packets = [packet(sealer, payload=b"%d" % n) for n in range(2 * STRETCH + 2)]
+        here = STRETCH + 3
+        for each in packets[:here]:
             one.say(each)
-        one.heard(HOME, 70)
-        for each in packets[:70]:
+        one.heard(HOME, here)
+        for each in packets[:here]:
             other.say(each, AWAY)
         wait_until(lambda: len(other.errors) >= 1, "a replay was taken")
         assert other.dispatcher.datagrams == []
         assert {error.word for error in other.errors} == {"replay"}
         # The client moves, and its packets go to another process: it is heard from the next stretch on.
-        for each in packets[70:]:
+        for each in packets[here:]:
             other.say(each, AWAY)
             wait_until(lambda: AWAY not in other.conns or not other.conns[AWAY]._inbox, "a packet is left")
-        assert received(other, 2) == [b"128", b"129"]
-        one.say(packets[129], HOME)
+        assert received(other, 2) == [b"%d" % (2 * STRETCH), b"%d" % (2 * STRETCH + 1)]
+        one.say(packets[-1], HOME)
         wait_until(lambda: dropped(one) == {"replay": 1}, "it was not counted")
 
 
@@ -485,7 +487,7 @@ def test_a_filter_without_room_holds_up_new_sessions_only():
     full = Full()
     with net_of(AES, replays=Replays(full, full)) as net:
         sealer = sealer_of(AES)
-        for number in (0, 1, 64, 65, 200):
+        for number in (0, 1, STRETCH, STRETCH + 1, 3 * STRETCH):
             net.say(packet(sealer, number))
         assert len(net.heard(HOME, 5)) == 5
         net.say(client(AES).packet(), AWAY)
@@ -496,17 +498,18 @@ def test_a_filter_without_room_holds_up_new_sessions_only():
 def test_a_stretch_is_told_once():
     known = KnownSalts()
     session = ClientSession(b"12345678", Credential(None, b"k" * 16), None, 0)
-    for number in (0, 1, 63, 64, 3, 65, 127, 128):
+    last = 2 * STRETCH
+    for number in (0, 1, STRETCH - 1, STRETCH, 3, STRETCH + 1, last - 1, last):
         session.accept(number, known)
     assert len(known.known) == 3
     elsewhere = ClientSession(b"12345678", Credential(None, b"k" * 16), None, 0)
     with pytest.raises(ReplayError):
-        elsewhere.accept(130, known)
-    elsewhere.accept(192, known)
+        elsewhere.accept(last + 2, known)
+    elsewhere.accept(last + STRETCH, known)
     with pytest.raises(ReplayError):
-        session.accept(193, known)
+        session.accept(last + STRETCH + 1, known)
     with pytest.raises(ReplayError):
-        session.check(128)
+        session.check(last)
 
 
 def test_after_the_end_nothing_is_sent():
