@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from typing import TypeVar
 
 from gproxy.base.address import Address, parse_host
 from gproxy.base.defaults import CONNECT_TIMEOUT, FALLBACK_DELAY
@@ -16,17 +18,23 @@ from gproxy.net.proxied import ProxyProtocol
 from gproxy.net.tcp import SocketOptions
 from gproxy.schema.groups import Dial, Listen, Server
 from gproxy.schema.model import Options
-from gproxy.schema.tls import TlsDial, TlsListen
+from gproxy.schema.tls import Tls, TlsDial, TlsListen
+from gproxy.schema.transport import HttpUpgradeTransport, Transport, TransportDial, TransportListen, WsTransport
+
+_T = TypeVar("_T", bound=Tls)
 
 
 def accepting(options: Listen, accept: Accept) -> Accept:
     """An inbound's door behind the layers that its options ask for."""
     if isinstance(options, ServerPlugin) and (obfs := options.obfs()) is not None:
         accept = _obfs_server(obfs).accepting(accept)
+    transport = options.transport if isinstance(options, TransportListen) else None
+    if transport is not None:
+        accept = _transport_server(transport).accepting(accept)
     if isinstance(options, TlsListen) and options.tls.enabled:
         from gproxy.layers.tls.layer import TlsServer
 
-        accept = TlsServer(options.tls).accepting(accept)
+        accept = TlsServer(_for(transport, options.tls)).accepting(accept)
     if options.proxy_protocol:
         accept = ProxyProtocol().accepting(accept)
     return accept
@@ -87,13 +95,55 @@ def connecting(options: Options, via: Dialer) -> Connect:
     def connect(session: Session) -> Stream:
         return via.dial(server, session)
 
-    if isinstance(options, ClientPlugin) and (obfs := options.obfs()) is not None:
-        return _obfs_client(obfs, options.server_port).connecting(connect)
-    if isinstance(options, TlsDial) and options.tls.enabled:
+    layered: Connect = connect
+    transport = options.transport if isinstance(options, TransportDial) else None
+    tls = options.tls if isinstance(options, TlsDial) and options.tls.enabled else None
+    if tls is not None:
         from gproxy.layers.tls.layer import TlsClient
 
-        return TlsClient(options.tls, server.host).connecting(connect)
-    return connect
+        layered = TlsClient(_for(transport, tls), server.host).connecting(layered)
+    if transport is not None:
+        name = tls.server_name if tls is not None else ""
+        host = name or _authority(server, 80 if tls is None else 443)
+        layered = _transport_client(transport, host).connecting(layered)
+    if isinstance(options, ClientPlugin) and (obfs := options.obfs()) is not None:
+        layered = _obfs_client(obfs, options.server_port).connecting(layered)
+    return layered
+
+
+def _for(transport: Transport | None, tls: _T) -> _T:
+    """TLS agrees on what the transport speaks, unless the options say something else."""
+    return tls if transport is None or tls.alpn else dataclasses.replace(tls, alpn=("http/1.1",))
+
+
+def _authority(server: Address, usual: int) -> str:
+    """The server as browsers name it in a request."""
+    return str(server).rpartition(":")[0] if server.port == usual else str(server)
+
+
+def _transport_client(options: Transport, host: str) -> ClientLayer:
+    """`host` is what is asked for, unless the options say another."""
+    if isinstance(options, WsTransport):
+        from gproxy.layers.transport.websocket import WsClient
+
+        early, name = options.max_early_data, options.early_data_header_name
+        return WsClient(host, options.place(), options.headers, early=early, early_name=name)
+    from gproxy.layers.transport.httpupgrade import HttpUpgradeClient
+
+    assert isinstance(options, HttpUpgradeTransport), "there is no third one"
+    return HttpUpgradeClient(options.host or host, options.place(), options.headers)
+
+
+def _transport_server(options: Transport) -> ServerLayer:
+    if isinstance(options, WsTransport):
+        from gproxy.layers.transport.websocket import WsServer
+
+        early, name = bool(options.max_early_data), options.early_data_header_name
+        return WsServer(options.place(), options.headers, early=early, early_name=name)
+    from gproxy.layers.transport.httpupgrade import HttpUpgradeServer
+
+    assert isinstance(options, HttpUpgradeTransport), "there is no third one"
+    return HttpUpgradeServer(options.host, options.place(), options.headers)
 
 
 def _obfs_client(obfs: Obfs, port: int) -> ClientLayer:

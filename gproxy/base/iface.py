@@ -88,6 +88,20 @@ class Ending(Protocol):
         """What tells the peer that no more will come; nothing when that was said before."""
 
 
+class Answering(Protocol):
+    """For records that want an answer of their own, as a WebSocket's pings do.
+
+    The answers leave with whatever the stream's Sealer seals next, be it nothing. Who drives the stream sees to it that
+    this is soon: before waiting for more from the peer, nothing is sealed and sent if an answer is due; while something
+    is being sent at that moment, it is done right after that. Answers that nobody waits for any more are dropped, so
+    that what is due is always one short record.
+    """
+
+    @property
+    def due(self) -> bool:
+        """Whether there is an answer to send. Never after the Ending's word."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A stream as the relay's batch pump sees it: a bare descriptor, and what is done to the bytes on it."""
@@ -97,6 +111,7 @@ class Record:
     sealer: Sealer
     unopened: bytes  # sealed bytes that were read already
     ending: Ending | None = None
+    answering: Answering | None = None
 
 
 class PacketConn(Protocol):

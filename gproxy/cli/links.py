@@ -42,14 +42,25 @@ def print_links(sources: Sources, host: str) -> None:
     from gproxy.subscription.formats.sip002 import write_link
 
     root = sources.root()
-    links = [_of_outbound(each) for each in root.outbounds if isinstance(each, ShadowsocksOutboundOptions)]
+    links: list[Link] = []
+    for outbound in root.outbounds:
+        if isinstance(outbound, ShadowsocksOutboundOptions) and _has_link("outbound", outbound):
+            links.append(_of_outbound(outbound))
     for inbound in root.inbounds:
-        if public and isinstance(inbound, ShadowsocksInboundOptions):
+        if public and isinstance(inbound, ShadowsocksInboundOptions) and _has_link("inbound", inbound):
             links += _of_inbound(inbound, public)
     if not links:
         raise GproxyError("nothing here that a link could lead to")
     for found in links:
         click.echo(write_link(found))
+
+
+def _has_link(which: str, options: ShadowsocksInboundOptions | ShadowsocksOutboundOptions) -> bool:
+    """Whether a link can say all of it; tells if not."""
+    plain = not options.tls.enabled and options.transport is None
+    if not plain:
+        click.echo(f"gproxy: {which} `{options.tag}` has TLS or a transport, which no ss:// link can tell", err=True)
+    return plain
 
 
 def _of_outbound(options: ShadowsocksOutboundOptions) -> Link:

@@ -16,6 +16,7 @@ from gproxy.route.options import RouteOptions, RuleOptions
 from gproxy.schema.fields import ByteSize, Cidr, Duration, IPAddress, Mark, Port, PortRange, RulePortRange, Secret
 from gproxy.schema.groups import Bind, Dial, Item, KeepAlive, Listen, Server, UdpOverTcp, User
 from gproxy.schema.model import Field, Options, fields_of, not_yet_of
+from gproxy.schema.transport import Transport
 
 MARK = (
     "<!-- Below this line everything is made from the models: python -m gproxy.config.manual docs/configuration.md -->"
@@ -49,6 +50,8 @@ def _sections() -> Iterator[str]:
     yield from ("## Groups of keys", "", "Types of inbounds, outbounds and services share these.", "")
     for group, title in _GROUPS.items():
         yield from _section(title, group, level=3)
+    for name, model in Transport.variants().items():
+        yield from _section(f"`transport`, type `{name}`", model, level=3)
     yield from _types("inbounds", INBOUND)
     yield from _types("outbounds", OUTBOUND)
     yield from _types("services", SERVICE)

@@ -6,7 +6,8 @@ import contextlib
 
 from gproxy.base.address import Address
 from gproxy.base.errors import CloseReason, ProtocolError, StreamClosed
-from gproxy.base.iface import Buffer, Ending, Opener, Record, Sealer, Stream
+from gproxy.base.iface import Answering, Buffer, Ending, Opener, Record, Sealer, Stream
+from gproxy.rt.sync import Event
 
 
 class Framed:
@@ -16,7 +17,20 @@ class Framed:
     before is all that is genuine, and nothing comes after it.
     """
 
-    __slots__ = ("_broken", "_ended", "_ending", "_held", "_inner", "_opener", "_sealer", "_unopened")
+    __slots__ = (
+        "_answering",
+        "_broken",
+        "_cut",
+        "_ended",
+        "_ending",
+        "_held",
+        "_inner",
+        "_opener",
+        "_sealer",
+        "_sending",
+        "_turn",
+        "_unopened",
+    )
 
     def __init__(
         self,
@@ -27,8 +41,10 @@ class Framed:
         *,
         held: bool = False,
         ending: Ending | None = None,
+        answering: Answering | None = None,
     ) -> None:
         """`unopened`: what was read ahead of it. `held`: the sealer has a head that the peer waits for."""
+        self._answering = answering
         self._ending = ending
         self._inner = inner
         self._opener = opener
@@ -36,6 +52,9 @@ class Framed:
         self._unopened = unopened
         self._held = held
         self._ended = False
+        self._cut = False  # a record was not sent to its end: what came behind it would be read as part of it
+        self._sending = False
+        self._turn: Event | None = None  # of a writer that comes while the reader sends an answer
         self._broken: tuple[str, CloseReason] | None = None
 
     def recv(self) -> bytes:
@@ -47,6 +66,8 @@ class Framed:
         if self._unopened and (payload := self._open(self._unopened)):
             return payload
         while not self._ended:
+            if self._answering is not None and self._answering.due and not self._sending:
+                self._answer()
             data = self._inner.recv()
             if not data:
                 self._end()
@@ -67,6 +88,11 @@ class Framed:
                 self._unopened = b""
             return target[:made].tobytes()
 
+    def _answer(self) -> None:
+        """The reader sends what is due: it waits, as the writer would, while the peer does not read."""
+        with contextlib.suppress(StreamClosed):  # what the peer has said is to be read all the same
+            self.sendall(b"")
+
     def _end(self) -> None:
         self._ended = True
         if self._unopened:
@@ -81,18 +107,40 @@ class Framed:
     def sendall(self, data: Buffer, /) -> None:
         """See Stream."""
         self._held = False
+        if self._answering is None:
+            self._send(data)
+            return
+        while self._sending:
+            self._turn = self._turn or Event()
+            self._turn.wait()
+        self._sending = True
+        try:
+            self._send(data)
+            while self._answering.due:  # it came while that was sent
+                self._send(b"")
+        finally:
+            self._sending = False
+            turn, self._turn = self._turn, None
+            if turn is not None:
+                turn.set()
+
+    def _send(self, data: Buffer) -> None:
         sealed = bytearray(self._sealer.room(len(data)))
         with memoryview(sealed) as target:
             made = self._sealer.seal_into(data, target)
             if made:
+                if self._cut:
+                    raise StreamClosed("the record before was cut off", reason="local")
+                self._cut = True
                 self._inner.sendall(target[:made])
+                self._cut = False
 
     def close_write(self) -> None:
         """See Stream. A head that waits goes first, and then the word for the end, if there is one."""
         with contextlib.suppress(StreamClosed):  # nobody is left to hear it
             if self._held:
                 self.sendall(b"")
-            if self._ending is not None and (words := self._ending.say()):
+            if self._ending is not None and not self._cut and (words := self._ending.say()):
                 self._inner.sendall(words)
         self._inner.close_write()
 
@@ -120,7 +168,9 @@ class Framed:
         if self._held or self._ended or self._broken is not None:
             return None
         fd = self._inner.bare()
-        return None if fd is None else Record(fd, self._opener, self._sealer, self._unopened, self._ending)
+        if fd is None:
+            return None
+        return Record(fd, self._opener, self._sealer, self._unopened, self._ending, self._answering)
 
     def held(self) -> bool:
         """See Stream."""

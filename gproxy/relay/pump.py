@@ -177,6 +177,9 @@ class Flow:
         if self._pump.ended():
             self._end_target()
 
+    def answer(self) -> None:
+        """The target wants an answer of its own: bytes alone have none."""
+
     def stop(self) -> None:
         """Let go of everything but the descriptors, which are their streams'."""
         self._ended = True
@@ -260,6 +263,11 @@ class Pump:
         if not self._open:
             self._finish(self._cut or "ok")
         return self._open > 0
+
+    def answer(self, side: Side) -> None:
+        """What `side` has said wants an answer, which the flow towards it knows."""
+        if not self.over:
+            (self._down if side == "left" else self._up).answer()
 
     def cut(self, side: Side, error: OSError) -> None:
         """`side` takes no more, but may have more to say: a server may answer and hang up before it has heard all."""

@@ -13,13 +13,15 @@ from os import readv, write
 
 from gproxy.base.defaults import SCRATCH
 from gproxy.base.errors import ProtocolError
-from gproxy.base.iface import Ending, Opener, Record, Sealer
+from gproxy.base.iface import Answering, Ending, Opener, Record, Sealer
 from gproxy.relay.pump import SCRATCH_VECTOR, SCRATCH_VIEW, Flow, Pump
 from gproxy.relay.terms import OTHER, Side
 
 # Mapped, so that a worker with no record stream has no memory in them.
 _payload = memoryview(mmap(-1, SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS))
 _sealed = memoryview(mmap(-1, 2 * SCRATCH + 4096, MAP_PRIVATE | MAP_ANONYMOUS))  # the most that a Sealer may want
+
+_NOTHING = memoryview(b"")
 
 End = int | Record
 """One side of a pump: a bare descriptor, or a record stream."""
@@ -45,22 +47,35 @@ class Flows:
 class RecordFlow(Flow):
     """One direction, where records are opened, sealed, or both."""
 
-    __slots__ = ("_farewell", "_opener", "_over", "_sealer", "_source_ending", "_unopened")
+    __slots__ = (
+        "_answering",
+        "_farewell",
+        "_opener",
+        "_over",
+        "_sealer",
+        "_source_answering",
+        "_source_ending",
+        "_unopened",
+    )
 
     def __init__(self, pump: Pump, side: Side, source: End, target: End, end_target: Callable[[], None]) -> None:
         self._opener: Opener | None = None
         self._sealer: Sealer | None = None
         self._unopened = b""
         self._source_ending: Ending | None = None
+        self._source_answering: Answering | None = None
         self._farewell: Ending | None = None
+        self._answering: Answering | None = None  # the target's: what it has asked is answered here
         self._over = False  # the source has said all, and the target has still to take the last of it
         if isinstance(source, Record):
-            self._source_ending = source.ending
+            self._source_ending, self._source_answering = source.ending, source.answering
             self._opener, self._unopened, source = source.opener, source.unopened, source.fd
         if isinstance(target, Record):
-            self._farewell = target.ending
+            self._farewell, self._answering = target.ending, target.answering
             self._sealer, target = target.sealer, target.fd
         super().__init__(pump, side, source, target, end_target)
+        if self._answering is not None and self._answering.due:  # from what was read ahead
+            self._wait(b"")
 
     def _copy(self) -> None:
         """The source is readable."""
@@ -86,6 +101,8 @@ class RecordFlow(Flow):
         if data:
             self.moved += len(data)
             self._hand_on(data)
+        if self._source_answering is not None and self._source_answering.due:
+            self._pump.answer(self._side)
         if self._source_ending is not None and self._source_ending.heard:
             self._over = True
             if self._rest is None and not self._ended:
@@ -96,6 +113,11 @@ class RecordFlow(Flow):
             self._send(self._resealed(data) if self._sealer is not None else data)
         except ProtocolError:  # the session towards the target is broken
             self._pump.break_off(OTHER[self._side], "corrupt")
+
+    def answer(self) -> None:
+        """See Flow. While the target is full, its turn comes when it has taken what it was sent."""
+        if self._rest is None and not self._ended:
+            self._hand_on(_NOTHING)
 
     def _end(self) -> None:
         """The source has said all: tell the target in its own words first."""
@@ -108,6 +130,8 @@ class RecordFlow(Flow):
 
     def _resume(self) -> None:
         super()._resume()
+        if self._answering is not None and self._answering.due:
+            self.answer()
         if self._over and self._rest is None and not self._ended:
             self._end()
 

@@ -14,12 +14,17 @@ from gproxy.net.sockopt import KeepAlive
 from gproxy.protocol.direct.options import DirectInboundOptions, DirectOutboundOptions
 from gproxy.protocol.shadowsocks.options import ShadowsocksInboundOptions, ShadowsocksOutboundOptions
 from gproxy.protocol.socks.options import SocksOutboundOptions
+from gproxy.protocol.trojan.options import TrojanInboundOptions, TrojanOutboundOptions
+from gproxy.rt.group import Group
 from gproxy.schema.fields import Mark, Port, Secret
 from gproxy.schema.groups import Dial
+from gproxy.schema.tls import TlsInbound, TlsOutbound
+from gproxy.schema.transport import HttpUpgradeTransport, Transport, WsTransport
 from gproxy.wire.proxyproto import encode_v1
 from tests.engine.stand_ins import FakeOutbound
+from tests.layers.tls.lab import AUTHORITY, GOOD, NAME
 from tests.support.pipe import pipe
-from tests.support.playbook import new_session, play
+from tests.support.playbook import converse, new_session, play
 
 TARGET = Address("site.test", 80)
 
@@ -126,3 +131,51 @@ def test_the_proxy_protocol_is_outside_of_a_plugin() -> None:
     talk = play(layers.accepting(options, echo), session) >> encode_v1(source, source) + ask + b"x"
     (talk << re.compile(b"HTTP/1.1 101 .*\r\n\r\nx", re.DOTALL)).end().closed()
     assert session.source == source
+
+
+WS = WsTransport(type="ws", path="/ws", headers={"Host": ("a.test",)})
+WS_EARLY = WsTransport(type="ws", max_early_data=9, early_data_header_name="X-Early")
+UPGRADE = HttpUpgradeTransport(type="httpupgrade", path="/up")
+
+
+@pytest.mark.parametrize("transport", [WS, WS_EARLY, UPGRADE])
+@pytest.mark.parametrize("secret", [False, True])
+def test_a_transport_is_between_a_protocol_and_tls(transport: Transport, secret: bool) -> None:
+    inbound = TlsInbound(enabled=secret, certificate=(GOOD.chain,), key=(GOOD.key,))
+    outbound = TlsOutbound(enabled=secret, certificate=(AUTHORITY.chain,))
+    near, far = pipe()
+    via = FakeOutbound(lambda target, session: near)
+    client = TrojanOutboundOptions(
+        type="trojan", server=NAME, server_port=Port(443), password=Secret("x"), tls=outbound,
+        transport=transport,
+    )  # fmt: skip
+    server = TrojanInboundOptions(type="trojan", users=(), tls=inbound, transport=transport)
+    session = new_session()
+
+    def answer(opened: Stream, session: Session) -> None:
+        opened.sendall(opened.recv() + b" and back")
+
+    with Group("test") as group:
+        serving = group.spawn(layers.accepting(server, answer), far, session)
+        stream = layers.connecting(client, via)(new_session())
+        stream.sendall(b"there")
+        assert stream.recv() == b"there and back"
+        serving.join()
+    assert session.alpn == ("http/1.1" if secret else "")
+
+
+@pytest.mark.parametrize(
+    ("transport", "port", "tls", "host"),
+    [
+        (WS, 80, TlsOutbound(), b"a.test"),
+        (UPGRADE, 80, TlsOutbound(), b"server.test"),
+        (UPGRADE, 443, TlsOutbound(), b"server.test:443"),
+        (HttpUpgradeTransport(type="httpupgrade", host="b.test"), 81, TlsOutbound(), b"b.test"),
+    ],
+)
+def test_the_host_that_is_asked_for(transport: Transport, port: int, tls: TlsOutbound, host: bytes) -> None:
+    client = TrojanOutboundOptions(
+        type="trojan", server="server.test", server_port=Port(port), password=Secret("x"), tls=tls, transport=transport
+    )
+    talk = converse(lambda near: layers.connecting(client, FakeOutbound(lambda target, session: near))(new_session()))
+    (talk << re.compile(rb"GET \S+ HTTP/1\.1\r\nHost: %s\r\n" % host)).stop()

@@ -83,10 +83,16 @@ def test_what_no_link_can_lead_to_is_told(tmp_path, capsys):
         inbound(tag="unix", listen="unix:/run/x", listen_port=None, network="tcp"),
         inbound(tag="program", plugin="true"),
         inbound(tag="managed", managed=True, listen_port=8389),
+        inbound(tag="web", transport={"type": "ws"}, listen_port=8390),
     ]
+    secret = OUTBOUND | {"tag": "secret", "tls": {"enabled": True}, "plugin": "", "plugin_opts": ""}
     service = {"type": "ssm-api", "listen": "127.0.0.1", "listen_port": 1, "servers": {"/": "managed"}}
-    code, lines, err = printed(tmp_path, capsys, "--host", "192.0.2.1", inbounds=inbounds, services=[service])
+    code, lines, err = printed(
+        tmp_path, capsys, "--host", "192.0.2.1", inbounds=inbounds, outbounds=[secret], services=[service]
+    )
     assert (code, lines) == (1, [])
+    assert "inbound `web` has TLS or a transport" in err
+    assert "outbound `secret` has TLS or a transport" in err
     assert "`managed` has the users" in err
     assert "`unix` has no port" in err
     assert "`program` wants a plugin" in err

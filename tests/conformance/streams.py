@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gproxy.base.iface import ClientLayer, ServerLayer, Stream
+from gproxy.layers.transport.httpupgrade import HttpUpgradeClient, HttpUpgradeServer
 from gproxy.layers.transport.obfs import HttpClient, HttpServer, TlsClient, TlsServer
+from gproxy.layers.transport.websocket import WsClient, WsServer
 from gproxy.net.buffered import Buffered
 from gproxy.net.framed import Framed
 from gproxy.net.headed import Headed
@@ -16,6 +18,7 @@ from gproxy.net.stream import SocketStream
 from gproxy.protocol.http.forward import Exchange
 from gproxy.protocol.http.intake import Intake
 from gproxy.protocol.http.users import Users
+from gproxy.rt.group import Group
 from tests.conformance.records import PlainOpener, PlainSealer
 from tests.support.pipe import pipe
 from tests.support.playbook import new_session
@@ -163,6 +166,32 @@ def obfs_tls_pair() -> Pair:
     return obfs_pair(TlsClient("a.test"), TlsServer())
 
 
+def upgrade_pair(client: ClientLayer, server: ServerLayer) -> Pair:
+    """Two ends of a transport that begins as an HTTP request: the client has asked, and the server has agreed."""
+    near, far = tcp_pair()
+    opened: list[Stream] = []
+    with Group("test") as group:
+        group.spawn(server.accepting(lambda stream, session: opened.append(stream)), far, new_session())
+        asking = client.connecting(lambda session: near)(new_session())
+        asking.sendall(b"")
+    return asking, opened[0]
+
+
+def ws_pair() -> Pair:
+    """A WebSocket."""
+    return upgrade_pair(WsClient("a.test", "/", {}), WsServer("/", {}))
+
+
+def ws_early_pair() -> Pair:
+    """A WebSocket that could have been asked for with a payload."""
+    return upgrade_pair(WsClient("a.test", "/", {}, early=9), WsServer("/", {}, early=True))
+
+
+def httpupgrade_pair() -> Pair:
+    """Bytes behind a request to upgrade."""
+    return upgrade_pair(HttpUpgradeClient("a.test", "/", {}), HttpUpgradeServer("", "/", {}))
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
     "unix": unix_pair,
     "tcp": tcp_pair,
@@ -177,9 +206,15 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     "headed framed": headed_framed_pair,
     "obfs http": obfs_http_pair,
     "obfs tls": obfs_tls_pair,
+    "ws": ws_pair,
+    "ws early": ws_early_pair,
+    "httpupgrade": httpupgrade_pair,
 }
 
-BOUND = {"tcp", "buffered", "framed", "framed with a head", "headed", "headed framed", "obfs http", "obfs tls"}
+BOUND = {
+    "tcp", "buffered", "framed", "framed with a head", "headed", "headed framed", "obfs http", "obfs tls", "ws",
+    "ws early", "httpupgrade",
+}  # fmt: skip
 """Where a stream has an address of its own."""
 
 RESETS = BOUND | {"memory", "framed memory"}

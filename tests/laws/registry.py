@@ -44,7 +44,7 @@ class Framing:
     `make`: a fresh pair; any opener opens what any sealer makes, so keys and the like are the same each time. `before`:
     what the opener gives ahead of the first payload. `limit`: the most bytes that an incomplete record has; with more,
     there is something to use up, or a verdict. `proves`: every changed bit is noticed; without that, any bytes mean
-    something.
+    something. `refuses`: of those that prove nothing, one that knows wrong bytes all the same.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Framing:
     limit: int
     before: bytes = b""
     proves: bool = True
+    refuses: bool = False
 
 
 def laws() -> list[Law]:

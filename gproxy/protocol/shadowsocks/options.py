@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from gproxy.base.errors import ConfigError
 from gproxy.layers.plugin.options import ClientPlugin, ServerPlugin
@@ -14,6 +14,8 @@ from gproxy.protocol.shadowsocks.wire.methods import METHODS, Method
 from gproxy.schema.fields import Secret
 from gproxy.schema.groups import Dial, Item, Listen, Manageable, NetworkChoice, OverTcp, Server
 from gproxy.schema.model import Options, doc
+from gproxy.schema.tls import TlsDial, TlsInbound, TlsListen, TlsOutbound
+from gproxy.schema.transport import Transport, TransportDial, TransportListen
 
 MethodName = Literal[
     "none",
@@ -108,11 +110,20 @@ def password_problem(method: Method, password: str, *, single: bool = True) -> s
     return "expected a single key" if single and len(keys) > 1 else ""
 
 
-class ShadowsocksInboundOptions(ServerPlugin, Listen, NetworkChoice, Encryption, Manageable):
+_AROUND_TCP: Final = "Around TCP only: UDP goes past it. sing-box does not have this for Shadowsocks; Xray does."
+
+
+class ShadowsocksInboundOptions(
+    ServerPlugin, Listen, TransportListen, TlsListen, NetworkChoice, Encryption, Manageable
+):
     """A server for Shadowsocks clients."""
 
     not_yet: ClassVar[tuple[str, ...]] = ("multiplex",)
 
+    tls: Annotated[TlsInbound, doc(f"TLS towards clients. {_AROUND_TCP}")] = TlsInbound()
+    transport: Annotated[
+        Transport | None, doc(f"V2Ray transport of the streams, within TLS: a table with `type`. {_AROUND_TCP}")
+    ] = None
     users: Annotated[
         tuple[ShadowsocksUser, ...],
         doc("Several users. With a 2022 method `password` is the server's key, and each user has one beside it."),
@@ -125,6 +136,7 @@ class ShadowsocksInboundOptions(ServerPlugin, Listen, NetworkChoice, Encryption,
     def check(self) -> Iterator[tuple[str, str]]:
         """Passwords are keys where they must be, and the method can tell users apart."""
         yield from super().check()
+        yield from _around(self, no_tcp=self.network == ("udp",))
         method = self.chosen()
         several = self.users or self.destinations or self.managed
         needed = method.kind == "2022" or not several
@@ -156,13 +168,30 @@ class ShadowsocksInboundOptions(ServerPlugin, Listen, NetworkChoice, Encryption,
         return password_problem(self.chosen(), password)
 
 
-class ShadowsocksOutboundOptions(Item, Server, ClientPlugin, Dial, OverTcp, Encryption):
+class ShadowsocksOutboundOptions(Item, Server, ClientPlugin, TransportDial, TlsDial, Dial, OverTcp, Encryption):
     """A client of a Shadowsocks server."""
 
     not_yet: ClassVar[tuple[str, ...]] = ("multiplex",)
 
+    tls: Annotated[TlsOutbound, doc(f"TLS towards the server. {_AROUND_TCP}")] = TlsOutbound()
+    transport: Annotated[
+        Transport | None, doc(f"V2Ray transport of the streams, within TLS: a table with `type`. {_AROUND_TCP}")
+    ] = None
+
     def check(self) -> Iterator[tuple[str, str]]:
         """The password is a row of keys where it must be."""
         yield from super().check()
+        yield from _around(self, no_tcp=self.network == ("udp",) and not self.over_tcp())
         if problem := password_problem(self.chosen(), self.password.reveal(), single=False):
             yield "password", problem
+
+
+def _around(
+    options: ShadowsocksInboundOptions | ShadowsocksOutboundOptions, *, no_tcp: bool
+) -> Iterator[tuple[str, str]]:
+    """What does not go together with TLS or a transport."""
+    for key, there in (("tls", options.tls.enabled), ("transport", options.transport is not None)):
+        if there and options.plugin:
+            yield key, "a plugin makes its own connections: give either one"
+        elif there and no_tcp:
+            yield key, "`network` leaves no TCP to carry"

@@ -11,6 +11,7 @@ from gproxy.schema.fields import Secret
 from gproxy.schema.groups import Dial, Item, Listen, NetworkChoice, Server
 from gproxy.schema.model import Options, doc
 from gproxy.schema.tls import Tls, TlsDial, TlsListen
+from gproxy.schema.transport import TransportDial, TransportListen
 
 
 class TrojanUser(Options):
@@ -28,10 +29,10 @@ class Fallback(Server):
     ] = 0
 
 
-class TrojanInboundOptions(Listen, TlsListen):
+class TrojanInboundOptions(Listen, TransportListen, TlsListen):
     """A server for Trojan clients, and for everybody else a door to a web site."""
 
-    not_yet: ClassVar[tuple[str, ...]] = ("multiplex", "transport")
+    not_yet: ClassVar[tuple[str, ...]] = ("multiplex",)
 
     users: Annotated[tuple[TrojanUser, ...], doc("Who may use the proxy.")]
     fallback: Annotated[
@@ -69,10 +70,10 @@ class TrojanInboundOptions(Listen, TlsListen):
                 yield "fallback_for_alpn", f"{name}: not in `tls.alpn`, so it is never agreed on"
 
 
-class TrojanOutboundOptions(Item, Server, TlsDial, Dial, NetworkChoice):
+class TrojanOutboundOptions(Item, Server, TransportDial, TlsDial, Dial, NetworkChoice):
     """A client of a Trojan server."""
 
-    not_yet: ClassVar[tuple[str, ...]] = ("multiplex", "transport")
+    not_yet: ClassVar[tuple[str, ...]] = ("multiplex",)
 
     password: Annotated[Secret, doc("Password.")]
 

@@ -48,6 +48,31 @@ def test_both_ways(tree):
     assert outbound(**tree) == []
 
 
+WS = {"transport": {"type": "ws", "path": "/x"}}
+
+
+@pytest.mark.parametrize("more", [WS, {"tls": {"enabled": True}}, WS | {"tls": {"enabled": True}, "network": "tcp"}])
+def test_tls_and_transports_around_both_ways(more):
+    assert outbound(method="none", **more) == []
+    files = {"certificate_path": "a", "key_path": "b"} if "tls" in more else {}
+    assert inbound(method="none", **more | ({"tls": more["tls"] | files} if files else {})) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [({"plugin": "true"}, "a plugin makes"), ({"network": "udp"}, "no TCP"), ({"transport": {}}, "`type` is missing")],
+)
+def test_transports_that_go_together_with_nothing(more, words):
+    for found in (inbound(method="none", listen_port=1, **WS | more), outbound(method="none", **WS | more)):
+        [(path, message)] = found
+        assert path == "transport"
+        assert words in message
+
+
+def test_datagrams_on_a_stream_need_a_stream():
+    assert outbound(method="none", network="udp", udp_over_tcp=True, **WS) == []
+
+
 @pytest.mark.parametrize(
     "tree",
     [
