@@ -129,6 +129,7 @@ class Sender:
         self._packets = Packets(door.key)
         self._target = address("127.0.0.1", door.target)
         self._payload = bytes(size)
+        self._probe = self._seal()  # before the others: packets of 2022 are numbered, and old numbers are not taken
         self._store = [self._seal() for _ in range(count)]
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
@@ -141,7 +142,7 @@ class Sender:
 
     def check(self) -> None:
         """One packet there and back, opened. Raises Declined."""
-        self.socket.send(self._seal())
+        self.socket.send(self._probe)
         try:
             _, payload = self._packets.open(self.socket.recv(65535))
         except (InvalidTag, AssertionError) as error:
