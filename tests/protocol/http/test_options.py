@@ -28,7 +28,7 @@ def test_an_inbound():
     assert options.users[0].password.reveal() == "b:c"
 
 
-@pytest.mark.parametrize("key", ["tls", "set_system_proxy", "domain_resolver"])
+@pytest.mark.parametrize("key", ["set_system_proxy", "domain_resolver"])
 def test_what_an_inbound_can_not_do_yet_is_refused_by_name(key):
     assert problems(HttpInboundOptions, {"type": "http", key: {}}) == [(key, "not supported yet")]
 
@@ -48,7 +48,7 @@ def test_an_outbound():
     assert read(HttpOutboundOptions, dict(SERVER), (), found).headers == {}
 
 
-@pytest.mark.parametrize("key", ["tls", "domain_resolver"])
+@pytest.mark.parametrize("key", ["domain_resolver"])
 def test_what_an_outbound_can_not_do_yet_is_refused_by_name(key):
     assert problems(HttpOutboundOptions, SERVER | {key: {}}) == [(key, "not supported yet")]
 

@@ -15,7 +15,7 @@ def test_users_hold_for_both_protocols_and_are_nobody_by_default():
     assert "pw1" not in repr(options)
 
 
-@pytest.mark.parametrize("key", ["tls", "set_system_proxy", "domain_resolver"])
+@pytest.mark.parametrize("key", ["set_system_proxy", "domain_resolver"])
 def test_what_is_not_done_yet_is_refused_by_name(key):
     problems = []
     assert read(MixedInboundOptions, {"type": "mixed", key: {}}, (), problems) is None
