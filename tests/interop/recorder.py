@@ -15,13 +15,15 @@ _PATIENCE = 20.0
 class Recorder:
     """A relay to a port of ours, for TCP and UDP at the same port, as a context.
 
-    `streams` is what each connection has sent so far, `packets` each datagram that a client has sent.
+    `streams` is what each connection has sent so far, `answers` what it was sent, `packets` each datagram that a client
+    has sent.
     """
 
     def __init__(self, server: int) -> None:
         self._server = (LOOPBACK, server)
         self.port = free_port()
         self.streams: list[bytearray] = []
+        self.answers: list[bytearray] = []
         self.packets: list[bytes] = []
         self._listener = socket.create_server((LOOPBACK, self.port))
         self._datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -38,10 +40,11 @@ class Recorder:
                 return
             far = socket.create_connection(self._server)
             self._open += [near, far]
-            record = bytearray()
+            record, answer = bytearray(), bytearray()
             self.streams.append(record)
+            self.answers.append(answer)
             threading.Thread(target=_copy, args=(near, far, record), daemon=True).start()
-            threading.Thread(target=_copy, args=(far, near, bytearray()), daemon=True).start()
+            threading.Thread(target=_copy, args=(far, near, answer), daemon=True).start()
 
     def _forward_packets(self) -> None:
         """One client at a time: answers go to the one that has sent last."""
