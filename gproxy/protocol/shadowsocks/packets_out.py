@@ -17,15 +17,14 @@ from gproxy.protocol.shadowsocks.wire.packets import Codec, codec, split
 from gproxy.protocol.shadowsocks.wire.packets2022 import (
     SESSION_ID,
     Format,
-    decode_answer,
     make_format,
     make_sealer,
+    read_answer,
     request_head,
 )
 from gproxy.protocol.shadowsocks.wire.stream2022 import check_time
 from gproxy.wire.crypto.aead import Aead
 from gproxy.wire.crypto.replay import PacketWindow
-from gproxy.wire.cursor import Cursor, Incomplete
 
 # After how many seconds of silence a session of the server counts as past.
 _SILENCE: Final = 60.0
@@ -96,17 +95,13 @@ class SessionCipher:
         if not answers.window.fresh(number):
             raise ReplayError("this packet has come before, or is too old to tell")
         content, at = self._format.finish(block, rest, answers.cipher)
-        cursor = Cursor(content, at)
-        try:
-            time, session, source = decode_answer(cursor)
-        except Incomplete:
-            raise ProtocolError("a packet that ends within its head") from None
+        time, session, payload, source = read_answer(content, at)
         check_time(time)
         if session != self._id:
             raise ProtocolError("a packet for another session")
         self._heard(answers)
         answers.window.accept(number)
-        return content[cursor.at :], source
+        return payload, source
 
     def _answers(self, session: bytes) -> _Answers:
         for known in (self._now, self._before):

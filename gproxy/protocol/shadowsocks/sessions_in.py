@@ -34,15 +34,14 @@ from gproxy.protocol.shadowsocks.wire.packets2022 import (
     Format,
     PacketSealer,
     answer_head,
-    decode_request,
     make_format,
     make_sealer,
+    read_request,
 )
 from gproxy.protocol.shadowsocks.wire.stream2022 import check_time
 from gproxy.rt.sockets import Parking
 from gproxy.wire.crypto.aead import Aead
 from gproxy.wire.crypto.replay import PacketWindow
-from gproxy.wire.cursor import Cursor, Incomplete
 
 # A session that is over is remembered for so long, in seconds, since its packets could be replayed until then: clocks
 # may differ by 30 seconds, in both directions. And so many of them: the longest over are forgotten first.
@@ -61,7 +60,6 @@ class ClientSession:
 
     __slots__ = (
         "_stretch",
-        "_window",
         "answer_id",
         "answered",
         "cipher",
@@ -70,6 +68,7 @@ class ClientSession:
         "live",
         "over",
         "version",
+        "window",
     )
 
     def __init__(self, session: bytes, credential: Credential, cipher: Aead | None, version: int) -> None:
@@ -81,13 +80,8 @@ class ClientSession:
         self.answered = 0  # how many answers there were, before the one that serves it now
         self.live: SessionClient | None = None
         self.over = 0.0  # when the last one that served it came to its end
-        self._window = PacketWindow()
+        self.window = PacketWindow()
         self._stretch = -1
-
-    def check(self, number: int) -> None:
-        """Whether a packet of this number may still come. Raises ReplayError."""
-        if not self._window.fresh(number):
-            raise ReplayError("this packet has come before, or is too old to tell")
 
     def accept(self, number: int, filter_: SaltFilter) -> None:
         """A genuine packet of this number has come. Raises ReplayError, Overloaded.
@@ -108,7 +102,7 @@ class ClientSession:
             if known:
                 raise ReplayError("packets with such numbers have come to another process")
             self._stretch = stretch
-        self._window.accept(number)
+        self.window.accept(number)
 
 
 Arrival = tuple[ClientSession, int, bytes, Address]
@@ -173,18 +167,13 @@ class SessionDoor:
         elif session.version != self.ring.version:
             self.stay(session)
         number = int.from_bytes(block[SESSION_ID:], "big")
-        session.check(number)
+        if not session.window.fresh(number):
+            raise ReplayError("this packet has come before, or is too old to tell")
         cipher = session.cipher or self._format.cipher(session.credential.key, name)
         content, at = self._format.finish(block, rest, cipher)
-        cursor = Cursor(content, at)
-        try:
-            time, target = decode_request(cursor)
-        except Incomplete:
-            raise ProtocolError("a packet that ends within its head") from None
+        time, payload, target = read_request(content, at)
         check_time(time)
-        if not target.port:
-            raise ProtocolError("a packet for port 0")
-        return session, number, content[cursor.at :], target
+        return session, number, payload, target
 
     def _named(self, packet: bytes, block: bytes) -> Credential:
         assert isinstance(self._format, BlockFormat), "other methods have no identity headers"

@@ -38,14 +38,11 @@ from gproxy.base.errors import AuthError, ProtocolError
 from gproxy.base.iface import Buffer
 from gproxy.protocol.shadowsocks.wire.keys import BLOCK, key_hash, session_key_2022
 from gproxy.protocol.shadowsocks.wire.methods import Method
+from gproxy.protocol.shadowsocks.wire.packets import split
 from gproxy.protocol.shadowsocks.wire.stream2022 import MOST_PADDING
 from gproxy.wire.crypto.aead import TAG, Aead, WrongTag, XChaCha20Poly1305
-from gproxy.wire.cursor import Cursor, Incomplete
-from gproxy.wire.socksaddr import MAX_ADDRESS, decode_address
 
 SESSION_ID: Final = 8
-MOST_HEAD: Final = 1 + 8 + 8 + 2 + 0xFFFF + MAX_ADDRESS
-"""Octets of the longest head."""
 
 _NONCE: Final = 24
 _CLIENT: Final = 0
@@ -99,28 +96,28 @@ def _padding(address: bytes, size: int) -> int:
     return randrange(1, MOST_PADDING - size + 1)  # noqa: S311 - a length, no secret
 
 
-def decode_request(cursor: Cursor) -> tuple[int, Address]:
-    """The time and the target that a client's head tells. Raises ProtocolError, Unsupported for the address's type."""
-    at = cursor.at + _REQUEST.size
-    if at > len(cursor.data):
-        raise Incomplete
-    kind, time, padding = _REQUEST.unpack_from(cursor.data, cursor.at)
+def read_request(content: bytes, at: int) -> tuple[int, bytes, Address]:
+    """Time, payload and target of a client's packet, whose head begins at `at`. Raises ProtocolError."""
+    try:
+        kind, time, padding = _REQUEST.unpack_from(content, at)
+    except struct.error:
+        raise ProtocolError("a packet that ends within its head") from None
     if kind != _CLIENT:
         raise ProtocolError(f"not a client's packet: its type is {kind}")
-    cursor.at = at + padding
-    return time, decode_address(cursor)
+    payload, target = split(content, at + _REQUEST.size + padding)
+    return time, payload, target
 
 
-def decode_answer(cursor: Cursor) -> tuple[int, bytes, Address]:
-    """The time, the client's session id, and the source that a server's head tells. Raises like `decode_request`."""
-    at = cursor.at + _ANSWER.size
-    if at > len(cursor.data):
-        raise Incomplete
-    kind, time, session, padding = _ANSWER.unpack_from(cursor.data, cursor.at)
+def read_answer(content: bytes, at: int) -> tuple[int, bytes, bytes, Address]:
+    """Time, the client's session id, payload and source of a server's packet likewise."""
+    try:
+        kind, time, session, padding = _ANSWER.unpack_from(content, at)
+    except struct.error:
+        raise ProtocolError("a packet that ends within its head") from None
     if kind != _SERVER:
         raise ProtocolError(f"not a server's packet: its type is {kind}")
-    cursor.at = at + padding
-    return time, session, decode_address(cursor)
+    payload, source = split(content, at + _ANSWER.size + padding)
+    return time, session, payload, source
 
 
 # -- packets -----------------------------------------------------------------------------------------------------------
