@@ -82,7 +82,7 @@ def test_behind_a_web_server(processes: Processes, far: Far, certificate: Certif
     for clients in (gproxy_clients, sing_box_clients):
         for link, port in zip(links, clients(processes, certificate, links, [front] * len(links)), strict=True):
             check(port, link, far)
-            at_once(port, (LOOPBACK, far.tcp.port))
+        at_once(port, (LOOPBACK, far.tcp.port))
     page = ("--cacert", str(certificate.authority), "--resolve", f"{NAME}:{front}:{LOOPBACK}", "-w", "%{http_code}")
     assert curl(*page, f"https://{NAME}:{front}/") == b"the front page200"
     assert curl(*page, f"https://{NAME}:{front}{paths[0]}") == b"400"

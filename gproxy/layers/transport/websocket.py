@@ -100,9 +100,9 @@ class Talk:
         return self.ping is not None and not self.said
 
     def answer(self) -> bytes:
-        """The pong that is due, which then is so no more; nothing if none is."""
-        ping, self.ping = self.ping, None
-        return b"" if ping is None or self.said else encode_control(PONG, ping, self._mask())
+        """The pong that is due, which then is so no more."""
+        ping, self.ping = self.ping or b"", None
+        return encode_control(PONG, ping, self._mask())
 
     def say(self) -> bytes:
         """See Ending."""
