@@ -7,7 +7,8 @@
 
 The session key is made from the salt (keys.py). The nonce counts the seals, from zero, as 12 or 24 bytes in
 little-endian order. A length is at most 0x3FFF in SIP004, its upper two bits being reserved, and 0xFFFF in the 2022
-edition. The payload that a client sends begins with the target's address (gproxy.wire.socksaddr).
+edition. An empty chunk says nothing; Xray's clients send one when they have no payload yet. The payload that a client
+sends begins with the target's address (gproxy.wire.socksaddr).
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class ChunkOpener:
                     decrypt(number.to_bytes(nonce_size, "little"), source[used:body], None, self._length)
                     number += 1
                     size = int.from_bytes(self._length, "big")
-                    if not 0 < size <= self._most:
+                    if size > self._most:
                         raise ProtocolError(f"a chunk of {size} bytes")
                     before = SEALED_LENGTH
                 body = used + before
@@ -158,6 +159,6 @@ def open_length(cipher: Aead, sealed: bytes) -> int | None:
         size = int.from_bytes(cipher.decrypt(bytes(nonce_size(cipher)), sealed, None), "big")
     except WrongTag:
         return None
-    if not 0 < size <= MOST:
+    if size > MOST:
         raise ProtocolError(f"a chunk of {size} bytes")
     return size

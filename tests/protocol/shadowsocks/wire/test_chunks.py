@@ -91,7 +91,14 @@ def test_the_first_length_tells_keys_apart():
     assert open_length(AESGCM(bytes(32)), seal_by_hand("aes", [b"payload"])[:18]) is None
 
 
-@pytest.mark.parametrize("length", [0, MOST + 1, 0xFFFF])
+def test_an_empty_chunk_says_nothing():
+    sealed = seal_by_hand("aes", [b"", b"one", b"", b"two"])
+    assert open_all(ChunkOpener(AESGCM(KEY)), sealed) == (len(sealed), b"onetwo")
+    assert open_length(AESGCM(KEY), sealed[:18]) == 0
+    assert open_all(ChunkOpener(AESGCM(KEY), number=1, size=0), sealed[18:]) == (len(sealed) - 18, b"onetwo")
+
+
+@pytest.mark.parametrize("length", [MOST + 1, 0xFFFF])
 def test_a_length_that_cannot_be(length):
     sealed = seal_by_hand("aes", [b"payload"], lengths=[length])
     with pytest.raises(ProtocolError, match=f"{length} bytes"):
