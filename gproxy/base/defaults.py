@@ -62,6 +62,11 @@ READ_CHUNK = 64 * 1024
 # The pumps' one scratch buffer for each worker. 256 KiB took half the CPU of 64 KiB, more brought nothing.
 SCRATCH = 256 * 1024
 
+# The batch pump's, for records: as much is read at once while the target takes all of it, which took a quarter less CPU
+# than 256 KiB. A target that does not may have to be waited for with what was read, so a flow begins with less.
+RECORD_SCRATCH = 1024 * 1024
+RECORD_READ = 256 * 1024
+
 # From this much in one read on, a flow counts as bulk and moves on to splice; below it, copying is cheaper.
 SPLICE_FROM = 128 * 1024
 

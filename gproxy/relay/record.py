@@ -11,15 +11,18 @@ from collections.abc import Callable
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from os import readv, write
 
-from gproxy.base.defaults import SCRATCH
+from gproxy.base.defaults import RECORD_READ, RECORD_SCRATCH
 from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Answering, Ending, Opener, Record, Sealer
-from gproxy.relay.pump import SCRATCH_VECTOR, SCRATCH_VIEW, Flow, Pump
+from gproxy.relay.pump import Flow, Pump
 from gproxy.relay.terms import OTHER, Side
 
 # Mapped, so that a worker with no record stream has no memory in them.
-_payload = memoryview(mmap(-1, SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS))
-_sealed = memoryview(mmap(-1, 2 * SCRATCH + 4096, MAP_PRIVATE | MAP_ANONYMOUS))  # the most that a Sealer may want
+_read = memoryview(mmap(-1, RECORD_SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS))
+_payload = memoryview(mmap(-1, RECORD_SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS))
+_sealed = memoryview(
+    mmap(-1, 2 * RECORD_SCRATCH + 4096, MAP_PRIVATE | MAP_ANONYMOUS)
+)  # the most that a Sealer may want
 
 _NOTHING = memoryview(b"")
 
@@ -52,6 +55,7 @@ class RecordFlow(Flow):
         "_farewell",
         "_opener",
         "_over",
+        "_reach",
         "_sealer",
         "_source_answering",
         "_source_ending",
@@ -59,6 +63,7 @@ class RecordFlow(Flow):
     )
 
     def __init__(self, pump: Pump, side: Side, source: End, target: End, end_target: Callable[[], None]) -> None:
+        self._reach = RECORD_READ  # how much is read at once: more while the target takes all of it
         self._opener: Opener | None = None
         self._sealer: Sealer | None = None
         self._unopened = b""
@@ -81,7 +86,7 @@ class RecordFlow(Flow):
         """The source is readable."""
         kept = len(self._unopened)
         try:
-            size = readv(self._source, (SCRATCH_VIEW[kept:],) if kept else SCRATCH_VECTOR)
+            size = readv(self._source, (_read[kept : kept + self._reach],))
         except BlockingIOError:
             return
         except OSError as error:
@@ -94,13 +99,15 @@ class RecordFlow(Flow):
                 self._end()
             return
         try:
-            data = self._opened(kept + size) if self._opener is not None else SCRATCH_VIEW[:size]
+            data = self._opened(kept + size) if self._opener is not None else _read[:size]
         except ProtocolError:
             self._pump.break_off(self._side, "corrupt")
             return
         if data:
             self.moved += len(data)
             self._hand_on(data)
+            if size == self._reach and self._rest is None:
+                self._reach = min(2 * size, RECORD_SCRATCH)
         if self._source_answering is not None and self._source_answering.due:
             self._pump.answer(self._side)
         if self._source_ending is not None and self._source_ending.heard:
@@ -140,9 +147,9 @@ class RecordFlow(Flow):
         assert self._opener is not None, "asked only of a flow that opens"
         kept = self._unopened
         if kept:
-            SCRATCH_VIEW[: len(kept)] = kept
-        used, made = self._opener.open_into(SCRATCH_VIEW[:size], _payload)
-        self._unopened = SCRATCH_VIEW[used:size].tobytes() if used < size else b""
+            _read[: len(kept)] = kept
+        used, made = self._opener.open_into(_read[:size], _payload)
+        self._unopened = _read[used:size].tobytes() if used < size else b""
         return _payload[:made]
 
     def _resealed(self, data: memoryview) -> memoryview:
@@ -158,4 +165,5 @@ class RecordFlow(Flow):
             self._give_up(error)
             return
         if sent < len(data):
+            self._reach = RECORD_READ
             self._wait(data[sent:].tobytes())
