@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 
-from gproxy.base.address import Address
 from gproxy.base.errors import CloseReason, ProtocolError, StreamClosed
 from gproxy.base.iface import Answering, Buffer, Ending, Opener, Record, Sealer, Stream
+from gproxy.net.around import Around
 from gproxy.rt.sync import Event
 
 
-class Framed:
+class Framed(Around):
     """A stream of records over a stream of bytes.
 
     A record that can't be right ends the stream as `corrupt`, and an end inside a record as `truncated`: what came
@@ -24,7 +24,6 @@ class Framed:
         "_ended",
         "_ending",
         "_held",
-        "_inner",
         "_opener",
         "_sealer",
         "_sending",
@@ -46,7 +45,7 @@ class Framed:
         """`unopened`: what was read ahead of it. `held`: the sealer has a head that the peer waits for."""
         self._answering = answering
         self._ending = ending
-        self._inner = inner
+        super().__init__(inner)
         self._opener = opener
         self._sealer = sealer
         self._unopened = unopened
@@ -144,14 +143,6 @@ class Framed:
                 self._inner.sendall(words)
         self._inner.close_write()
 
-    def close(self) -> None:
-        """See Stream."""
-        self._inner.close()
-
-    def abort(self) -> None:
-        """See Stream."""
-        self._inner.abort()
-
     def take(self) -> bytes:
         """See Stream: complete records that were read ahead."""
         if self._broken is not None:
@@ -175,7 +166,3 @@ class Framed:
     def held(self) -> bool:
         """See Stream."""
         return self._held
-
-    def bound(self) -> Address | None:
-        """See Stream."""
-        return self._inner.bound()

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 
-from gproxy.base.address import Address
 from gproxy.base.errors import StreamClosed
 from gproxy.base.iface import Buffer, Record, Stream
+from gproxy.net.around import Around
 
 
-class Headed:
+class Headed(Around):
     """A stream with something to say first. It is said with the first payload, or before waiting for the peer."""
 
-    __slots__ = ("_head", "_inner")
+    __slots__ = ("_head",)
 
     def __init__(self, inner: Stream, head: bytes) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._head = head
 
     def recv(self) -> bytes:
@@ -38,18 +38,6 @@ class Headed:
                 self.sendall(b"")
         self._inner.close_write()
 
-    def close(self) -> None:
-        """See Stream."""
-        self._inner.close()
-
-    def abort(self) -> None:
-        """See Stream."""
-        self._inner.abort()
-
-    def take(self) -> bytes:
-        """See Stream."""
-        return self._inner.take()
-
     def bare(self) -> int | None:
         """See Stream: once the head is said."""
         return None if self._head else self._inner.bare()
@@ -61,7 +49,3 @@ class Headed:
     def held(self) -> bool:
         """See Stream."""
         return bool(self._head) or self._inner.held()
-
-    def bound(self) -> Address | None:
-        """See Stream."""
-        return self._inner.bound()

@@ -12,12 +12,12 @@ from abc import ABC, abstractmethod
 from email.utils import formatdate
 from typing import Final
 
-from gproxy.base.address import Address
 from gproxy.base.clock import now, wall
 from gproxy.base.defaults import HANDSHAKE_TIMEOUT
 from gproxy.base.errors import CloseReason, ProtocolError, StreamClosed
 from gproxy.base.iface import Accept, Buffer, Connect, Record, Stream
 from gproxy.base.session import Session
+from gproxy.net.around import Around
 from gproxy.net.buffered import Buffered
 from gproxy.net.framed import Framed
 from gproxy.net.unwelcome import swallow
@@ -130,18 +130,14 @@ def _without_port(host: bytes) -> bytes:
     return name if colon and port.isdigit() else host.lower()
 
 
-class _HttpServerStream:
+class _HttpServerStream(Around):
     """A stream whose answer's head leaves before the first payload."""
 
-    __slots__ = ("_head", "_inner")
+    __slots__ = ("_head",)
 
     def __init__(self, inner: Stream, head: bytes) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._head = head
-
-    def recv(self) -> bytes:
-        """See Stream."""
-        return self._inner.recv()
 
     def sendall(self, data: Buffer, /) -> None:
         """See Stream."""
@@ -149,22 +145,6 @@ class _HttpServerStream:
             head, self._head = self._head, b""
             data = b"".join((head, data))
         self._inner.sendall(data)
-
-    def close_write(self) -> None:
-        """See Stream."""
-        self._inner.close_write()
-
-    def close(self) -> None:
-        """See Stream."""
-        self._inner.close()
-
-    def abort(self) -> None:
-        """See Stream."""
-        self._inner.abort()
-
-    def take(self) -> bytes:
-        """See Stream."""
-        return self._inner.take()
 
     def bare(self) -> int | None:
         """See Stream: once the head is said."""
@@ -178,18 +158,16 @@ class _HttpServerStream:
         """See Stream: nobody waits for the head."""
         return False
 
-    def bound(self) -> Address | None:
-        """See Stream."""
-        return self._inner.bound()
 
-
-class _HttpClientStream:
+class _HttpClientStream(Around):
     """A stream that asks before the first payload, and hears the answer's head before what is answered."""
 
-    __slots__ = ("_answered", "_asked", "_disguise", "_inner")
+    __slots__ = ("_answered", "_asked", "_disguise")
+
+    _inner: Buffered
 
     def __init__(self, inner: Stream, disguise: Disguise) -> None:
-        self._inner = Buffered(inner)
+        super().__init__(Buffered(inner))
         self._disguise = disguise
         self._asked = False
         self._answered = False
@@ -229,14 +207,6 @@ class _HttpClientStream:
                 self.sendall(b"")
         self._inner.close_write()
 
-    def close(self) -> None:
-        """See Stream."""
-        self._inner.close()
-
-    def abort(self) -> None:
-        """See Stream."""
-        self._inner.abort()
-
     def take(self) -> bytes:
         """See Stream."""
         return self._inner.take() if self._answered else b""
@@ -252,10 +222,6 @@ class _HttpClientStream:
     def held(self) -> bool:
         """See Stream."""
         return not self._asked
-
-    def bound(self) -> Address | None:
-        """See Stream."""
-        return self._inner.bound()
 
 
 # -- TLS --------------------------------------------------------------------------------------------------------------

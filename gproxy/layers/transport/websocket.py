@@ -11,12 +11,12 @@ import os
 from collections.abc import Callable
 from typing import Final, cast
 
-from gproxy.base.address import Address
 from gproxy.base.defaults import HANDSHAKE_TIMEOUT
 from gproxy.base.errors import CloseReason, ProtocolError, StreamClosed
 from gproxy.base.iface import Buffer, Connect, Record, Stream
 from gproxy.base.session import Session
 from gproxy.layers.transport.upgrade import Headers, NotHere, UpgradeClient, UpgradeServer, ask
+from gproxy.net.around import Around
 from gproxy.net.buffered import Buffered
 from gproxy.net.framed import Framed
 from gproxy.rt.deadline import deadline
@@ -238,18 +238,14 @@ def websocket(stream: Stream, unopened: bytes, *, client: bool) -> Framed:
     return Framed(_Unhalved(stream), opener, sealer, unopened, ending=talk, answering=talk)
 
 
-class _Unhalved:
+class _Unhalved(Around):
     """A stream that ends in its own words: what lies beneath is not ended one way."""
 
-    __slots__ = ("_inner", "_shut")
+    __slots__ = ("_shut",)
 
     def __init__(self, inner: Stream) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._shut = False
-
-    def recv(self) -> bytes:
-        """See Stream."""
-        return self._inner.recv()
 
     def sendall(self, data: Buffer, /) -> None:
         """See Stream."""
@@ -261,18 +257,6 @@ class _Unhalved:
         """See Stream: it has been said."""
         self._shut = True
 
-    def close(self) -> None:
-        """See Stream."""
-        self._inner.close()
-
-    def abort(self) -> None:
-        """See Stream."""
-        self._inner.abort()
-
-    def take(self) -> bytes:
-        """See Stream."""
-        return self._inner.take()
-
     def bare(self) -> int | None:
         """See Stream."""
         return None if self._shut else self._inner.bare()
@@ -280,14 +264,6 @@ class _Unhalved:
     def record(self) -> Record | None:
         """See Stream."""
         return None if self._shut else self._inner.record()
-
-    def held(self) -> bool:
-        """See Stream."""
-        return self._inner.held()
-
-    def bound(self) -> Address | None:
-        """See Stream."""
-        return self._inner.bound()
 
 
 # -- server -----------------------------------------------------------------------------------------------------------
@@ -366,13 +342,13 @@ class WsClient(UpgradeClient):
         return opened
 
 
-class _Early:
+class _Early(Around):
     """A WebSocket that is asked for with the first payload, or before waiting for the peer."""
 
-    __slots__ = ("_client", "_failed", "_inner", "_opened", "_opening")
+    __slots__ = ("_client", "_failed", "_opened", "_opening")
 
     def __init__(self, inner: Stream, client: WsClient) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._client = client
         self._opened: Framed | None = None
         self._opening = Lock()
@@ -415,14 +391,6 @@ class _Early:
         if self._opened is not None:
             self._opened.close_write()
 
-    def close(self) -> None:
-        """See Stream."""
-        self._inner.close()
-
-    def abort(self) -> None:
-        """See Stream."""
-        self._inner.abort()
-
     def take(self) -> bytes:
         """See Stream."""
         return b"" if self._opened is None else self._opened.take()
@@ -438,10 +406,6 @@ class _Early:
     def held(self) -> bool:
         """See Stream."""
         return self._opened is None
-
-    def bound(self) -> Address | None:
-        """See Stream."""
-        return self._inner.bound()
 
 
 def _failure(error: ProtocolError | StreamClosed) -> tuple[str, CloseReason]:
