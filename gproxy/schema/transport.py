@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, Final
 
+from gproxy.schema.headers import field_problems, hosts_in, is_field_name
 from gproxy.schema.model import Options, doc
 from gproxy.schema.problem import KeyPath, Problem, expected, near_miss
 
-_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE: Final = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 _HOST: Final = re.compile(r"[0-9A-Za-z.:\[\]_-]+")
 _NO_PATH: Final = re.compile(r"[\x00-\x20\x7f?#]")
 
@@ -77,12 +76,9 @@ class Web(Transport):
         yield from super().check()
         if _NO_PATH.search(self.path):
             yield "path", "expected a path without `?`, `#` and spaces"
-        for name, values in self.headers.items():
-            if not _NAME.fullmatch(name) or name.lower() in _OWN:
-                yield "headers", f"{name!r} can't be set" if name.lower() in _OWN else f"{name!r} is not a field name"
-            elif not all(_VALUE.fullmatch(value) for value in values):
-                yield "headers", f"a value of {name!r} is not ASCII text"
-        hosts = [value for name, values in self.headers.items() if name.lower() == "host" for value in values]
+        for problem in field_problems(self.headers, _OWN):
+            yield "headers", problem
+        hosts = hosts_in(self.headers)
         if len(hosts) > 1 or not all(_HOST.fullmatch(host) for host in hosts):
             yield "headers", "expected one Host: a name, or a name with a port"
 
@@ -120,7 +116,7 @@ class WsTransport(Web):
         if not self.max_early_data:
             yield "early_data_header_name", "has no effect: `max_early_data` allows no early data"
         taken = {each.lower() for each in self.headers} | _OWN | {"host"}
-        if not _NAME.fullmatch(name):
+        if not is_field_name(name):
             yield "early_data_header_name", "is not a field name"
         elif name != _EARLY_PROTOCOL and name in taken:
             yield "early_data_header_name", "says something else in the request"

@@ -9,11 +9,10 @@ from typing import Annotated, ClassVar
 
 from gproxy.schema.fields import Secret
 from gproxy.schema.groups import Dial, Item, Listen, Server, User
+from gproxy.schema.headers import field_problems, hosts_in
 from gproxy.schema.model import doc
 from gproxy.schema.tls import TlsDial, TlsListen
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 _TARGET = re.compile(r"[!-\"$-~]+")
 # What the outbound itself says, and a body that CONNECT does not have.
 _OWN = frozenset(("content-length", "transfer-encoding", "proxy-authorization"))
@@ -55,12 +54,9 @@ class HttpOutboundOptions(Item, Server, Dial, TlsDial):
             yield "username", "a name with a colon can't be sent with Basic authentication"
         if self.path and not _TARGET.fullmatch(self.path):
             yield "path", "expected visible ASCII characters without `#`: encode others with `%`"
-        for name, values in self.headers.items():
-            if not _NAME.fullmatch(name) or name.lower() in _OWN:
-                yield "headers", f"{name!r} can't be set" if name.lower() in _OWN else f"{name!r} is not a field name"
-            elif not all(_VALUE.fullmatch(value) for value in values):
-                yield "headers", f"a value of {name!r} is not ASCII text"
-        hosts = [value for name, values in self.headers.items() if name.lower() == "host" for value in values]
+        for problem in field_problems(self.headers, _OWN):
+            yield "headers", problem
+        hosts = hosts_in(self.headers)
         if len(hosts) > 1:
             yield "headers", "more than one Host"
         if hosts and self.path:
