@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
@@ -118,9 +119,9 @@ class Manageable(Options):
 
     managed: Annotated[bool, doc("Let a service of type `ssm-api` say who the users are, while gproxy runs.")] = False
 
+    @abstractmethod
     def user_problem(self, password: str) -> str:
         """What is wrong with a password for one of its users, without telling it; empty if nothing is."""
-        raise NotImplementedError
 
 
 class UdpOverTcp(Options):

@@ -1,8 +1,7 @@
 """The one file that uses what pyOpenSSL keeps to itself.
 
 Its public calls copy each record through a buffer of their own, and they can neither check the peer's name within the
-handshake nor choose the groups of the key exchange. pyOpenSSL is pinned to the versions that this was tried with, and
-`check` proves at the start that a wrong name is refused.
+handshake nor choose the groups of the key exchange. pyOpenSSL is pinned to the versions that this was tried with.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from gproxy.net.framed import Framed
 from gproxy.rt.deadline import deadline
 from gproxy.schema.tls import TlsInbound, TlsOutbound
 
-_FLIGHT = 64 * 1024  # room for the largest flight of a handshake: long certificate chains
+_FLIGHT = 16 * 1024  # room for a flight of a handshake; a longer one, with many certificates, leaves in pieces
 
 
 class _Handshake:

@@ -141,16 +141,17 @@ class ShadowsocksInbound:
                 # What the destination's own client would have sent: the header that was ours is gone.
                 return Buffered(client, salt + client.take())
             sealed = client.decode(partial(_take, stream2022.SEALED_FIXED), _LIMIT)
+            key = credential.key
         else:
             salt, sealed = client.decode(partial(_salt_and, salt_size, stream2022.SEALED_FIXED), _LIMIT)
-            credential = Credential(None, ring.key)
-        cipher = method.cipher(session_key_2022(credential.key, salt))
+            key = ring.key
+        cipher = method.cipher(session_key_2022(key, salt))
         length = stream2022.open_fixed(cipher, sealed)
         if not self._replays.recent.first(salt):
             raise ReplayError("this salt was seen before")
         sealed = client.decode(partial(_take, length + TAG), length + TAG)
         session.target, payload = stream2022.open_variable(cipher, sealed)
-        return Buffered(self._framed_2022(client, credential.key, cipher, salt), payload)
+        return Buffered(self._framed_2022(client, key, cipher, salt), payload)
 
     def _identified(self, salt: bytes, header: bytes) -> Credential:
         credential = self._ring.named(decrypt_block(identity_key(self._ring.key, salt), header))

@@ -85,18 +85,19 @@ def key_hash(key: bytes) -> bytes:
     return blake3(key).digest(BLOCK)
 
 
-def _block_cipher(key: bytes) -> Cipher[modes.ECB]:
+def block_cipher(key: bytes) -> Cipher[modes.ECB]:
+    """AES, for single blocks."""
     return Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 - the specifications want single blocks
 
 
 def encrypt_block(key: bytes, block: bytes) -> bytes:
     """One block of AES."""
-    return _block_cipher(key).encryptor().update(block)
+    return block_cipher(key).encryptor().update(block)
 
 
 def decrypt_block(key: bytes, block: bytes) -> bytes:
     """One block of AES, back."""
-    return _block_cipher(key).decryptor().update(block)
+    return block_cipher(key).decryptor().update(block)
 
 
 def identity_headers(keys: list[bytes], salt: bytes) -> bytes:

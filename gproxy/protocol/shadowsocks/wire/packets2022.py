@@ -30,13 +30,11 @@ from itertools import pairwise
 from random import randrange
 from typing import Final, Protocol
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
 from gproxy.base.address import Address
 from gproxy.base.clock import wall
 from gproxy.base.errors import AuthError, ProtocolError
 from gproxy.base.iface import Buffer
-from gproxy.protocol.shadowsocks.wire.keys import BLOCK, key_hash, session_key_2022
+from gproxy.protocol.shadowsocks.wire.keys import BLOCK, block_cipher, key_hash, session_key_2022
 from gproxy.protocol.shadowsocks.wire.methods import Method
 from gproxy.protocol.shadowsocks.wire.packets import split
 from gproxy.protocol.shadowsocks.wire.stream2022 import MOST_PADDING
@@ -58,7 +56,7 @@ class Blocks:
     __slots__ = ("decrypt", "encrypt")
 
     def __init__(self, key: bytes) -> None:
-        cipher = Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 - the specifications want single blocks
+        cipher = block_cipher(key)
         self.encrypt = cipher.encryptor().update  # these never end, since no block depends on the one before
         self.decrypt = cipher.decryptor().update
 
