@@ -74,6 +74,7 @@ class Ward:
         return max(_anonymous(pid) for pid in self.pids)
 
     def has_said(self, text: str) -> bool:
+        """Whether it stands in the log now, which is read a moment after it was written: see `Process.wait_log`."""
         return text in self.process.log
 
     def stop(self) -> None:
@@ -198,7 +199,7 @@ def test_a_memory_limit_that_is_too_low_is_told_and_does_not_stop_the_service(
 def test_a_ceiling_of_connections(processes: Processes, workers: int) -> None:
     """No more than that are greeted at once; each of the others is when somebody has left."""
     ward = Ward(processes, workers, inbound("mixed"), max_connections=4)
-    assert ward.has_said("max_connections 4")
+    ward.process.wait_log("max_connections 4")
     with ExitStack() as stack:
         ungreeted = [stack.enter_context(connect(ward.port)) for _ in range(40)]
         for sock in ungreeted:
@@ -217,8 +218,8 @@ def test_a_ceiling_of_connections(processes: Processes, workers: int) -> None:
                 assert exactly(sock, 2) == b"\x05\x00"
                 ungreeted.remove(sock)
                 sock.close()
-        assert ward.has_said("places are taken: new clients wait")
-        assert ward.has_said("places are taken: accepting goes on")
+        ward.process.wait_log("places are taken: new clients wait")
+        ward.process.wait_log("places are taken: accepting goes on")
     ward.stop()
 
 
@@ -239,7 +240,7 @@ def test_a_ceiling_of_udp_sessions(processes: Processes, udp_echo_server: Server
         assert one.recv(100) == b"again"
         with pytest.raises(TimeoutError):
             three.recv(100)
-        assert ward.has_said("all 2 places are taken")
+        ward.process.wait_log("all 2 places are taken")
         answers: list[bytes] = []
         began = time.monotonic()
         while not answers:

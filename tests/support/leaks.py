@@ -33,7 +33,10 @@ def descriptors() -> set[tuple[int, str]]:
 
 
 def live_greenlets() -> list[greenlet]:
-    """Every greenlet of this thread that has started and is not over, without those that wait to be used again."""
+    """The greenlets of this thread that have started and are not over, without those that wait to be used again.
+
+    Nor are those among them that were taken out of the collector's sight.
+    """
     crew.dismiss()
     ours = _root(getcurrent())
     return [thing for thing in gc.get_objects() if isinstance(thing, greenlet) and bool(thing) and _root(thing) is ours]
@@ -73,9 +76,9 @@ def no_leaked_descriptors() -> Iterator[None]:
 def no_leaked_greenlets() -> Iterator[None]:
     """Fails the test if it leaves a greenlet alive."""
     _warm_up()
-    before = set(map(id, live_greenlets()))
+    gc.freeze()  # so that only what the test makes is looked through: half of a short test's time otherwise
     yield
-    _settle(lambda: [one for one in live_greenlets() if id(one) not in before], "greenlets left alive")
+    _settle(live_greenlets, "greenlets left alive")
 
 
 @pytest.fixture
