@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from gproxy.base.address import Address
 from gproxy.base.errors import GproxyError
@@ -112,6 +112,59 @@ class Record:
     unopened: bytes  # sealed bytes that were read already
     ending: Ending | None = None
     answering: Answering | None = None
+
+
+class Happened(NamedTuple):
+    """What the peer's frames have brought to a link that carries many streams."""
+
+    kind: Literal["opened", "head", "data", "ended", "reset", "room", "closing"]
+    stream: int  # which one; for `room` 0 means all of them; for `closing` the last one that the peer has served
+    value: Any = b""  # `opened` and `head`: what the format says of a stream; `data`: bytes; `reset`, `closing`: why
+
+
+class Multiplexer(Protocol):
+    """The pure core of a link that carries many streams: frames in, frames out, and what time it is passed in.
+
+    `gproxy.net.link` alone makes Streams of one. Nothing here waits, and all that is held is bounded: what the peer may
+    send unasked by the format's windows, what is to be sent by whoever asks `room` before `send`.
+    """
+
+    def feed(self, data: bytes, /) -> Sequence[Happened]:
+        """What the peer sent, in pieces of any size. Raises ProtocolError when it can't go on; `drain` may then still
+        have a last word for the peer.
+        """
+
+    def drain(self) -> bytes:
+        """All frames that are to be sent now, in their order; empty if there are none."""
+
+    def open(self, head: Any = None, /) -> int:
+        """Begin a stream of ours; its number. Raises Overloaded when the link takes no more, now or ever."""
+
+    def answer(self, stream: int, head: Any, /) -> None:
+        """Say the head of the answer to the peer's stream, in formats that have one."""
+
+    def room(self, stream: int, /) -> int:
+        """How many bytes of the stream may be sent now: 0 until `room` has happened."""
+
+    def send(self, stream: int, data: Buffer, /) -> None:
+        """Make frames of the data, for which there must be room."""
+
+    def end(self, stream: int, /) -> None:
+        """Say that our side of the stream is over. Idempotent."""
+
+    def reset(self, stream: int, /) -> None:
+        """Give the stream up, both ways: nothing more of it happens. Idempotent."""
+
+    def taken(self, stream: int, size: int, /) -> None:
+        """The stream's reader has taken so many bytes of its data: the peer may send as many again."""
+
+    def tick(self, at: float, /) -> float | None:
+        """It is this late now, in seconds of `base.clock.now`: do what is due, such as a ping, and say when to be asked
+        again; None: never. Raises ProtocolError when the peer has been silent for too long.
+        """
+
+    def goodbye(self) -> None:
+        """Say that no more streams are taken. Idempotent."""
 
 
 class PacketConn(Protocol):
