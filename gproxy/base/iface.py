@@ -118,7 +118,7 @@ class Happened(NamedTuple):
     """What the peer's frames have brought to a link that carries many streams."""
 
     kind: Literal["opened", "head", "data", "ended", "reset", "room", "closing"]
-    stream: int  # which one; for `room` 0 means all of them; for `closing` the last one that the peer has served
+    stream: int  # which one; for `room` 0 means all of them; for `closing` the last one that the peer serves
     value: Any = b""  # `opened` and `head`: what the format says of a stream; `data`: bytes; `reset`, `closing`: why
 
 
@@ -126,8 +126,16 @@ class Multiplexer(Protocol):
     """The pure core of a link that carries many streams: frames in, frames out, and what time it is passed in.
 
     `gproxy.net.link` alone makes Streams of one. Nothing here waits, and all that is held is bounded: what the peer may
-    send unasked by the format's windows, what is to be sent by whoever asks `room` before `send`.
+    send unasked by the format's windows, what is to be sent by whoever asks `room` before `send`, and answers that the
+    peer provokes by the core itself, which raises ProtocolError when too many are due.
+
+    Streams that the peer will not serve, as it says with `closing`, are `reset` besides. A `reset` after `ended` means
+    that the peer takes no more, and nothing else. Calls for a stream that is over are quiet.
     """
+
+    @property
+    def due(self) -> bool:
+        """Whether there are frames to be sent now."""
 
     def feed(self, data: bytes, /) -> Sequence[Happened]:
         """What the peer sent, in pieces of any size. Raises ProtocolError when it can't go on; `drain` may then still
@@ -135,7 +143,7 @@ class Multiplexer(Protocol):
         """
 
     def drain(self) -> bytes:
-        """All frames that are to be sent now, in their order; empty if there are none."""
+        """All frames that are to be sent now, in their order; empty if there are none. Nothing is due after that."""
 
     def open(self, head: Any = None, /) -> int:
         """Begin a stream of ours; its number. Raises Overloaded when the link takes no more, now or ever."""
@@ -152,8 +160,13 @@ class Multiplexer(Protocol):
     def end(self, stream: int, /) -> None:
         """Say that our side of the stream is over. Idempotent."""
 
+    def close(self, stream: int, /) -> None:
+        """Say that our side is over, and forget the stream: nothing more of it happens. All that has come so far was
+        taken; should more come, the peer is told that nobody wants it. Idempotent.
+        """
+
     def reset(self, stream: int, /) -> None:
-        """Give the stream up, both ways: nothing more of it happens. Idempotent."""
+        """Give the stream up, both ways: nothing more of it happens. Also after `end`. Idempotent."""
 
     def taken(self, stream: int, size: int, /) -> None:
         """The stream's reader has taken so many bytes of its data: the peer may send as many again."""
