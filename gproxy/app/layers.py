@@ -99,7 +99,7 @@ def connecting(options: Options, via: Dialer) -> Connect:
     transport = options.transport if isinstance(options, TransportDial) else None
     tls = options.tls if isinstance(options, TlsDial) and options.tls.enabled else None
     if tls is not None:
-        from gproxy.layers.tls.layer import TlsClient
+        from gproxy.layers.tls.client import TlsClient
 
         layered = TlsClient(_for(transport, tls), server.host).connecting(layered)
     if transport is not None:

@@ -16,7 +16,7 @@ from OpenSSL.crypto import X509, PKey
 from gproxy.base.clock import now
 from gproxy.base.errors import ConfigError
 from gproxy.layers.tls.bindings import set_groups, use_chain, use_key, write_all
-from gproxy.schema.tls import SUITES, Tls, TlsInbound, TlsOutbound
+from gproxy.schema.tls import SUITES, Tls, TlsInbound
 
 _log = logging.getLogger("gproxy.layers.tls")
 
@@ -40,7 +40,8 @@ _CLIENTS: Final = {
 _LOOK: Final = 1.0
 
 
-def _context(method: int, options: Tls) -> SSL.Context:
+def new_context(method: int, options: Tls) -> SSL.Context:
+    """A context of either role, with what both have. Raises ValueError for groups that this OpenSSL has not."""
     context = SSL.Context(method)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     write_all(context)
@@ -58,7 +59,7 @@ def _context(method: int, options: Tls) -> SSL.Context:
 
 def server_context(options: TlsInbound) -> tuple[SSL.Context, Callable[[], None]]:
     """The context of an inbound, and what looks whether its certificate's files have changed. Raises ConfigError."""
-    context = _context(SSL.TLS_SERVER_METHOD, options)
+    context = new_context(SSL.TLS_SERVER_METHOD, options)
     context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # tickets carry the sessions, so that any worker can resume them
     context.set_session_id(b"gproxy")
@@ -68,7 +69,7 @@ def server_context(options: TlsInbound) -> tuple[SSL.Context, Callable[[], None]
     if mode != SSL.VERIFY_NONE:
         any_will_do = options.client_authentication in ("request", "require-any")
         context.set_verify(mode, _accept_any if any_will_do else None)
-        _trust(context, options.client_certificate, options.client_certificate_path)
+        trust(context, options.client_certificate, options.client_certificate_path)
     certificate = Certificate(context, options)
     certificate.load()
     return context, certificate.look
@@ -103,11 +104,11 @@ class Certificate:
     def load(self) -> None:
         """Take what there is now. Raises ConfigError, and the context has what it had before."""
         options = self._options
-        text = _text(options.certificate, options.certificate_path, "certificate")
-        key = _key(_text(options.key, options.key_path, "key"))
-        _certificates(text, "certificate")
+        text = text_of(options.certificate, options.certificate_path, "certificate")
+        key = key_in(text_of(options.key, options.key_path, "key"))
+        certificates_in(text, "certificate")
         for context in (SSL.Context(SSL.TLS_SERVER_METHOD), self._context):  # the first one for trial
-            _use_chain(context, text)
+            show_chain(context, text)
             try:
                 use_key(context, key)
             except ValueError as error:
@@ -142,36 +143,7 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     return state.st_mtime_ns, state.st_size, state.st_ino
 
 
-def client_context(options: TlsOutbound) -> SSL.Context:
-    """The context of an outbound. Raises ConfigError."""
-    context = _context(SSL.TLS_CLIENT_METHOD, options)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    if options.alpn:
-        context.set_alpn_protos([name.encode() for name in options.alpn])
-    if options.insecure or options.certificate_public_key_sha256:
-        context.set_verify(SSL.VERIFY_NONE)
-    else:
-        context.set_verify(SSL.VERIFY_PEER)
-        if options.certificate or options.certificate_path:
-            _trust(context, options.certificate, [options.certificate_path] if options.certificate_path else [])
-        else:
-            context.set_default_verify_paths()
-    if options.client_certificate or options.client_certificate_path:
-        _show(context, options)
-    return context
-
-
-def _show(context: SSL.Context, options: TlsOutbound) -> None:
-    text = _text(options.client_certificate, options.client_certificate_path, "client_certificate")
-    _certificates(text, "client_certificate")
-    _use_chain(context, text)
-    try:
-        use_key(context, _key(_text(options.client_key, options.client_key_path, "client_key")))
-    except ValueError as error:
-        raise ConfigError("tls: client_key is not that of client_certificate") from error
-
-
-def _use_chain(context: SSL.Context, text: bytes) -> None:
+def show_chain(context: SSL.Context, text: bytes) -> None:
     """Only from a file does OpenSSL take a chain in the place of the one before."""
     fd = os.memfd_create("gproxy-chain", os.MFD_CLOEXEC)
     try:
@@ -183,16 +155,18 @@ def _use_chain(context: SSL.Context, text: bytes) -> None:
         os.close(fd)
 
 
-def _trust(context: SSL.Context, lines: Iterable[str], paths: Iterable[str]) -> None:
+def trust(context: SSL.Context, lines: Iterable[str], paths: Iterable[str]) -> None:
+    """Certificates in lines of PEM, and in files, are authorities from now on. Raises ConfigError."""
     texts = ["\n".join(lines).encode()] if lines else []
     store = context.get_cert_store()
     assert store is not None, "a context has a store"
-    for text in (*texts, *(_text((), path, "certificate_path") for path in paths)):
-        for each in _certificates(text, "certificate"):
+    for text in (*texts, *(text_of((), path, "certificate_path") for path in paths)):
+        for each in certificates_in(text, "certificate"):
             store.add_cert(X509.from_cryptography(each))
 
 
-def _text(lines: Iterable[str], path: str, what: str) -> bytes:
+def text_of(lines: Iterable[str], path: str, what: str) -> bytes:
+    """What stands in lines, or else in a file. Raises ConfigError, which says `what` it should have been."""
     if not path:
         return "\n".join(lines).encode()
     try:
@@ -201,14 +175,16 @@ def _text(lines: Iterable[str], path: str, what: str) -> bytes:
         raise ConfigError(f"tls: {what}: can't read {path}: {error.strerror}") from error
 
 
-def _certificates(text: bytes, what: str) -> list[x509.Certificate]:
+def certificates_in(text: bytes, what: str) -> list[x509.Certificate]:
+    """The certificates in PEM, at least one. Raises ConfigError."""
     try:
         return x509.load_pem_x509_certificates(text)
     except ValueError as error:
         raise ConfigError(f"tls: {what}: not PEM certificates") from error
 
 
-def _key(text: bytes) -> PKey:
+def key_in(text: bytes) -> PKey:
+    """The private key in PEM. Raises ConfigError."""
     try:
         key = serialization.load_pem_private_key(text, None)
     except (ValueError, TypeError) as error:

@@ -15,7 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from gproxy.base.address import Address, parse_host
 from gproxy.base.iface import Stream
 from gproxy.base.session import Session
-from gproxy.layers.tls.layer import TlsClient, TlsServer
+from gproxy.layers.tls.client import TlsClient
+from gproxy.layers.tls.layer import TlsServer
 from gproxy.rt.group import Group
 from gproxy.rt.sync import Event
 from gproxy.schema.tls import TlsInbound, TlsOutbound

@@ -6,8 +6,8 @@ import pytest
 from OpenSSL._util import lib
 
 from gproxy.base.errors import ConfigError
-from gproxy.layers.tls.layer import TlsClient, TlsServer
-from gproxy.schema.tls import SUITES, TlsInbound, TlsOutbound
+from gproxy.layers.tls.layer import TlsServer
+from gproxy.schema.tls import SUITES, TlsInbound
 from tests.layers.tls.lab import AUTHORITY, GOOD, NAME, Both, client, make, server
 
 
@@ -83,19 +83,6 @@ def test_what_cannot_be_served(options, words):
     with pytest.raises(ConfigError, match=words) as caught:
         TlsServer(TlsInbound(enabled=True, **options))
     assert "PRIVATE" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"certificate": ("no PEM",)}, "not PEM certificates"),
-        ({"certificate_path": "/nowhere/ca.pem"}, "can't read /nowhere/ca.pem"),
-        ({"client_certificate": (GOOD.chain,), "client_key": (AUTHORITY.key,)}, "not that of client_certificate"),
-    ],
-)
-def test_what_cannot_be_dialled_with(options, words):
-    with pytest.raises(ConfigError, match=words):
-        TlsClient(TlsOutbound(enabled=True, **options), NAME)
 
 
 @pytest.mark.parametrize("suite", ["AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256"])
