@@ -70,6 +70,14 @@ RECORD_READ = 256 * 1024
 # From this much in one read on, a flow counts as bulk and moves on to splice; below it, copying is cheaper.
 SPLICE_FROM = 128 * 1024
 
+# A link of many streams: all that its streams have not read yet. When it is full the link is not listened to, which a
+# format's windows make rare: 32 streams of 256 KiB. smux has no windows; its own ends stop at 4 MiB.
+LINK_INBOX = 8 * 1024 * 1024
+
+# What its streams may queue between two turns of its writer, and one of them at a time while others wait.
+LINK_OUTBOX = 256 * 1024
+LINK_TURN = 64 * 1024
+
 # The largest datagram that UDP over IPv4 or IPv6 can carry.
 MAX_DATAGRAM = 65535
 
@@ -82,6 +90,9 @@ ACCEPT_BURST = 64
 DATAGRAM_BURST = 64
 
 LISTEN_BACKLOG = 4096
+
+# Streams of one link that a peer may have open at once, as smux's backlog.
+LINK_STREAMS = 1024
 
 # One client's unread datagrams; more are dropped and counted.
 UDP_INBOX = 256

@@ -5,20 +5,25 @@ from __future__ import annotations
 import socket as consts
 from _socket import socket, socketpair
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from gproxy.base.iface import ClientLayer, ServerLayer, Stream
+from gproxy.base.iface import ClientLayer, Multiplexer, ServerLayer, Stream
 from gproxy.layers.transport.httpupgrade import HttpUpgradeClient, HttpUpgradeServer
 from gproxy.layers.transport.obfs import HttpClient, HttpServer, TlsClient, TlsServer
 from gproxy.layers.transport.websocket import WsClient, WsServer
 from gproxy.net.buffered import Buffered
 from gproxy.net.framed import Framed
 from gproxy.net.headed import Headed
+from gproxy.net.link import Link, LinkStream
 from gproxy.net.stream import SocketStream
 from gproxy.protocol.http.forward import Exchange
 from gproxy.protocol.http.intake import Intake
 from gproxy.protocol.http.users import Users
+from gproxy.rt.crew import launch
 from gproxy.rt.group import Group
+from gproxy.rt.sync import Event, Queue
+from gproxy.wire.smux import Smux
 from tests.conformance.records import PlainOpener, PlainSealer
 from tests.support.pipe import pipe
 from tests.support.playbook import new_session
@@ -192,6 +197,56 @@ def httpupgrade_pair() -> Pair:
     return upgrade_pair(HttpUpgradeClient("a.test", "/", {}), HttpUpgradeServer("", "/", {}))
 
 
+class OnLink:
+    """A stream of a link that is there for this pair alone: closing the second of them closes the link."""
+
+    def __init__(self, stream: Stream, closed: Callable[[], None]) -> None:
+        self._stream = stream
+        self._closed = closed
+
+    def close(self) -> None:
+        self._stream.close()
+        self._closed()
+
+    def abort(self) -> None:
+        self._stream.abort()
+        self._closed()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def link_pair(near: Stream, far: Stream, client: Multiplexer, server: Multiplexer) -> Pair:
+    """A stream of a link: the client's end, and the server's. Each has heard what the other core says first."""
+    opened: Queue[Stream] = Queue()
+    parted = Event()
+
+    def serve(stream: LinkStream, head: Any) -> None:
+        opened.put(stream)
+        parted.wait()
+
+    asking, serving = Link(near, client, inbox=KERNEL_BUFFER), Link(far, server, serve, inbox=KERNEL_BUFFER)
+    launch(serving.run)
+    asking.start()
+    ends = [asking.open(), opened.get()]
+    ends[1].sendall(b"hello")
+    assert ends[0].recv() == b"hello"
+    left = {0, 1}
+
+    def closed(which: int) -> None:
+        left.discard(which)
+        if not left:
+            parted.set()
+            asking.close()
+
+    return OnLink(ends[0], partial(closed, 0)), OnLink(ends[1], partial(closed, 1))
+
+
+def smux_pair() -> Pair:
+    """A stream of an smux link."""
+    return link_pair(*tcp_pair(), Smux(client=True), Smux(client=False))
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
     "unix": unix_pair,
     "tcp": tcp_pair,
@@ -209,13 +264,14 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     "ws": ws_pair,
     "ws early": ws_early_pair,
     "httpupgrade": httpupgrade_pair,
+    "smux": smux_pair,
 }
 
 BOUND = {
     "tcp", "buffered", "framed", "framed with a head", "headed", "headed framed", "obfs http", "obfs tls", "ws",
-    "ws early", "httpupgrade",
+    "ws early", "httpupgrade", "smux",
 }  # fmt: skip
 """Where a stream has an address of its own."""
 
-RESETS = BOUND | {"memory", "framed memory"}
+RESETS = BOUND - {"smux"} | {"memory", "framed memory"}
 """Where `abort` can be told from `close` at the other end."""
