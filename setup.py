@@ -43,6 +43,7 @@ setup(
         "gevent>=26.4",
         "google-re2>=1.1",
         "greenlet>=3.1",
+        "hpack>=4.1",
         "msgspec>=0.21",
         "pycryptodome>=4.0",
         "pyopenssl>=26.4,<26.5",
@@ -51,6 +52,7 @@ setup(
         "dev": [
             "coverage>=7.6",
             "h11>=0.16",
+            "h2>=4.2",
             "hypothesis>=6.120",
             "import-linter>=2.1",
             "mypy>=1.14",
