@@ -209,6 +209,10 @@ AcceptPackets = Callable[[PacketConn, Session], None]
 Admit = Callable[[bytes, str], bool]
 """Server direction: whether a datagram, from the host of that address, may begin a session."""
 
+Branch = Callable[[Accept, Stream, Session], None]
+"""Server direction: serve one of the streams that the session's own stream carries. It becomes a session of its own,
+with what is known of that one and an id of its own, and is closed when it is over. Never raises."""
+
 Connect = Callable[[Session], Stream]
 """Client direction: bring a stream to the server of this outbound. Raises DialError."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Any
 
@@ -41,6 +42,10 @@ class Boundary:
         session.udp_timeout = self._udp_timeout
         self._serve(accept, conn, session)
 
+    def branch(self, accept: Accept, stream: Stream, session: Session) -> None:
+        """Serve one of the streams that a session's stream carries (see Branch), of whatever inbound. Never raises."""
+        self._serve(accept, stream, dataclasses.replace(session, id=self._table.next_id()))
+
     def _serve(self, accept: Any, opened: Stream | PacketConn, session: Session) -> None:
         began = now()
         self._table.add(session)
@@ -53,7 +58,7 @@ class Boundary:
             access.finished(session, error.word, 0, 0, now() - began, str(error), quiet=quiet)
         except Exception:  # noqa: BLE001 - a fault of ours in one session must not touch another
             self._meter.record("error", 0, 0)
-            _log.exception("session %d of %s failed: this is a fault of gproxy", session.id, self._tag)
+            _log.exception("session %d of %s failed: this is a fault of gproxy", session.id, session.inbound)
         finally:
             opened.close()
             self._meter.leave()

@@ -157,3 +157,27 @@ def test_datagrams_have_a_session_too(caplog: pytest.LogCaptureFixture) -> None:
     assert session.udp_timeout == 7.0
     assert conn.closed
     assert (house.meter.opened, house.meter.active, len(house.table)) == (1, 0, 0)
+
+
+def test_a_stream_within_a_session_is_a_session_of_its_own() -> None:
+    house = House()
+    within, _ = pipe()
+    seen: list[Session] = []
+
+    def accept(stream: object, session: Session) -> None:
+        seen.append(session)
+        session.user = "me"
+        assert (house.meter.active, len(house.table)) == (2, 2)
+        raise ProtocolError("nonsense", reason="x")
+
+    def branching() -> None:
+        assert house.session is not None
+        house.boundary.branch(accept, within, house.session)
+
+    house.serve(branching)
+    assert house.session is not None
+    assert (seen[0].id, seen[0].source, seen[0].inbound) == (2, house.session.source, "in")
+    assert house.session.user is None
+    assert within.closed
+    assert house.meter.statuses == {"protocol-x": 1}
+    assert house.is_clean()
