@@ -7,7 +7,8 @@
 
 version 1. Commands: 0 SYN, the stream begins; 1 FIN, its sender is done with it; 2 PSH, data; 3 NOP. Only PSH has a
 payload. A client's streams have odd numbers from 3 on. There are no windows: what waits to be read is bounded for the
-whole link by not listening to it. sing-mux sends no keep-alive here, and its version 2 is not in use.
+whole link by not listening to it. sing-mux sends no keep-alive here, and speaks no version 2; other implementations
+send a NOP now and then and want to hear something, so a NOP is answered by one.
 
 FIN ends both directions for smux's own implementations: what they are sent after theirs they drop. So that a half-close
 can be kept between two of us, both say beforehand, with a NOP of a number that no stream will have, that to them FIN
@@ -46,6 +47,9 @@ _LAST: Final = 0xFFFFFFF0
 _PATIENCE: Final = 10.0
 _LOOK: Final = 5.0
 
+# Frames that the peer has provoked and that wait to be sent, at most: it does not read, then, but goes on asking.
+_MOST_DUE: Final = 8192
+
 # Streams that were closed before it was known what FIN means to the peer; more are forgotten.
 _MOST_EARLY: Final = 1024
 
@@ -64,13 +68,25 @@ class _State:
 class Smux:
     """See Multiplexer. Heads are not known here, and there is always room."""
 
-    __slots__ = ("_client", "_early", "_frames", "_halves", "_left", "_next", "_partial", "_streams", "_target")
+    __slots__ = (
+        "_client",
+        "_early",
+        "_frames",
+        "_said",
+        "_halves",
+        "_left",
+        "_next",
+        "_partial",
+        "_streams",
+        "_target",
+    )
 
     def __init__(self, *, client: bool) -> None:
         self._client = client
         self._next = _FIRST
         self._streams: dict[int, _State] = {}
         self._frames: list[bytes] = []
+        self._said = 0  # how many of them are not data
         self._partial = b""  # of a header
         self._left = 0  # octets of a payload that are still to come
         self._target = 0  # and whose they are; 0: nobody's
@@ -118,8 +134,12 @@ class Smux:
             self._finish(number, happened)
         elif command != NOP:
             raise ProtocolError(f"smux command {command}")
-        elif number == HALVES and not self._halves:
+        elif number != HALVES:
+            self._say(NOP, 0)
+        elif not self._halves:
             self._learn()
+        if self._said > _MOST_DUE:
+            raise ProtocolError("more is asked on an smux link than is listened to")
 
     def _push(self, length: int, number: int) -> None:
         self._left, self._target = length, 0
@@ -167,6 +187,7 @@ class Smux:
     # -- what we say ---------------------------------------------------------------------------------------------------
 
     def _say(self, command: int, number: int) -> None:
+        self._said += 1
         self._frames.append(HEADER.pack(VERSION, command, 0, number))
 
     @property
@@ -177,6 +198,7 @@ class Smux:
     def drain(self) -> bytes:
         """See Multiplexer."""
         frames, self._frames = self._frames, []
+        self._said = 0
         return b"".join(frames)
 
     def open(self, head: Any = None, /) -> int:

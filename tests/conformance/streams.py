@@ -24,6 +24,7 @@ from gproxy.rt.crew import launch
 from gproxy.rt.group import Group
 from gproxy.rt.sync import Event, Queue
 from gproxy.wire.smux import Smux
+from gproxy.wire.yamux import Yamux
 from tests.conformance.records import PlainOpener, PlainSealer
 from tests.support.pipe import pipe
 from tests.support.playbook import new_session
@@ -247,6 +248,11 @@ def smux_pair() -> Pair:
     return link_pair(*tcp_pair(), Smux(client=True), Smux(client=False))
 
 
+def yamux_pair() -> Pair:
+    """A stream of a yamux link."""
+    return link_pair(*tcp_pair(), Yamux(client=True), Yamux(client=False))
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
     "unix": unix_pair,
     "tcp": tcp_pair,
@@ -265,11 +271,12 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     "ws early": ws_early_pair,
     "httpupgrade": httpupgrade_pair,
     "smux": smux_pair,
+    "yamux": yamux_pair,
 }
 
 BOUND = {
     "tcp", "buffered", "framed", "framed with a head", "headed", "headed framed", "obfs http", "obfs tls", "ws",
-    "ws early", "httpupgrade", "smux",
+    "ws early", "httpupgrade", "smux", "yamux",
 }  # fmt: skip
 """Where a stream has an address of its own."""
 
