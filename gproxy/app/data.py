@@ -21,6 +21,7 @@ from gproxy.app.messages import (
     Snapshot,
     Stop,
     Stopped,
+    Supplied,
     Traffic,
     Users,
     Yield,
@@ -99,6 +100,8 @@ class DataPlane:
                     self._reopen()
                 elif isinstance(message, Users):
                     self._manage(message)
+                elif isinstance(message, Supplied):
+                    self._house.certificates.take(message.provider, message.certificate, message.challenges)
                 else:
                     grace = message.grace if isinstance(message, Stop) else 0.0
                     self._until = min(self._until, now() + grace)

@@ -94,6 +94,15 @@ class Users:
 
 
 @dataclass(frozen=True, slots=True)
+class Supplied:
+    """Control → data: what a certificate provider's inbounds show from now on (see gproxy.layers.tls.supply)."""
+
+    provider: str
+    certificate: str
+    challenges: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """Data → control: what users have moved since the last one (see gproxy.observe.books). Rows are added up.
 
@@ -110,7 +119,7 @@ class Stopped:
     ended: int
 
 
-ToData = Serve | Yield | Handover | Stop | StopNow | Reopen | AskSnapshot | Users
+ToData = Serve | Yield | Handover | Stop | StopNow | Reopen | AskSnapshot | Users | Supplied
 ToControl = Prepared | Serving | Handover | Yielded | Snapshot | Traffic | Stopped
 
 

@@ -6,8 +6,9 @@ import logging
 from _socket import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from gproxy.app.certificates import Certificates
 from gproxy.app.listening import endpoints
 from gproxy.base.iface import Stream, StreamEntrance
 from gproxy.base.session import Session
@@ -22,6 +23,9 @@ from gproxy.schema.groups import Manageable
 from gproxy.service import SERVICES
 from gproxy.service.management import Management, Service, ServiceWiring
 
+if TYPE_CHECKING:
+    from gproxy.service.acme.manager import Manager
+
 # More clients of all services at once wait in the queue of the listening socket.
 _MOST_CLIENTS = 64
 
@@ -29,12 +33,19 @@ _MOST_CLIENTS = 64
 _SAVE_EVERY = 60.0
 
 
+class Answering(Protocol):
+    """Whoever has clients of its own: a service, or who answers authorities."""
+
+    def accept(self, stream: Stream) -> None:
+        """Serve one client; returns when that is over. The caller closes the stream. Raises GproxyError."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceDoor:
     """A socket to be, and the service behind it."""
 
     endpoint: Endpoint
-    service: Service
+    service: Answering
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +57,8 @@ class Services:
     doors: list[ServiceDoor]
 
 
-def build_services(root: Root) -> Services:
-    """Wire up the services of a configuration."""
+def build_services(root: Root, certificates: Certificates | None = None) -> Services:
+    """Wire up the services of a configuration; the doors of `certificates` are among theirs."""
     checks = {
         options.tag or str(index): options.user_problem
         for index, options in enumerate(root.inbounds)
@@ -61,6 +72,9 @@ def build_services(root: Root) -> Services:
         services.all.append(service)
         places = endpoints(options, [StreamEntrance(_never)])
         services.doors.extend(ServiceDoor(endpoint, service) for endpoint, _ in places)
+    if certificates is not None and certificates.manager is not None:
+        manager = certificates.manager
+        services.doors.extend(ServiceDoor(endpoint, manager) for endpoint in certificates.endpoints)
     return services
 
 
@@ -71,8 +85,12 @@ def _never(stream: Stream, session: Session) -> None:
 class ServicePlane:
     """Serves the doors of services, on sockets that somebody else opened and owns. Leaving the `with` block ends it."""
 
-    def __init__(self, services: Services, sockets: Mapping[Endpoint, Mapping[int, socket]]) -> None:
+    def __init__(
+        self, services: Services, sockets: Mapping[Endpoint, Mapping[int, socket]], manager: Manager | None = None
+    ) -> None:
+        """`manager` orders certificates while this serves."""
         self._services = services.all
+        self._manager = manager
         self._room = Room(_MOST_CLIENTS)
         self._clients = Group("service clients")
         self._saver = Group("services")
@@ -95,10 +113,14 @@ class ServicePlane:
             listener.start()
         if self._services and not len(self._saver):
             self._saver.spawn(self._save_now_and_then)
+        if self._manager is not None:
+            self._manager.start()
 
     def make_room(self) -> None:
         """Another process is to serve instead: save all and change nothing any more."""
         self.stop()
+        if self._manager is not None:
+            self._manager.stop()
         for service in self._services:
             service.hold()
 
@@ -122,6 +144,8 @@ class ServicePlane:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        if self._manager is not None:
+            self._manager.stop()
         self._clients.kill()
         self._saver.kill()
         self.save()
@@ -132,7 +156,7 @@ class _Guest:
 
     __slots__ = ("_clients", "_room", "_service")
 
-    def __init__(self, service: Service, clients: Group, room: Room) -> None:
+    def __init__(self, service: Answering, clients: Group, room: Room) -> None:
         self._service = service
         self._clients = clients
         self._room = room

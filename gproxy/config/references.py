@@ -5,11 +5,12 @@ This works on the document and not on the model, so that these problems are told
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gproxy.config.bytype import INBOUND, SERVICE, ByType
 from gproxy.config.listening import Listening, check_listen, listening
+from gproxy.config.providers import Shown, names_provider, shown
 from gproxy.schema.groups import Dial, Manageable, NetworkChoice
 from gproxy.schema.model import fields_of, read_chosen
 from gproxy.schema.problem import KeyPath, Problem, dotted, near_miss
@@ -44,8 +45,9 @@ def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
                 problems.append(Problem(use.path, f"no {kind} has the tag `{use.tag}`", hint))
         problems.extend(_circles(tree, section, tags))
     _tags(tree, "services", problems)
+    orders = _certificates(tree, problems)
     problems.extend(_not_managed(tree))
-    problems.extend(_listening_problems(tree))
+    problems.extend(_listening_problems(tree, orders))
     problems.extend(_detoured_datagrams(tree))
     problems.extend(_no_such_port(tree))
     problems.extend(_beside_detour(tree))
@@ -168,8 +170,26 @@ def _circles(tree: Mapping[str, Any], section: str, tags: Tags) -> Iterator[Prob
         settled.update(way)
 
 
-def _listening_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
+def _certificates(tree: Mapping[str, Any], problems: list[Problem]) -> list[Shown]:
+    """Those that are to be ordered; adds what is wrong with how they are used."""
+    tags = _tags(tree, "certificate_providers", problems)
+    for path, entry in _entries(tree, "inbounds"):
+        tag = names_provider(entry)
+        if tag and tag not in tags:
+            hint = _meant(tag, tags, "certificate provider") if len(problems) < _MANY else ""
+            where = (*path, "tls", "certificate_provider")
+            problems.append(Problem(where, f"no certificate provider has the tag `{tag}`", hint))
+    entries = {_tag_of(path, entry): (path, entry) for path, entry in _entries(tree, "certificate_providers")}
+    orders = shown(entries, list(_entries(tree, "inbounds")))
+    for order in orders:
+        problems.extend(order.problems())
+    return orders
+
+
+def _listening_problems(tree: Mapping[str, Any], orders: Iterable[Shown]) -> Iterator[Problem]:
     seen: list[Listening] = []
+    for order in orders:  # they may share a port with each other, but with nobody else
+        seen += (each for each in order.listening() if not any(each.clashes(other) for other in seen))
     sections: list[tuple[str, ByType]] = [("inbounds", INBOUND), ("services", SERVICE)]
     for section, chooser in sections:
         for path, entry in _entries(tree, section):

@@ -13,7 +13,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from gproxy.app.build import House
-from gproxy.app.messages import Prepared, Reopen, Serve, Serving, Stop, StopNow, Traffic, Users, Yield, Yielded
+from gproxy.app.messages import (
+    Prepared,
+    Reopen,
+    Serve,
+    Serving,
+    Stop,
+    StopNow,
+    Supplied,
+    Traffic,
+    Users,
+    Yield,
+    Yielded,
+)
 from gproxy.app.services import ServicePlane
 from gproxy.config.root import Root
 from gproxy.layers.plugin.keeper import Keeper
@@ -72,6 +84,10 @@ class Channel:
     def tell_traffic(self, rows: list[Row]) -> None:
         """See Outlet."""
         self.tell(Traffic(rows))
+
+    def tell_certificates(self, provider: str, certificate: str, challenges: Mapping[str, str]) -> None:
+        """See gproxy.service.acme.manager."""
+        self.tell(Supplied(provider, certificate, dict(challenges)))
 
 
 class Control:
@@ -135,8 +151,10 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
     post = Post(place.channel, KINDS, lambda _: readable.wait(), lambda _: writable.wait())
     channel = Channel(post)
     house.services.management.attach(channel)
+    if house.certificates.manager is not None:
+        house.certificates.manager.attach(channel)
     sockets = _sockets(house, descriptors)
-    with Keeper(house.plugins) as keeper, ServicePlane(house.services, sockets) as plane:
+    with Keeper(house.plugins) as keeper, ServicePlane(house.services, sockets, house.certificates.manager) as plane:
         control = Control(house, sink, keeper, plane, channel)
         with contextlib.suppress(PostClosed):
             while True:

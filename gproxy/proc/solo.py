@@ -9,7 +9,19 @@ from collections.abc import Mapping
 from gproxy import __version__
 from gproxy.app.build import House, build
 from gproxy.app.data import DataPlane
-from gproxy.app.messages import Prepared, Reopen, Serve, Serving, Snapshot, Stop, StopNow, Stopped, Traffic, Users
+from gproxy.app.messages import (
+    Prepared,
+    Reopen,
+    Serve,
+    Serving,
+    Snapshot,
+    Stop,
+    StopNow,
+    Stopped,
+    Supplied,
+    Traffic,
+    Users,
+)
 from gproxy.app.services import ServicePlane
 from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root
@@ -83,8 +95,11 @@ class Control:
         self._sink.start()
         sockets = {endpoint: dict(enumerate(self._slots.of(endpoint))) for endpoint in self._slots.endpoints()}
         plane = DataPlane(self._house, sockets, self._sink, self._limits.memory_each())
-        services = ServicePlane(self._house.services, sockets)
+        manager = self._house.certificates.manager
+        services = ServicePlane(self._house.services, sockets, manager)
         self._management.attach(self)
+        if manager is not None:
+            manager.attach(self)
         with Group("planes") as planes, Keeper(self._house.plugins) as keeper, services:
             planes.spawn(plane.serve, self._channel)
             planes.spawn(self._pat)
@@ -96,6 +111,10 @@ class Control:
 
     def tell_traffic(self, rows: list[Row]) -> None:
         """See Outlet. Nobody else keeps books here."""
+
+    def tell_certificates(self, provider: str, certificate: str, challenges: Mapping[str, str]) -> None:
+        """See gproxy.service.acme.manager."""
+        self._channel.order(Supplied(provider, certificate, dict(challenges)))
 
     def _rule(self, keeper: Keeper, services: ServicePlane) -> None:
         last: Snapshot | None = None

@@ -34,6 +34,7 @@ from gproxy.app.messages import (
     Stop,
     StopNow,
     Stopped,
+    Supplied,
     Traffic,
     Users,
     Yield,
@@ -95,6 +96,7 @@ class Template:
         self._counted: dict[tuple[int, int], orders.Counted] = {}  # for a control that has to begin anew
         self._books = Books()  # for that, too
         self._users: dict[str, Users] = {}  # of managed inbounds, as was said last
+        self._supplied: dict[str, Supplied] = {}  # certificates that came since, by their provider
         self._load: list[str] = []  # the managed inbounds of which no generation before knows anything
         self._managed = house.services.management.inbounds()
         self._replaced = False  # another generation serves: it keeps the books of managed inbounds
@@ -229,6 +231,10 @@ class Template:
             for each in list(self._living_workers()):
                 self._tell(each, message)
             self._report(message)
+        elif isinstance(message, Supplied):
+            self._supplied[message.provider] = message
+            for each in list(self._living_workers()):
+                self._tell(each, message)
         elif isinstance(message, Stopped):
             child.stopped = True
         elif isinstance(message, orders.Status):
@@ -317,6 +323,9 @@ class Template:
         child = self._children[number] = Child(number, pid, self._lives[number], post)
         for users in self._users.values():
             self._tell(child, users)
+        if number != CONTROL:
+            for supplied in self._supplied.values():
+                self._tell(child, supplied)
         if number == CONTROL:
             for counted in self._counted.values():
                 self._tell(child, counted)

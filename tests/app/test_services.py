@@ -13,6 +13,7 @@ from gproxy.app.services import ServicePlane, Services, build_services
 from gproxy.net.bind import Endpoint
 from gproxy.net.stream import SocketStream
 from gproxy.rt.sync import sleep
+from gproxy.service import files
 from gproxy.service.ssm import cache
 from tests.app.rooms import client_of, root_of
 from tests.support.ports import free_port
@@ -132,7 +133,7 @@ def test_traffic_is_saved_now_and_then_and_at_the_end(plane: Plane, monkeypatch:
 
 
 def test_what_was_saved_is_taken_up(plane: Plane) -> None:
-    cache.write(plane.path, cache.encode({"/": cache.Saved({"ada": "key"})}))
+    files.write(plane.path, cache.encode({"/": cache.Saved({"ada": "key"})}))
     with plane.plane as served:
         served.load([])
         assert plane.services.management.users("in") == {}

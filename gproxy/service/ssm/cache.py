@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,22 +78,6 @@ def _values(saved: Saved) -> dict[str, Any]:
         values[f"user_{name}"] = {user: moved[user] for user in sorted(moved) if moved[user]}
     values["users"] = dict(saved.users)
     return values
-
-
-def write(path: Path, data: bytes) -> None:
-    """Replace the file as a whole, readable for its owner alone. Raises OSError, and leaves the old one then."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # of mode 0600
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def put_aside(path: Path) -> Path:

@@ -9,7 +9,7 @@ from gproxy.base.iface import Stream
 from gproxy.observe.books import Row
 from gproxy.rt.offload import offload
 from gproxy.rt.sync import Lock
-from gproxy.service import http
+from gproxy.service import files, http
 from gproxy.service.http import Answer, Request
 from gproxy.service.management import ServiceWiring
 from gproxy.service.ssm import cache
@@ -118,7 +118,7 @@ class SsmApi:
             if data == self._last:
                 return
             try:
-                offload(cache.write, self._path, data)
+                offload(files.write, self._path, data)
             except OSError as error:
                 self._log.error("can't save users to %s: %s", self._path, error.strerror)
             else:

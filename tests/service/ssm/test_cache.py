@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gproxy.observe.books import NOTHING, Traffic
+from gproxy.service import files
 from gproxy.service.ssm import cache
 from gproxy.service.ssm.cache import Saved
 
@@ -46,7 +47,7 @@ THEIRS = """{
 
 def test_there_and_back(tmp_path: Path) -> None:
     path = tmp_path / "a" / "users.json"
-    cache.write(path, cache.encode(SAVED))
+    files.write(path, cache.encode(SAVED))
     assert cache.read(path) == SAVED
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert os.listdir(path.parent) == ["users.json"]
@@ -86,20 +87,6 @@ def test_what_is_no_such_file(document: Any, tmp_path: Path) -> None:
     path.write_text(document if isinstance(document, str) else json.dumps(document))
     with pytest.raises(ValueError):
         cache.read(path)
-
-
-def test_a_failure_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "users.json"
-    cache.write(path, b"old")
-
-    def full(fd: int) -> None:
-        raise OSError("no room")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="no room"):
-        cache.write(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["users.json"]
 
 
 def test_a_damaged_one_is_kept(tmp_path: Path) -> None:

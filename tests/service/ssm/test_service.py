@@ -10,6 +10,7 @@ import pytest
 from gproxy.observe.books import Traffic
 from gproxy.rt.group import Group
 from gproxy.schema.model import read
+from gproxy.service import files
 from gproxy.service.management import Management, ServiceWiring
 from gproxy.service.ssm import SERVICE, cache
 from gproxy.service.ssm.options import SsmApiOptions
@@ -130,7 +131,7 @@ def test_only_what_nobody_else_knows_is_taken_up(tmp_path: Path) -> None:
 def test_keys_of_another_method_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "users.json"
     users = {"ada": "key of ada", "bob": "something else"}
-    cache.write(path, cache.encode({"/": cache.Saved(users, {"bob": Traffic(up=1)}, Traffic(up=1))}))
+    files.write(path, cache.encode({"/": cache.Saved(users, {"bob": Traffic(up=1)}, Traffic(up=1))}))
     case = Case(path)
     case.service.load(["one"])
     assert case.management.users("one") == {"ada": "key of ada"}
