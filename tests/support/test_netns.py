@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.support import ports
 from tests.support.netns import NoNamespace, new_network
 from tests.support.ports import LOOPBACK, free_port, listening
 
@@ -25,15 +26,20 @@ def test_ports_of_outside_are_free_inside() -> None:
     assert os.readlink("/proc/thread-self/ns/net") == before
 
 
-def test_listening_knows_both_networks() -> None:
+@pytest.mark.parametrize("asks", [True, False], ids=["asks", "reads"])
+@pytest.mark.parametrize("host", [LOOPBACK, "::1"])
+def test_listening_knows_both_networks(host: str, asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not asks:  # as on a kernel without this
+        monkeypatch.setattr(ports, "_SOCK_DIAG_BY_FAMILY", 99)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     port = free_port()
     assert not listening(port)
     assert not listening(port, "udp")
-    with socket.create_server((LOOPBACK, port)):
+    with socket.create_server((host, port), family=family):
         assert listening(port)
         assert not listening(port, "udp")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.bind((LOOPBACK, port))
+    with socket.socket(family, socket.SOCK_DGRAM) as udp:
+        udp.bind((host, port))
         assert listening(port, "udp")
 
 
