@@ -6,8 +6,10 @@ import errno
 import logging
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
 
 from gproxy.app import layers
+from gproxy.app.certificates import Certificates, build_certificates
 from gproxy.app.listening import endpoints
 from gproxy.app.plugins import Plugins
 from gproxy.app.services import Services, build_services
@@ -34,7 +36,11 @@ from gproxy.protocol import INBOUNDS, OUTBOUNDS
 from gproxy.protocol.direct.options import DirectOutboundOptions
 from gproxy.route.rule import Router
 from gproxy.schema.groups import Dial, Item, Listen, Manageable
+from gproxy.schema.tls import Authorities, TlsDial
 from gproxy.service.management import Management
+
+if TYPE_CHECKING:
+    from gproxy.layers.tls.supply import Supply
 
 IMPLICIT_OUTBOUND = "direct"
 """The tag of the outbound that is there when none is configured."""
@@ -61,6 +67,7 @@ class House:
     plugins: list[Plugin] = field(default_factory=list)  # the programs that have to run beside it
     managed: dict[str, Managed] = field(default_factory=dict)  # the inbounds whose users are ruled by services
     services: Services = field(default_factory=lambda: Services(Management({}), [], []))
+    certificates: Certificates = field(default_factory=Certificates)
 
     def endpoints(self) -> list[Endpoint]:
         """All that has to be listened on; what services have comes last."""
@@ -79,28 +86,38 @@ def build(root: Root, memory: Memory | None = None) -> House:
     dispatcher = Unwrapping(RoutingDispatcher(decider, meter))
     replays = open_replays(memory or Memory())
     managed: dict[str, Managed] = {}
-    doors = _doors(root, dispatcher, table, meter, replays, plugins, managed)
-    services = build_services(root)
-    return House(doors, outbounds, table, meter, plugins=plugins.wanted, managed=managed, services=services)
+    certificates = build_certificates(root)
+    doors = _doors(root, dispatcher, table, meter, replays, plugins, managed, certificates)
+    services = build_services(root, certificates)
+    return House(
+        doors, outbounds, table, meter, plugins=plugins.wanted, managed=managed, services=services,
+        certificates=certificates,
+    )  # fmt: skip
 
 
 def build_outbounds(root: Root, plugins: Plugins | None = None) -> Outbounds:
     """The outbounds alone, as the `tools` commands need them. What has to run beside them is added to `plugins`."""
     plugins = plugins or Plugins()
+    trusted = layers.Trusted(root.certificate)
     by_tag: dict[str, Outbound] = {}
     for index, options in enumerate(root.outbounds):
         tag = options.tag or str(index)
-        by_tag[tag] = _outbound(tag, options, by_tag, plugins)
+        by_tag[tag] = _outbound(tag, options, by_tag, plugins, trusted)
     if not by_tag:
         options = DirectOutboundOptions(type="direct", tag=IMPLICIT_OUTBOUND)
-        by_tag[IMPLICIT_OUTBOUND] = _outbound(IMPLICIT_OUTBOUND, options, by_tag, plugins)
+        by_tag[IMPLICIT_OUTBOUND] = _outbound(IMPLICIT_OUTBOUND, options, by_tag, plugins, trusted)
     return Outbounds(by_tag, default=next(iter(by_tag)))
 
 
-def _outbound(tag: str, options: Item, by_tag: dict[str, Outbound], plugins: Plugins) -> Outbound:
+def _outbound(
+    tag: str, options: Item, by_tag: dict[str, Outbound], plugins: Plugins, trusted: layers.Trusted
+) -> Outbound:
     via = layers.dialer(options if isinstance(options, Dial) else _PLAIN, by_tag)
-    connect = plugins.towards(tag, options) or layers.connecting(options, via)
-    wiring = OutboundWiring(tag, connect, via, logging.getLogger(f"gproxy.outbound.{tag}"))
+    log = logging.getLogger(f"gproxy.outbound.{tag}")
+    connect = plugins.towards(tag, options) or layers.connecting(options, via, trusted)
+    if isinstance(options, TlsDial) and options.tls.enabled and options.tls.insecure:
+        log.warning("`tls.insecure`: whoever is on the way to the server can be it, read all, and change it")
+    wiring = OutboundWiring(tag, connect, via, log)
     outbound: Outbound = OUTBOUNDS.row(options.type).build(options, wiring)
     return outbound
 
@@ -116,6 +133,7 @@ def _doors(
     replays: Replays,
     plugins: Plugins,
     managed: dict[str, Managed],
+    certificates: Certificates,
 ) -> list[Door]:
     accepts: dict[str, Accept] = {}
     detours: list[tuple[DetourDispatcher, str]] = []
@@ -136,7 +154,8 @@ def _doors(
         for entrance in inbound.entrances():
             if isinstance(entrance, StreamEntrance):
                 accepts[tag] = entrance.accept
-        doors.extend(_doors_of(options, plugins.behind(tag, options), inbound, boundary))
+        supply = certificates.of(index)
+        doors.extend(_doors_of(options, plugins.behind(tag, options), inbound, boundary, supply))
     for detour, target in detours:
         detour.connect(accepts[target])
     return doors
@@ -145,21 +164,24 @@ def _doors(
 def _straight(meter: Meter) -> Dispatcher:
     """What serves sessions whose target stands in an inbound's own options."""
     options = DirectOutboundOptions(type="direct", tag=IMPLICIT_OUTBOUND)
-    return RoutingDispatcher(Straight(_outbound(IMPLICIT_OUTBOUND, options, {}, Plugins()), IMPLICIT_OUTBOUND), meter)
+    direct = _outbound(IMPLICIT_OUTBOUND, options, {}, Plugins(), layers.Trusted(Authorities()))
+    return RoutingDispatcher(Straight(direct, IMPLICIT_OUTBOUND), meter)
 
 
-def _doors_of(options: Listen, for_streams: Listen, inbound: Inbound, boundary: Boundary) -> list[Door]:
+def _doors_of(
+    options: Listen, for_streams: Listen, inbound: Inbound, boundary: Boundary, supply: Supply | None
+) -> list[Door]:
     doors: list[Door] = []
     for entrance in inbound.entrances():
         where = for_streams if entrance.kind == "stream" else options
-        around = _around(options, entrance)
+        around = _around(options, entrance, supply)
         doors.extend(Door(endpoint, around, boundary) for endpoint, _ in endpoints(where, [around]))
     return doors
 
 
-def _around(options: Listen, entrance: Entrance) -> Entrance:
+def _around(options: Listen, entrance: Entrance, supply: Supply | None) -> Entrance:
     if isinstance(entrance, StreamEntrance):
-        return StreamEntrance(layers.accepting(options, entrance.accept))
+        return StreamEntrance(layers.accepting(options, entrance.accept, supply))
     return entrance
 
 

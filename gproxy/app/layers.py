@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gproxy.base.address import Address, parse_host
 from gproxy.base.defaults import CONNECT_TIMEOUT, FALLBACK_DELAY
@@ -18,14 +18,18 @@ from gproxy.net.proxied import ProxyProtocol
 from gproxy.net.tcp import SocketOptions
 from gproxy.schema.groups import Dial, Listen, Server
 from gproxy.schema.model import Options
-from gproxy.schema.tls import Tls, TlsDial, TlsListen
+from gproxy.schema.tls import Authorities, Tls, TlsDial, TlsListen
 from gproxy.schema.transport import HttpUpgradeTransport, Transport, TransportDial, TransportListen, WsTransport
+
+if TYPE_CHECKING:
+    from gproxy.layers.tls.supply import Supply
+    from gproxy.layers.tls.trust import Trust
 
 _T = TypeVar("_T", bound=Tls)
 
 
-def accepting(options: Listen, accept: Accept) -> Accept:
-    """An inbound's door behind the layers that its options ask for."""
+def accepting(options: Listen, accept: Accept, supply: Supply | None = None) -> Accept:
+    """An inbound's door behind the layers that its options ask for; `supply` has its certificate, if they have none."""
     if isinstance(options, ServerPlugin) and (obfs := options.obfs()) is not None:
         accept = _obfs_server(obfs).accepting(accept)
     transport = options.transport if isinstance(options, TransportListen) else None
@@ -34,7 +38,7 @@ def accepting(options: Listen, accept: Accept) -> Accept:
     if isinstance(options, TlsListen) and options.tls.enabled:
         from gproxy.layers.tls.layer import TlsServer
 
-        accept = TlsServer(_for(transport, options.tls)).accepting(accept)
+        accept = TlsServer(_for(transport, options.tls), supply).accepting(accept)
     if options.proxy_protocol:
         accept = ProxyProtocol().accepting(accept)
     return accept
@@ -86,8 +90,24 @@ def system_dialer(options: Dial) -> SystemDialer:
     )
 
 
-def connecting(options: Options, via: Dialer) -> Connect:
-    """How an outbound reaches its server. An outbound without one (direct) never asks."""
+class Trusted:
+    """Whom all outbounds believe by themselves, read when the first one needs it."""
+
+    def __init__(self, options: Authorities) -> None:
+        self._options = options
+        self._trust: Trust | None = None
+
+    def trust(self) -> Trust:
+        """Raises ConfigError."""
+        if self._trust is None:
+            from gproxy.layers.tls.trust import Trust
+
+            self._trust = Trust.of(self._options)
+        return self._trust
+
+
+def connecting(options: Options, via: Dialer, trusted: Trusted) -> Connect:
+    """How an outbound reaches its server. An outbound without one (direct) never asks. Raises ConfigError."""
     if not isinstance(options, Server):
         return _no_server
     server = Address(parse_host(options.server), options.server_port)
@@ -101,7 +121,8 @@ def connecting(options: Options, via: Dialer) -> Connect:
     if tls is not None:
         from gproxy.layers.tls.client import TlsClient
 
-        layered = TlsClient(_for(transport, tls), server.host).connecting(layered)
+        shared = trusted.trust() if tls.believes_others() else None
+        layered = TlsClient(_for(transport, tls), server.host, shared).connecting(layered)
     if transport is not None:
         name = tls.server_name if tls is not None else ""
         host = name or _authority(server, 80 if tls is None else 443)

@@ -70,7 +70,11 @@ class Unsupported(ProtocolError):
     status = "unsupported"
 
 
-DialReason = Literal["dns", "refused", "unreachable", "timeout", "tls", "declined", "failed"]
+DialReason = Literal[
+    "dns", "refused", "unreachable", "timeout", "declined", "failed", "tls",
+    "tls-expired", "tls-not-yet", "tls-self-signed", "tls-untrusted", "tls-name", "tls-purpose", "tls-revoked",
+    "tls-staple", "tls-pin", "tls-certificate",
+]  # fmt: skip
 
 
 class DialError(GproxyError):

@@ -8,9 +8,11 @@ from gproxy.config.bytype import INBOUND, OUTBOUND, SERVICE
 from gproxy.config.load import Loaded
 from gproxy.config.runtime import RuntimeOptions
 from gproxy.route.options import RouteOptions
+from gproxy.schema.acme import CertificateProvider
 from gproxy.schema.groups import Bind, Item, Listen
 from gproxy.schema.model import Options, doc, read
 from gproxy.schema.problem import Problem
+from gproxy.schema.tls import Authorities
 
 
 class LogOptions(Options):
@@ -29,7 +31,7 @@ class Root(Options):
     """The top level of a configuration."""
 
     not_yet: ClassVar[tuple[str, ...]] = (
-        "dns", "ntp", "certificate", "endpoints", "experimental", "certificate_providers", "http_clients",
+        "dns", "ntp", "endpoints", "experimental", "http_clients",
         "network_namespaces",
     )  # fmt: skip
 
@@ -43,6 +45,12 @@ class Root(Options):
     ] = ()
     services: Annotated[
         tuple[Annotated[Bind, SERVICE], ...], doc("What else gproxy offers to clients; `type` says what.")
+    ] = ()
+    certificate: Annotated[Authorities, doc("Whom outbounds believe when servers prove by TLS who they are.")] = (
+        Authorities()
+    )
+    certificate_providers: Annotated[
+        tuple[CertificateProvider, ...], doc("Who has the certificates of inbounds that name them; `type` says how.")
     ] = ()
     route: Annotated[RouteOptions, doc("Which connection goes where.")] = RouteOptions()
     runtime: Annotated[RuntimeOptions, doc("How gproxy uses the machine. Not in sing-box.")] = RuntimeOptions()

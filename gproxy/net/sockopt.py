@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import socket as consts
+import sys
 from _socket import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ IP_BIND_ADDRESS_NO_PORT = 24
 TCP_FASTOPEN_CONNECT = 30
 IPPROTO_MPTCP = 262
 _CLONE_NEWNET = 0x40000000
+
+# struct tcp_info of linux/tcp.h: 8 octets, and then words, of which this is the fifth.
+_UNACKED = slice(24, 28)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,18 @@ def set_udp_fragment(sock: socket, family: int, allowed: bool) -> None:
         sock.setsockopt(consts.IPPROTO_IPV6, IPV6_MTU_DISCOVER, value)
     else:
         sock.setsockopt(consts.IPPROTO_IP, IP_MTU_DISCOVER, value)
+
+
+def unacknowledged(fd: int) -> int:
+    """How many segments of a TCP socket the peer has not acknowledged; 0 for any other descriptor."""
+    sock = socket(fileno=os.dup(fd))
+    try:
+        info = sock.getsockopt(consts.IPPROTO_TCP, consts.TCP_INFO, _UNACKED.stop)
+    except OSError:
+        return 0
+    finally:
+        sock.close()
+    return int.from_bytes(info[_UNACKED], sys.byteorder)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Final, Literal
 
 from gproxy.base.defaults import HANDSHAKE_TIMEOUT
+from gproxy.schema.acme import Acme, CertificateProvider
 from gproxy.schema.fields import Duration
 from gproxy.schema.model import Options, doc
 
@@ -28,6 +29,9 @@ SUITES: Final = {
 _FIXED: Final = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
 
 _PIN_SIZE: Final = 32
+
+FRAGMENT_DELAY: Final = 0.5
+"""What `fragment_fallback_delay` is if left out, in seconds; as in sing-box."""
 
 
 class Tls(Options):
@@ -63,7 +67,7 @@ class Tls(Options):
 class TlsInbound(Tls):
     """TLS towards clients."""
 
-    not_yet: ClassVar[tuple[str, ...]] = ("acme", "certificate_provider", "client_certificate_public_key_sha256")
+    not_yet: ClassVar[tuple[str, ...]] = ("client_certificate_public_key_sha256",)
 
     server_name: Annotated[str, doc("Only serve clients that ask for this name; all if empty.")] = ""
     insecure: Annotated[bool, doc("Not for inbounds.")] = False
@@ -71,6 +75,11 @@ class TlsInbound(Tls):
     certificate_path: Annotated[str, doc("File with the certificate chain; read again when it changes.")] = ""
     key: Annotated[tuple[str, ...], doc("Private key: lines of PEM.")] = ()
     key_path: Annotated[str, doc("File with the private key; read again when it changes.")] = ""
+    certificate_provider: Annotated[
+        str | CertificateProvider,
+        doc("Who has the certificate instead: a provider's tag, or a table that is one."),
+    ] = ""
+    acme: Annotated[Acme | None, doc("Deprecated in sing-box 1.14: as a `certificate_provider` of type `acme`.")] = None
     client_authentication: Annotated[ClientAuthentication, doc("Whether clients must show a certificate.")] = "no"
     client_certificate: Annotated[tuple[str, ...], doc("Authorities of clients' certificates: lines of PEM.")] = ()
     client_certificate_path: Annotated[
@@ -82,9 +91,7 @@ class TlsInbound(Tls):
         yield from super().check()
         if not self.enabled:
             return
-        for name in ("certificate", "key"):
-            if bool(getattr(self, name)) == bool(getattr(self, f"{name}_path")):
-                yield name, f"expected either `{name}` or `{name}_path`"
+        yield from self._check_certificate()
         if self.insecure:
             yield "insecure", "an inbound is never insecure: give it a certificate"
         authorities = bool(self.client_certificate or self.client_certificate_path)
@@ -92,19 +99,40 @@ class TlsInbound(Tls):
         if verifies and not authorities:
             yield "client_authentication", "expected `client_certificate` or `client_certificate_path` beside it"
 
+    def _check_certificate(self) -> Iterator[tuple[str, str]]:
+        provided = [name for name in ("certificate_provider", "acme") if getattr(self, name)]
+        for name in ("certificate", "key"):
+            given = [each for each in (name, f"{name}_path") if getattr(self, each)]
+            if provided and given:
+                yield given[0], f"has no effect beside `{provided[0]}`"
+            elif not provided and len(given) != 1:
+                yield name, f"expected either `{name}` or `{name}_path`"
+        if len(provided) > 1:
+            yield "acme", "has no effect beside `certificate_provider`"
+        if isinstance(self.certificate_provider, CertificateProvider) and self.certificate_provider.tag:
+            yield "certificate_provider", "a provider of this inbound alone needs no `tag`"
+
+    def provider(self) -> str | Acme | None:
+        """Who has the certificate: a provider's tag, or its options; None if the options here have it."""
+        own = self.certificate_provider
+        assert isinstance(own, str | Acme), "there is no other type"
+        return own or self.acme
+
 
 class TlsOutbound(Tls):
     """TLS towards a server."""
 
-    not_yet: ClassVar[tuple[str, ...]] = (
-        "fragment", "fragment_fallback_delay", "record_fragment", "utls", "engine", "spoof", "spoof_method",
-    )  # fmt: skip
+    not_yet: ClassVar[tuple[str, ...]] = ("utls", "engine", "spoof", "spoof_method")
 
     server_name: Annotated[str, doc("Name that the server must prove to have; its address if empty.")] = ""
     disable_sni: Annotated[bool, doc("Don't tell the name in the clear.")] = False
     insecure: Annotated[bool, doc("Accept any certificate. Whoever sits on the way can then read everything.")] = False
-    certificate: Annotated[tuple[str, ...], doc("Trust these authorities instead of the system's: lines of PEM.")] = ()
-    certificate_path: Annotated[str, doc("Trust the authorities in this file instead of the system's.")] = ""
+    certificate: Annotated[
+        tuple[str, ...], doc("Trust these authorities instead of `certificate`'s at the top level: lines of PEM.")
+    ] = ()
+    certificate_path: Annotated[str, doc("Trust the authorities in this file instead; read again when it changes.")] = (
+        ""
+    )
     certificate_public_key_sha256: Annotated[
         tuple[str, ...], doc("Accept the server's certificate by its public key alone: SHA-256 hashes in base64.")
     ] = ()
@@ -112,6 +140,16 @@ class TlsOutbound(Tls):
     client_certificate_path: Annotated[str, doc("File with the own certificate chain to show.")] = ""
     client_key: Annotated[tuple[str, ...], doc("Key of the own certificate: lines of PEM.")] = ()
     client_key_path: Annotated[str, doc("File with the key of the own certificate.")] = ""
+    fragment: Annotated[
+        bool,
+        doc("Send the ClientHello in pieces, cut inside the server's name, each after the one before has arrived."),
+    ] = False
+    fragment_fallback_delay: Annotated[
+        Duration, doc("Time between these pieces where the system can't tell what has arrived.")
+    ] = Duration(FRAGMENT_DELAY)
+    record_fragment: Annotated[
+        bool, doc("Send the ClientHello in several TLS records, cut inside the server's name.")
+    ] = False
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Pins are hashes, and an own certificate has its key."""
@@ -126,6 +164,42 @@ class TlsOutbound(Tls):
         shown = bool(self.client_certificate or self.client_certificate_path)
         if shown != bool(self.client_key or self.client_key_path):
             yield "client_certificate", "an own certificate needs its key, and a key its certificate"
+        if self.certificate_public_key_sha256 and (self.certificate or self.certificate_path):
+            yield "certificate_public_key_sha256", "leaves nothing for `certificate` to say"
+        for name in ("fragment", "record_fragment"):
+            if getattr(self, name) and self.disable_sni:
+                yield name, "has no effect: `disable_sni` leaves no name to be cut"
+        if self.fragment_fallback_delay != FRAGMENT_DELAY and not self.fragment:
+            yield "fragment_fallback_delay", "has no effect without `fragment`"
+
+    def believes_others(self) -> bool:
+        """Whether those say who the server is whom the whole configuration believes."""
+        own = self.insecure or self.certificate or self.certificate_path or self.certificate_public_key_sha256
+        return not own
+
+
+_BUNDLED: Final = ("mozilla", "chrome")
+
+
+class Authorities(Options):
+    """Whom outbounds believe, and whatever else speaks TLS to servers, unless its own `tls` table says."""
+
+    store: Annotated[str, doc("`system`: the system's authorities and those below; `none`: only those below.")] = (
+        "system"
+    )
+    certificate: Annotated[tuple[str, ...], doc("Authorities: lines of PEM.")] = ()
+    certificate_path: Annotated[tuple[str, ...], doc("Files of authorities; read again when they change.")] = ()
+    certificate_directory_path: Annotated[
+        tuple[str, ...], doc("Directories with such files; read again when something in them changes.")
+    ] = ()
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The store is one that there is."""
+        yield from super().check()
+        if self.store in _BUNDLED:
+            yield "store", f"`{self.store}` is not supported: gproxy brings no list of authorities along"
+        elif self.store not in ("system", "none"):
+            yield "store", "expected `system` or `none`"
 
 
 class TlsListen(Options):

@@ -8,7 +8,7 @@ import pytest
 
 from gproxy.app.build import IMPLICIT_OUTBOUND, build_outbounds
 from gproxy.base.address import UNSPECIFIED, Address
-from gproxy.base.errors import Rejected
+from gproxy.base.errors import ConfigError, Rejected
 from gproxy.base.iface import PacketEntrance, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.net.udp import UdpConn, bind_udp
@@ -50,6 +50,23 @@ def test_a_detour_may_lead_to_a_later_one() -> None:
     )
     with pytest.raises(Rejected):
         outbounds.get("a", "tcp").dial(Address("x.test", 1), new_session())
+
+
+def test_who_believes_anybody_is_warned(caplog: pytest.LogCaptureFixture) -> None:
+    server = {"type": "http", "tag": "out", "server": "a.test", "server_port": 443}
+    build_outbounds(root_of(outbounds=[{**server, "tls": {"enabled": True}}]))
+    build_outbounds(root_of(outbounds=[{**server, "tls": {"enabled": False, "insecure": True}}]))
+    assert "insecure" not in caplog.text
+    build_outbounds(root_of(outbounds=[{**server, "tls": {"enabled": True, "insecure": True}}]))
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("gproxy.outbound.out", "WARNING")
+    assert "`tls.insecure`" in record.message
+
+
+def test_the_table_says_whom_outbounds_believe() -> None:
+    server = {"type": "http", "server": "a.test", "server_port": 443, "tls": {"enabled": True}}
+    with pytest.raises(ConfigError, match="not PEM certificates"):
+        build_outbounds(root_of(outbounds=[server], certificate={"certificate": "no PEM"}))
 
 
 def test_every_socket_of_an_inbound_is_a_door() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from gproxy.app import layers
 from gproxy.base.address import Address
+from gproxy.base.errors import ConfigError
 from gproxy.base.iface import Outbound, Stream
 from gproxy.base.session import Session
 from gproxy.net.direct import SystemDialer
@@ -18,7 +19,7 @@ from gproxy.protocol.trojan.options import TrojanInboundOptions, TrojanOutboundO
 from gproxy.rt.group import Group
 from gproxy.schema.fields import Mark, Port, Secret
 from gproxy.schema.groups import Dial
-from gproxy.schema.tls import TlsInbound, TlsOutbound
+from gproxy.schema.tls import Authorities, TlsInbound, TlsOutbound
 from gproxy.schema.transport import HttpUpgradeTransport, Transport, WsTransport
 from gproxy.wire.proxyproto import encode_v1
 from tests.engine.stand_ins import FakeOutbound
@@ -27,6 +28,7 @@ from tests.support.pipe import pipe
 from tests.support.playbook import converse, new_session, play
 
 TARGET = Address("site.test", 80)
+TRUSTED = layers.Trusted(Authorities())
 
 
 def echo(stream: Stream, session: Session) -> None:
@@ -90,12 +92,12 @@ def test_detours_make_chains_of_any_length() -> None:
 def test_an_outbound_reaches_its_server_through_its_dialer() -> None:
     options = SocksOutboundOptions(type="socks", server="Proxy.Test", server_port=Port(1080))
     via = FakeOutbound(lambda target, session: pipe()[0])
-    layers.connecting(options, via)(new_session())
+    layers.connecting(options, via, TRUSTED)(new_session())
     assert via.dialled == [Address("proxy.test", 1080)]
 
 
 def test_one_without_a_server_never_asks() -> None:
-    connect = layers.connecting(DirectOutboundOptions(type="direct"), FakeOutbound())
+    connect = layers.connecting(DirectOutboundOptions(type="direct"), FakeOutbound(), TRUSTED)
     with pytest.raises(AssertionError):
         connect(new_session())
 
@@ -117,7 +119,7 @@ def test_a_plugin_that_is_built_in_is_between_a_protocol_and_the_network(opts: s
     )  # type: ignore[arg-type]
     keys["plugin_opts"] = Secret(opts.partition(";")[0])
     server = ShadowsocksInboundOptions(type="shadowsocks", plugin="obfs-server", **keys)  # type: ignore[arg-type]
-    stream = layers.connecting(client, Via())(new_session())  # type: ignore[arg-type]
+    stream = layers.connecting(client, Via(), TRUSTED)(new_session())  # type: ignore[arg-type]
     stream.sendall(b"there")
     assert far.unread not in {b"", b"there"}
     layers.accepting(server, lambda opened, session: opened.sendall(opened.recv() + b" and back"))(far, new_session())
@@ -157,7 +159,7 @@ def test_a_transport_is_between_a_protocol_and_tls(transport: Transport, secret:
 
     with Group("test") as group:
         serving = group.spawn(layers.accepting(server, answer), far, session)
-        stream = layers.connecting(client, via)(new_session())
+        stream = layers.connecting(client, via, TRUSTED)(new_session())
         stream.sendall(b"there")
         assert stream.recv() == b"there and back"
         serving.join()
@@ -177,5 +179,21 @@ def test_the_host_that_is_asked_for(transport: Transport, port: int, tls: TlsOut
     client = TrojanOutboundOptions(
         type="trojan", server="server.test", server_port=Port(port), password=Secret("x"), tls=tls, transport=transport
     )
-    talk = converse(lambda near: layers.connecting(client, FakeOutbound(lambda target, session: near))(new_session()))
+    talk = converse(
+        lambda near: layers.connecting(client, FakeOutbound(lambda target, session: near), TRUSTED)(new_session())
+    )
     (talk << re.compile(rb"GET \S+ HTTP/1\.1\r\nHost: %s\r\n" % host)).stop()
+
+
+def test_whom_to_believe_is_read_when_it_is_needed_and_once() -> None:
+    wrong = layers.Trusted(Authorities(store="none", certificate=("no PEM",)))
+    server = {"type": "trojan", "server": "a.test", "server_port": Port(443), "password": Secret("x")}
+    plain, insecure, tls = (
+        TrojanOutboundOptions(**server, tls=each)  # type: ignore[arg-type]
+        for each in (TlsOutbound(), TlsOutbound(enabled=True, insecure=True), TlsOutbound(enabled=True))
+    )
+    layers.connecting(plain, FakeOutbound(), wrong)
+    layers.connecting(insecure, FakeOutbound(), wrong)
+    with pytest.raises(ConfigError, match="not PEM"):
+        layers.connecting(tls, FakeOutbound(), wrong)
+    assert TRUSTED.trust() is TRUSTED.trust()

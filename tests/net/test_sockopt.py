@@ -6,7 +6,14 @@ from _socket import socket
 
 import pytest
 
-from gproxy.net.sockopt import KeepAlive, bind_to_interface, keep_alive, network_namespace, set_udp_fragment
+from gproxy.net.sockopt import (
+    KeepAlive,
+    bind_to_interface,
+    keep_alive,
+    network_namespace,
+    set_udp_fragment,
+    unacknowledged,
+)
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -66,3 +73,23 @@ def test_a_namespace_that_is_not_there_leaves_us_where_we_are() -> None:
 def test_a_file_that_is_no_namespace() -> None:
     with pytest.raises(OSError), network_namespace("/dev/null"):
         raise AssertionError
+
+
+def test_what_has_not_arrived_yet() -> None:
+    """A system that may hold what it acknowledges is not asked to: so nobody is there."""
+    listener, client = (socket(consts.AF_INET, consts.SOCK_STREAM | consts.SOCK_NONBLOCK) for _ in range(2))
+    unix, other = consts.socketpair()
+    with unix, other:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        assert unacknowledged(unix.fileno()) == 0
+        assert unacknowledged(client.fileno()) == 0
+        full = [socket(consts.AF_INET, consts.SOCK_STREAM | consts.SOCK_NONBLOCK) for _ in range(8)]
+        for each in full:
+            each.connect_ex(listener.getsockname())
+        assert unacknowledged(full[-1].fileno()) == 1, "its SYN"
+        assert unacknowledged(full[0].fileno()) == 0
+        for each in full:
+            each.close()
+    listener.close()
+    client.close()

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from gproxy.schema.model import read
-from gproxy.schema.tls import TlsDial, TlsListen
+from gproxy.schema.tls import Authorities, TlsDial, TlsListen
 
 FILES = {"certificate_path": "chain.pem", "key_path": "key.pem"}
 
@@ -62,6 +62,7 @@ PIN = base64.b64encode(bytes(32)).decode()
     [
         {"enabled": True},
         {"enabled": True, "certificate_public_key_sha256": [PIN]},
+        {"enabled": True, "fragment": True, "record_fragment": True, "fragment_fallback_delay": "1s"},
         {"enabled": True, "client_certificate_path": "a", "client_key_path": "b", "disable_sni": True},
     ],
 )
@@ -76,9 +77,35 @@ def test_right_outbounds(tree):
         ({"certificate_public_key_sha256": [PIN[:-4]]}, "certificate_public_key_sha256"),
         ({"client_key_path": "b"}, "client_certificate"),
         ({"utls": {"enabled": True}}, "utls"),
-        ({"fragment": True}, "fragment"),
+        ({"fragment": True, "disable_sni": True}, "fragment"),
+        ({"record_fragment": True, "disable_sni": True}, "record_fragment"),
+        ({"record_fragment": True, "fragment_fallback_delay": "1s"}, "fragment_fallback_delay"),
+        ({"certificate_public_key_sha256": [PIN], "certificate_path": "a"}, "certificate_public_key_sha256"),
     ],
 )
 def test_wrong_outbounds(tree, key):
     [(path, _)] = problems(TlsDial, {"enabled": True, **tree})
     assert path.removeprefix("tls.").split(".")[0] == key
+
+
+def authorities(tree):
+    found = []
+    read(Authorities, tree, (), found)
+    return [(".".join(map(str, problem.path)), problem.message) for problem in found]
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [{}, {"store": "system", "certificate_path": "a"}, {"store": "none", "certificate_directory_path": ["a", "b"]}],
+)
+def test_right_authorities(tree):
+    assert authorities(tree) == []
+
+
+@pytest.mark.parametrize(
+    ("store", "words"), [("mozilla", "brings no list"), ("chrome", "brings no list"), ("x", "`system` or `none`")]
+)
+def test_wrong_authorities(store, words):
+    [(path, message)] = authorities({"store": store})
+    assert path == "store"
+    assert words in message

@@ -22,7 +22,13 @@ _FAREWELL: Final = 4096  # room for an alert, and for what it was held up by
 
 _WANT_READ: Final = lib.SSL_ERROR_WANT_READ
 _ZERO_RETURN: Final = lib.SSL_ERROR_ZERO_RETURN
-_NO_PARTIAL_WILDCARDS: Final = 0x4  # X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS: `*.a.test`, but not `w*.a.test`
+
+# X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS and …_NEVER_CHECK_SUBJECT: `*.a.test`, but not `w*.a.test`, and names stand where
+# RFC 6125 wants them, not in the subject.
+_NAME_FLAGS: Final = 0x4 | 0x20
+
+PRIORITIZE_CHACHA: Final = 0x0020_0000
+"""SSL_OP_PRIORITIZE_CHACHA: a client that puts ChaCha20 first has no AES in hardware, and gets it."""
 
 
 class TlsFault(Exception):
@@ -36,19 +42,53 @@ class Pipes:
     they lie, without a BIO's copy, and a BIO that was much written to is exchanged for a new one.
     """
 
-    __slots__ = ("_from_ssl", "_source", "_ssl", "connection", "over")
+    __slots__ = ("_from_peer", "_from_ssl", "_source", "_ssl", "connection", "over")
 
     def __init__(self, connection: SSL.Connection) -> None:
         self.connection = connection
         self._ssl: Any = connection._ssl
         self._from_ssl: Any = connection._from_ssl
+        self._from_peer: Any = connection._into_ssl
         self._source: Any = None  # what is being read from
         self.over = False  # the peer has said that no more will come
+
+    def shake(self) -> bool:
+        """Go on with the handshake, as far as what was fed goes; whether it is over. Raises TlsFault."""
+        done = lib.SSL_do_handshake(self._ssl)
+        if done == 1:
+            return True
+        if lib.SSL_get_error(self._ssl, done) != _WANT_READ:
+            raise TlsFault(_reason())
+        return False
+
+    @property
+    def version(self) -> int:
+        """Of the protocol, as on the wire: 0x0304 for TLS 1.3."""
+        return int(lib.SSL_version(self._ssl))
+
+    def unread(self) -> bytes:
+        """What was fed and has not been looked at. Only the end of a handshake leaves such records."""
+        target = bytearray(0 if self._source is None else len(self._source))
+        with ffi.from_buffer(target) as data:
+            size = lib.BIO_read(self._from_peer, data, len(data))
+        return bytes(target[: max(size, 0)])
+
+    def waiting(self) -> int:
+        """How many bytes there are for the peer."""
+        return int(lib.BIO_get_mem_data(self._from_ssl, ffi.NULL))
+
+    def drain(self) -> bytearray:
+        """All records for the peer."""
+        target = bytearray(self.waiting())
+        if target:
+            with ffi.from_buffer(target) as data:
+                lib.BIO_read(self._from_ssl, data, len(data))
+        return target
 
     def feed(self, records: Buffer) -> None:
         """Complete records from the peer: all that was fed before must have been read. They stay the caller's."""
         self._source = data = ffi.from_buffer(records)
-        bio = lib.BIO_new_mem_buf(data, len(data))
+        self._from_peer = bio = lib.BIO_new_mem_buf(data, len(data))
         lib.BIO_set_mem_eof_return(bio, -1)  # its end is not the connection's
         lib.SSL_set_bio(self._ssl, bio, self._from_ssl)  # frees the one before
 
@@ -72,7 +112,8 @@ class Pipes:
 
     def _forget(self) -> None:
         """Nothing that lies in what was fed may be read any more."""
-        lib.SSL_set_bio(self._ssl, lib.BIO_new(lib.BIO_s_mem()), self._from_ssl)
+        self._from_peer = lib.BIO_new(lib.BIO_s_mem())
+        lib.SSL_set_bio(self._ssl, self._from_peer, self._from_ssl)
         self._source = None
 
     def write(self, payload: Buffer) -> None:
@@ -84,10 +125,8 @@ class Pipes:
 
     def shrink(self) -> None:
         """Give back what much writing has taken. Everything must have been drained."""
-        fresh = lib.BIO_new(lib.BIO_s_mem())
-        bio = lib.BIO_new(lib.BIO_s_mem())
-        lib.SSL_set_bio(self._ssl, bio, fresh)
-        self._from_ssl = fresh
+        self._from_peer, self._from_ssl = lib.BIO_new(lib.BIO_s_mem()), lib.BIO_new(lib.BIO_s_mem())
+        lib.SSL_set_bio(self._ssl, self._from_peer, self._from_ssl)
 
     def farewell(self) -> bytes:
         """The records that say that no more will come."""
@@ -123,7 +162,7 @@ def _reason() -> str:
 def expect_name(connection: SSL.Connection, name: str | IPv4Address | IPv6Address) -> None:
     """Let the handshake fail unless the peer's certificate is for this host. Raises ValueError for no name at all."""
     param = lib.SSL_get0_param(connection._ssl)
-    lib.X509_VERIFY_PARAM_set_hostflags(param, _NO_PARTIAL_WILDCARDS)
+    lib.X509_VERIFY_PARAM_set_hostflags(param, _NAME_FLAGS)
     if isinstance(name, str):
         raw = name.encode("idna") if not name.isascii() else name.encode()
         done = lib.X509_VERIFY_PARAM_set1_host(param, raw, len(raw))
@@ -133,10 +172,29 @@ def expect_name(connection: SSL.Connection, name: str | IPv4Address | IPv6Addres
         raise ValueError(f"{name}: not a name that a certificate could have")
 
 
-def verify_result(connection: SSL.Connection) -> str:
-    """Why the peer's certificate was refused, in OpenSSL's words; empty if it was not."""
-    code = lib.SSL_get_verify_result(connection._ssl)
-    return "" if code == 0 else ffi.string(lib.X509_verify_cert_error_string(code)).decode()
+def verify_result(connection: SSL.Connection) -> tuple[int, str]:
+    """Why the peer's certificate was refused, by number and in OpenSSL's words; 0 if it was not."""
+    code: int = lib.SSL_get_verify_result(connection._ssl)
+    return code, ffi.string(lib.X509_verify_cert_error_string(code)).decode()
+
+
+def is_resumed(connection: SSL.Connection) -> bool:
+    """Whether the session goes on with an earlier one, so that the peer has shown nothing again."""
+    return bool(lib.SSL_session_reused(connection._ssl))
+
+
+def staple_of(connection: SSL.Connection) -> bytes:
+    """The OCSP response that the server has sent along, empty if there was none."""
+    response = ffi.new("unsigned char **")
+    size = lib.SSL_get_tlsext_status_ocsp_resp(connection._ssl, response)
+    return bytes(ffi.buffer(response[0], size)) if size > 0 else b""
+
+
+def share_store(source: SSL.Context, target: SSL.Context) -> None:
+    """Let a context believe the authorities of another one; they have one store from now on."""
+    store = lib.SSL_CTX_get_cert_store(source._context)
+    lib.X509_STORE_up_ref(store)
+    lib.SSL_CTX_set_cert_store(target._context, store)
 
 
 def use_key(context: SSL.Context, key: PKey) -> None:

@@ -1,36 +1,68 @@
-"""TLS towards a server: who it is, and what is kept of the last session with it."""
+"""TLS towards a server: who it is, and what is kept of the last sessions with it."""
 
 from __future__ import annotations
 
 import base64
+import logging
+from collections import deque
 from hashlib import sha256
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import SSL
 
 from gproxy.base.address import Host, parse_host
-from gproxy.base.errors import ConfigError, DialError, ProtocolError, StreamClosed
+from gproxy.base.clock import now, wall
+from gproxy.base.errors import ConfigError, DialError, DialReason, ProtocolError, StreamClosed
 from gproxy.base.iface import Connect, Stream
 from gproxy.base.session import Session
-from gproxy.layers.tls.bindings import expect_name, use_key, verify_result
-from gproxy.layers.tls.context import certificates_in, key_in, new_context, show_chain, text_of, trust
-from gproxy.layers.tls.handshake import Handshake, reason_of
+from gproxy.layers.tls.bindings import TlsFault, expect_name, is_resumed, staple_of, use_key, verify_result
+from gproxy.layers.tls.context import certificates_in, key_in, new_context, show_chain, text_of
+from gproxy.layers.tls.fragment import Cutter
+from gproxy.layers.tls.handshake import Handshake
+from gproxy.layers.tls.trust import Trust
 from gproxy.rt.deadline import deadline
 from gproxy.schema.tls import TlsOutbound
 
+_log = logging.getLogger("gproxy.layers.tls")
+
+# How many sessions with one server are kept to go on with, and for how long, in seconds: what is gone on with is not
+# verified again. Each is gone on with once, since a ticket that comes twice tells that it is the same client's.
+_SESSIONS: Final = 16
+_KEPT_FOR: Final = 3600.0
+
+# OpenSSL's X509_V_ERR_… in words.
+_REFUSALS: Final[dict[int, tuple[DialReason, str]]] = {
+    9: ("tls-not-yet", "is not valid yet"),
+    10: ("tls-expired", "has expired"),
+    18: ("tls-self-signed", "is signed by itself"),
+    **dict.fromkeys((2, 19, 20, 21, 27, 33), ("tls-untrusted", "comes from an unknown authority")),
+    **dict.fromkeys((62, 64), ("tls-name", "is for another name")),
+    **dict.fromkeys((24, 26, 28, 32, 79), ("tls-purpose", "is not for a server, or its authority's is not for that")),
+}
+
 
 class TlsClient:
-    """TLS towards a server (see ClientLayer)."""
+    """TLS towards a server (see ClientLayer).
 
-    def __init__(self, options: TlsOutbound, server: Host) -> None:
-        """`server`: whose name it must prove to have, unless the options say another. Raises ConfigError."""
+    It belongs to one outbound: sessions are kept for this server, this name and this way only.
+    """
+
+    def __init__(self, options: TlsOutbound, server: Host, trust: Trust | None = None) -> None:
+        """`server`: whose name it must prove to have, unless the options say another.
+
+        `trust`: the authorities, unless the options say others; by itself the system's. Raises ConfigError.
+        """
         self._context = _context_for(options)
         self._timeout = float(options.handshake_timeout)
         self._name: Host = parse_host(options.server_name) if options.server_name else server
         self._tells_name = not options.disable_sni and isinstance(self._name, str)
         self._pins = frozenset(base64.b64decode(text) for text in options.certificate_public_key_sha256)
-        self._verifies = not options.insecure and not self._pins
-        self._session: SSL.Session | None = None  # the last one, to go on with
+        self._trust = None if options.insecure or self._pins else _trust_of(options, trust)
+        self._turn = self._trust.give(self._context) if self._trust is not None else 0
+        cutter = _cutter_for(options, self._tells_name)
+        self._send = cutter.send if cutter is not None else None
+        self._sessions: deque[tuple[float, SSL.Session]] = deque(maxlen=_SESSIONS)
 
     def connecting(self, via: Connect) -> Connect:
         """See ClientLayer."""
@@ -39,36 +71,87 @@ class TlsClient:
             stream = via(session)
             try:
                 with deadline(self._timeout, DialError("no TLS handshake in time", reason="timeout")):
-                    return self._open(stream)
+                    return self.open(stream)
             except BaseException:  # a deadline, too, must not leave the stream behind
                 stream.close()
                 raise
 
         return connect
 
-    def _open(self, stream: Stream) -> Stream:
-        connection = SSL.Connection(self._context, None)
-        connection.set_connect_state()
-        if self._tells_name:
-            connection.set_tlsext_host_name(str(self._name).encode())
-        if self._verifies:
-            expect_name(connection, self._name)
-        if self._session is not None:
-            connection.set_session(self._session)
+    def open(self, stream: Stream) -> Stream:
+        """The stream within, after the handshake. Raises DialError, and leaves the stream to its owner."""
+        self._renew()
+        connection = self._connection()
         try:
-            opened = Handshake(connection, stream, self._keep).run()
-        except SSL.Error as error:
-            refused = verify_result(connection) if self._verifies else ""
-            why = f"the certificate of {self._name} is refused: {refused}" if refused else f"TLS: {reason_of(error)}"
-            raise DialError(why, reason="tls") from error
+            opened = Handshake(connection, stream, self._keep, self._send).run()
+        except TlsFault as error:
+            raise self._refusal(connection, error) from error
         except (ProtocolError, StreamClosed) as error:
             raise DialError(f"TLS: {error}", reason="tls") from error
         if self._pins and _pin(connection) not in self._pins:
-            raise DialError(f"the public key of {self._name} is none of those that are pinned", reason="tls")
+            raise DialError(f"the public key of {self._name} is none of those that are pinned", reason="tls-pin")
+        if self._trust is not None and not is_resumed(connection):
+            self._check_revocation(connection)
         return opened
 
+    def _connection(self) -> SSL.Connection:
+        connection = SSL.Connection(self._context, None)
+        connection.set_connect_state()
+        connection.request_ocsp()
+        if self._tells_name:
+            connection.set_tlsext_host_name(str(self._name).encode())
+        if self._trust is not None:
+            expect_name(connection, self._name)
+        while self._sessions:
+            until, session = self._sessions.pop()
+            if now() < until:
+                connection.set_session(session)
+                break
+        return connection
+
+    def _renew(self) -> None:
+        """Believe the authorities of now; what was begun when they were others does not go on."""
+        if self._trust is None:
+            return
+        self._trust.look()
+        if self._turn != self._trust.turn:
+            self._turn = self._trust.give(self._context)
+            self._sessions.clear()
+
+    def _refusal(self, connection: SSL.Connection, error: TlsFault) -> DialError:
+        code, words = verify_result(connection) if self._trust is not None else (0, "")
+        if not code:
+            return DialError(f"TLS: {error}", reason="tls")
+        reason, why = _REFUSALS.get(code, ("tls-certificate", f"is refused: {words}"))
+        return DialError(f"the certificate of {self._name} {why}", reason=reason)
+
+    def _check_revocation(self, connection: SSL.Connection) -> None:
+        """Hear what its authority says of the certificate, if the server has brought that along, as some have to."""
+        from gproxy.layers.tls.ocsp import Unusable, must_staple, revoked
+
+        certificate = connection.get_peer_certificate(as_cryptography=True)
+        assert certificate is not None, "a server that was verified has shown a certificate"
+        staple = staple_of(connection)
+        why = "came"
+        if staple:
+            chain = connection.get_verified_chain(as_cryptography=True) or [certificate]
+            try:
+                if revoked(staple, certificate, chain[min(1, len(chain) - 1)], wall()):
+                    raise DialError(f"the certificate of {self._name} was revoked", reason="tls-revoked")
+            except Unusable as error:
+                why = f"that counts: {error}"
+                _log.debug("the OCSP response of %s does not count: %s", self._name, error)
+            else:
+                return
+        if must_staple(certificate):
+            raise DialError(
+                f"the certificate of {self._name} must come with an OCSP response, and none {why}", reason="tls-staple"
+            )
+
     def _keep(self, connection: SSL.Connection) -> None:
-        self._session = connection.get_session()
+        session = connection.get_session()
+        if session is not None:
+            self._sessions.append((now() + _KEPT_FOR, session))
 
 
 def _pin(connection: SSL.Connection) -> bytes:
@@ -84,17 +167,26 @@ def _context_for(options: TlsOutbound) -> SSL.Context:
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     if options.alpn:
         context.set_alpn_protos([name.encode() for name in options.alpn])
-    if options.insecure or options.certificate_public_key_sha256:
-        context.set_verify(SSL.VERIFY_NONE)
-    else:
-        context.set_verify(SSL.VERIFY_PEER)
-        if options.certificate or options.certificate_path:
-            trust(context, options.certificate, [options.certificate_path] if options.certificate_path else [])
-        else:
-            context.set_default_verify_paths()
+    verifies = not options.insecure and not options.certificate_public_key_sha256
+    context.set_verify(SSL.VERIFY_PEER if verifies else SSL.VERIFY_NONE)
     if options.client_certificate or options.client_certificate_path:
         _show(context, options)
     return context
+
+
+def _trust_of(options: TlsOutbound, otherwise: Trust | None) -> Trust:
+    if options.certificate or options.certificate_path:
+        return Trust(options.certificate, [options.certificate_path] if options.certificate_path else [])
+    return otherwise if otherwise is not None else Trust(system=True)
+
+
+def _cutter_for(options: TlsOutbound, tells_name: bool) -> Cutter | None:
+    if not options.fragment and not options.record_fragment:
+        return None
+    if not tells_name:
+        raise ConfigError("tls: fragment: an address is not told to the server: there is no name to be cut")
+    delay = float(options.fragment_fallback_delay)
+    return Cutter(packets=options.fragment, records=options.record_fragment, delay=delay)
 
 
 def _show(context: SSL.Context, options: TlsOutbound) -> None:

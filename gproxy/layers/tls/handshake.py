@@ -4,78 +4,82 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Final
 
 from OpenSSL import SSL
 
 from gproxy.base.errors import ProtocolError, StreamClosed
-from gproxy.base.iface import Stream
-from gproxy.layers.tls.bindings import Pipes
-from gproxy.layers.tls.records import HANDSHAKE, HEAD, TlsEnding, TlsOpener, TlsSealer, record_end
+from gproxy.base.iface import Buffer, Stream
+from gproxy.layers.tls.bindings import Pipes, TlsFault
+from gproxy.layers.tls.records import TlsEnding, TlsOpener, TlsSealer, records_in
 from gproxy.net.framed import Framed
 
-_FLIGHT = 16 * 1024  # room for a flight of a handshake; a longer one, with many certificates, leaves in pieces
+# In TLS 1.3 a server that has heard the client's last message has nothing to say but tickets. Up to so many bytes, which
+# is less than a TlsSealer has room for besides, they leave with the first payload: that is one packet less.
+_TICKETS: Final = 1024
+_TLS_1_3: Final = 0x0304
 
 
 class Handshake:
     """Both sides' messages until the session stands."""
 
     def __init__(
-        self, connection: SSL.Connection, stream: Stream, after: Callable[[SSL.Connection], None] | None = None
+        self,
+        connection: SSL.Connection,
+        stream: Stream,
+        after: Callable[[SSL.Connection], None] | None = None,
+        send: Callable[[Stream, Buffer], None] | None = None,
+        *,
+        serves: bool = False,
     ) -> None:
-        """`after`: see TlsEnding."""
+        """`after`: see TlsEnding. `send`: what sends a flight over the stream. `serves`: this is the server's side."""
         self.pipes = Pipes(connection)
         self._after = after
-        self._connection = connection
+        self._send = send
+        self._serves = serves
         self._stream = stream
         self._unread = b""
 
     def run(self) -> Framed:
-        """The stream within. Raises SSL.Error, ProtocolError and StreamClosed; the peer has been told by then."""
+        """The stream within. Raises TlsFault, ProtocolError and StreamClosed; the peer has been told by then."""
+        pipes = self.pipes
         try:
-            while not self._step():
+            while not pipes.shake():
                 self._flush()
                 self._feed()
-        finally:
+        except (TlsFault, ProtocolError):
             with contextlib.suppress(StreamClosed):  # an alert that nobody hears any more
                 self._flush()
-        pipes = self.pipes
+            raise
+        if not self._serves or pipes.version != _TLS_1_3 or pipes.waiting() > _TICKETS:
+            self._flush()
         ending = TlsEnding(pipes, self._after)
-        return Framed(self._stream, TlsOpener(pipes), TlsSealer(pipes), self._unread, ending=ending)
-
-    def _step(self) -> bool:
-        try:
-            self._connection.do_handshake()
-        except SSL.WantReadError:
-            return False
-        return True
+        return Framed(self._stream, TlsOpener(pipes), TlsSealer(pipes), pipes.unread() + self._unread, ending=ending)
 
     def _flush(self) -> None:
-        target = bytearray(_FLIGHT)
-        with memoryview(target) as view:
-            while made := self.pipes.drain_into(view):
-                self._stream.sendall(view[:made])
+        if not (data := self.pipes.drain()):
+            return
+        if self._send is not None:
+            self._send(self._stream, data)
+        else:
+            self._stream.sendall(data)
 
     def _feed(self) -> None:
-        """One record more. What comes after the handshake's last one is not the handshake's."""
-        while True:
-            unread = self._unread
-            if unread and unread[0] != HANDSHAKE and not 20 <= unread[0] <= 24:
-                raise ProtocolError("not TLS", reason="tls")
-            if len(unread) >= HEAD and len(unread) >= (end := record_end(unread, 0)):
-                self.pipes.feed(unread[:end])
-                self._unread = unread[end:]
-                return
+        """All complete records. Those that come after the handshake's last one stay unread."""
+        unread = self._unread
+        while not (end := self._complete(unread)):
             data = self._stream.recv()
             if not data:
                 raise ProtocolError(
                     "the stream ended inside the TLS handshake" if unread else "the stream ended before it began",
                     reason="truncated" if unread else "empty",
                 )
-            self._unread = unread + data
+            unread = unread + data if unread else data
+        self.pipes.feed(unread if end == len(unread) else unread[:end])
+        self._unread = unread[end:]
 
-
-def reason_of(error: SSL.Error) -> str:
-    """OpenSSL's words for the newest of its errors."""
-    with contextlib.suppress(IndexError, TypeError):
-        return str(error.args[0][-1][-1])
-    return "the handshake failed"
+    @staticmethod
+    def _complete(unread: bytes) -> int:
+        if unread and not 20 <= unread[0] <= 24:
+            raise ProtocolError("not TLS", reason="tls")
+        return records_in(unread, len(unread))

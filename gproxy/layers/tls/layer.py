@@ -7,8 +7,10 @@ from OpenSSL import SSL
 from gproxy.base.errors import AuthError, ProtocolError
 from gproxy.base.iface import Accept, Stream
 from gproxy.base.session import Session
+from gproxy.layers.tls.bindings import TlsFault
 from gproxy.layers.tls.context import server_context
-from gproxy.layers.tls.handshake import Handshake, reason_of
+from gproxy.layers.tls.handshake import Handshake
+from gproxy.layers.tls.supply import Supply
 from gproxy.rt.deadline import deadline
 from gproxy.schema.tls import TlsInbound
 
@@ -16,11 +18,13 @@ from gproxy.schema.tls import TlsInbound
 class TlsServer:
     """TLS towards clients (see ServerLayer)."""
 
-    def __init__(self, options: TlsInbound) -> None:
-        """Raises ConfigError for a certificate or a key that can't be used."""
-        self._context, self._look = server_context(options)
+    def __init__(self, options: TlsInbound, supply: Supply | None = None) -> None:
+        """`supply`: has the certificate, if the options have none. Raises ConfigError for one that can't be used."""
+        self._supply = supply
+        self._context, self._look = server_context(options, supply)
         self._timeout = float(options.handshake_timeout)
         self._name = options.server_name.lower()
+        self._chooses = bool(options.alpn)
 
     def accepting(self, then: Accept) -> Accept:
         """See ServerLayer. A failed handshake raises ProtocolError."""
@@ -28,6 +32,12 @@ class TlsServer:
         def accept(stream: Stream, session: Session) -> None:
             self._look()
             with deadline(self._timeout, ProtocolError("no TLS handshake in time", reason="timeout")):
+                if self._supply is not None and self._supply.busy:
+                    client = self._supply.look_into(stream)
+                    if client is None:
+                        return
+                    self._look()
+                    stream = client
                 opened = self._open(stream, session)
             then(opened, session)
 
@@ -37,10 +47,11 @@ class TlsServer:
         connection = SSL.Connection(self._context, None)
         connection.set_accept_state()
         try:
-            opened = Handshake(connection, stream).run()
-        except SSL.Error as error:
-            raise ProtocolError(f"TLS: {reason_of(error)}", reason="tls") from error
+            opened = Handshake(connection, stream, serves=True).run()
+        except TlsFault as error:
+            raise ProtocolError(f"TLS: {error}", reason="tls") from error
         if self._name and (connection.get_servername() or b"").decode("ascii", "replace").lower() != self._name:
             raise AuthError("a client that asks for another name", reason="server-name")
-        session.alpn = connection.get_alpn_proto_negotiated().decode("ascii", "replace")
+        if self._chooses:
+            session.alpn = connection.get_alpn_proto_negotiated().decode("ascii", "replace")
         return opened

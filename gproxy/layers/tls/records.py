@@ -24,8 +24,6 @@ HEAD: Final = 5
 MOST: Final = (1 << 14) + 2048
 """Bytes of the longest fragment."""
 
-HANDSHAKE: Final = 22
-
 # Payload that is sealed in one call. OpenSSL keeps the memory that this takes until it is told to shrink.
 _BATCH: Final = 64 * 1024
 _KEPT: Final = 16 * 1024
@@ -45,7 +43,7 @@ def record_end(data: Buffer, at: int) -> int:
     return at + HEAD + length
 
 
-def records_in(data: memoryview, most: int) -> int:
+def records_in(data: Buffer, most: int) -> int:
     """How many bytes the complete records have at the beginning, as far as `most` bytes can hold what is in them."""
     have, at = len(data), 0
     while at + HEAD <= have:

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from OpenSSL import SSL
 
 from gproxy.base.address import Address, parse_host
-from gproxy.base.iface import Stream
+from gproxy.base.iface import Accept, ServerLayer, Stream
 from gproxy.base.session import Session
 from gproxy.layers.tls.client import TlsClient
+from gproxy.layers.tls.handshake import Handshake
 from gproxy.layers.tls.layer import TlsServer
 from gproxy.rt.group import Group
 from gproxy.rt.sync import Event
@@ -46,7 +49,17 @@ class Made:
         return self.private.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
 
 
-def make(*names, issuer=None, ca=False, begins=-DAY, ends=DAY, client_only=False, common="authority") -> Made:
+def make(
+    *names,
+    issuer=None,
+    ca=False,
+    begins=-DAY,
+    ends=DAY,
+    client_only=False,
+    common="authority",
+    usage=None,
+    must_staple=False,
+) -> Made:
     """A certificate for these names, signed by the issuer, or by itself."""
     private = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else common)])
@@ -64,8 +77,10 @@ def make(*names, issuer=None, ca=False, begins=-DAY, ends=DAY, client_only=False
         general = [_general(name) for name in names]
         builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
     if not ca:
-        usage = ExtendedKeyUsageOID.CLIENT_AUTH if client_only else ExtendedKeyUsageOID.SERVER_AUTH
+        usage = usage or (ExtendedKeyUsageOID.CLIENT_AUTH if client_only else ExtendedKeyUsageOID.SERVER_AUTH)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    if must_staple:
+        builder = builder.add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request]), critical=False)
     return Made(builder.sign(issuer.private if issuer else private, hashes.SHA256()), private, issuer)
 
 
@@ -74,6 +89,42 @@ def _general(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
+
+
+def staple(
+    made: Made,
+    *,
+    status=ocsp.OCSPCertStatus.GOOD,
+    signer: Made | None = None,
+    brings: tuple[Made, ...] = (),
+    this=-DAY / 2,
+    next_=DAY / 2,
+    about: Made | None = None,
+    by_name=False,
+    hashed=hashes.SHA1,
+) -> bytes:
+    """What its authority says of a certificate."""
+    revoked = status is ocsp.OCSPCertStatus.REVOKED
+    signer = signer or made.issuer
+    encoding = ocsp.OCSPResponderEncoding.NAME if by_name else ocsp.OCSPResponderEncoding.HASH
+    builder = (
+        ocsp.OCSPResponseBuilder()
+        .add_response(
+            (about or made).certificate,
+            made.issuer.certificate,
+            hashed(),
+            status,
+            _NOW + this,
+            None if next_ is None else _NOW + next_,
+            _NOW + this if revoked else None,
+            None,
+        )
+        .responder_id(encoding, signer.certificate)
+    )
+    if brings:
+        builder = builder.certificates([each.certificate for each in brings])
+    response = builder.sign(signer.private, hashes.SHA256())
+    return response.public_bytes(serialization.Encoding.DER)
 
 
 AUTHORITY = make(ca=True)
@@ -85,6 +136,28 @@ def server(made: Made = GOOD, **options) -> TlsServer:
     return TlsServer(TlsInbound(enabled=True, certificate=(made.chain,), key=(made.key,), **options))
 
 
+class Stapling:
+    """A server that brings an OCSP response along: OpenSSL's own way of it."""
+
+    def __init__(self, made: Made, response: bytes, version: int = 0) -> None:
+        self._context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        self._context.use_certificate(made.certificate)
+        self._context.use_privatekey(made.private)
+        self._context.set_max_proto_version(version)
+        self._context.set_session_id(b"lab")
+        self._context.set_ocsp_server_callback(lambda connection, data: response)
+
+    def accepting(self, then: Accept) -> Accept:
+        """See ServerLayer."""
+
+        def accept(stream: Stream, session: Session) -> None:
+            connection = SSL.Connection(self._context, None)
+            connection.set_accept_state()
+            then(Handshake(connection, stream, serves=True).run(), session)
+
+        return accept
+
+
 def client(host: str = NAME, **options) -> TlsClient:
     """The layer of an outbound to this host, which trusts the authority."""
     options = {"certificate": (AUTHORITY.chain,)} | options
@@ -94,7 +167,7 @@ def client(host: str = NAME, **options) -> TlsClient:
 class Both:
     """Both ends after the handshake: `near` is the client's. The server's side is over when the scope ends."""
 
-    def __init__(self, server: TlsServer, client: TlsClient, pair: Callable[[], tuple[Stream, Stream]] = tcp_pair):
+    def __init__(self, server: ServerLayer, client: TlsClient, pair: Callable[[], tuple[Stream, Stream]] = tcp_pair):
         self._server = server
         self._client = client
         self._near, self._far = pair()

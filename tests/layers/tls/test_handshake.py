@@ -6,7 +6,7 @@ import pytest
 from OpenSSL import SSL
 
 from gproxy.base.errors import ProtocolError
-from gproxy.layers.tls.handshake import Handshake, reason_of
+from gproxy.layers.tls.handshake import Handshake
 from tests.layers.tls.lab import Both, client, server
 from tests.layers.tls.test_layer import read
 from tests.support.pipe import pipe
@@ -34,8 +34,3 @@ def test_what_is_no_handshake(words, reason):
     with pytest.raises(ProtocolError) as caught:
         Handshake(connection, near).run()
     assert caught.value.reason == reason
-
-
-def test_the_newest_of_openssls_errors_is_told():
-    assert reason_of(SSL.Error([("", "", "an older one"), ("", "", "wrong version number")])) == "wrong version number"
-    assert reason_of(SSL.SysCallError()) == "the handshake failed"
