@@ -14,6 +14,11 @@ class Around:
     def __init__(self, inner: Stream) -> None:
         self._inner = inner
 
+    @property
+    def beneath(self) -> Stream:
+        """The stream that this one is around."""
+        return self._inner
+
     def recv(self) -> bytes:
         """See Stream."""
         return self._inner.recv()

@@ -233,6 +233,7 @@ class Link:
         self._leaving = False  # the peer has said that it takes no more streams, or we have
         self._over: tuple[str, CloseReason] | None = None
         self._why: GproxyError | None = None  # what ended the link, if that was no orderly end
+        self.idle_since = now()  # when the last stream was closed, while there is none
 
     # -- what its owner calls ------------------------------------------------------------------------------------------
 
@@ -379,6 +380,8 @@ class Link:
         self._streams.pop(stream.number, None)
         self._unread -= stream.unread
         self._relief.open()
+        if not self._streams:
+            self.idle_since = now()
         if self._over is not None:
             return
         if reset:

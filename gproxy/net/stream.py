@@ -120,6 +120,12 @@ class SocketStream:
         """See Stream."""
         return False
 
+    def set_option(self, level: int, name: int, value: bytes) -> None:
+        """As `socket.setsockopt`. Raises OSError."""
+        if self._sock is None:
+            raise OSError("the socket is closed")
+        self._sock.setsockopt(level, name, value)
+
     def bound(self) -> Address | None:
         """See Stream: None for unix sockets."""
         if self._sock is None or self._sock.family == consts.AF_UNIX:

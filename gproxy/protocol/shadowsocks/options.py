@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Final, Literal
 
 from gproxy.base.errors import ConfigError
 from gproxy.layers.plugin.options import ClientPlugin, ServerPlugin
@@ -14,6 +14,7 @@ from gproxy.protocol.shadowsocks.wire.methods import METHODS, Method
 from gproxy.schema.fields import Secret
 from gproxy.schema.groups import Dial, Item, Listen, Manageable, NetworkChoice, OverTcp, Server
 from gproxy.schema.model import Options, doc
+from gproxy.schema.multiplex import MultiplexDial, MultiplexListen
 from gproxy.schema.tls import TlsDial, TlsInbound, TlsListen, TlsOutbound
 from gproxy.schema.transport import Transport, TransportDial, TransportListen
 
@@ -114,11 +115,9 @@ _AROUND_TCP: Final = "Around TCP only: UDP goes past it. sing-box does not have 
 
 
 class ShadowsocksInboundOptions(
-    ServerPlugin, Listen, TransportListen, TlsListen, NetworkChoice, Encryption, Manageable
+    ServerPlugin, Listen, TransportListen, TlsListen, MultiplexListen, NetworkChoice, Encryption, Manageable
 ):
     """A server for Shadowsocks clients."""
-
-    not_yet: ClassVar[tuple[str, ...]] = ("multiplex",)
 
     tls: Annotated[TlsInbound, doc(f"TLS towards clients. {_AROUND_TCP}")] = TlsInbound()
     transport: Annotated[
@@ -151,6 +150,8 @@ class ShadowsocksInboundOptions(
             yield which, f"{method.name} can't tell users apart"
         if several and method.kind == "2022" and not method.block:
             yield which, f"{method.name} has no identity headers"
+        if self.destinations and self.multiplex.enabled:
+            yield "multiplex", "a relay does not see what it relays"
         if self.destinations and method.kind != "2022":
             yield "destinations", "a relay needs a 2022 AES method"
         for key, entries in (("users", self.users), ("destinations", self.destinations)):
@@ -168,10 +169,10 @@ class ShadowsocksInboundOptions(
         return password_problem(self.chosen(), password)
 
 
-class ShadowsocksOutboundOptions(Item, Server, ClientPlugin, TransportDial, TlsDial, Dial, OverTcp, Encryption):
+class ShadowsocksOutboundOptions(
+    Item, Server, ClientPlugin, TransportDial, TlsDial, MultiplexDial, Dial, OverTcp, Encryption
+):
     """A client of a Shadowsocks server."""
-
-    not_yet: ClassVar[tuple[str, ...]] = ("multiplex",)
 
     tls: Annotated[TlsOutbound, doc(f"TLS towards the server. {_AROUND_TCP}")] = TlsOutbound()
     transport: Annotated[
@@ -182,6 +183,8 @@ class ShadowsocksOutboundOptions(Item, Server, ClientPlugin, TransportDial, TlsD
         """The password is a row of keys where it must be."""
         yield from super().check()
         yield from _around(self, no_tcp=self.network == ("udp",) and not self.over_tcp())
+        if self.multiplex.enabled and self.over_tcp():
+            yield "udp_over_tcp", "`multiplex` carries datagrams itself: give either one"
         if problem := password_problem(self.chosen(), self.password.reveal(), single=False):
             yield "password", problem
 
@@ -190,6 +193,8 @@ def _around(
     options: ShadowsocksInboundOptions | ShadowsocksOutboundOptions, *, no_tcp: bool
 ) -> Iterator[tuple[str, str]]:
     """What does not go together with TLS or a transport."""
+    if options.multiplex.enabled and no_tcp and isinstance(options, ShadowsocksInboundOptions):
+        yield "multiplex", "`network` leaves no TCP to carry"
     for key, there in (("tls", options.tls.enabled), ("transport", options.transport is not None)):
         if there and options.plugin:
             yield key, "a plugin makes its own connections: give either one"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from gproxy.schema.fields import Secret
 from gproxy.schema.groups import Dial, Item, Listen, NetworkChoice, Server
 from gproxy.schema.model import Options, doc
+from gproxy.schema.multiplex import MultiplexDial, MultiplexListen
 from gproxy.schema.tls import Tls, TlsDial, TlsListen
 from gproxy.schema.transport import TransportDial, TransportListen
 
@@ -29,10 +30,8 @@ class Fallback(Server):
     ] = 0
 
 
-class TrojanInboundOptions(Listen, TransportListen, TlsListen):
+class TrojanInboundOptions(Listen, TransportListen, TlsListen, MultiplexListen):
     """A server for Trojan clients, and for everybody else a door to a web site."""
-
-    not_yet: ClassVar[tuple[str, ...]] = ("multiplex",)
 
     users: Annotated[tuple[TrojanUser, ...], doc("Who may use the proxy.")]
     fallback: Annotated[
@@ -70,10 +69,8 @@ class TrojanInboundOptions(Listen, TransportListen, TlsListen):
                 yield "fallback_for_alpn", f"{name}: not in `tls.alpn`, so it is never agreed on"
 
 
-class TrojanOutboundOptions(Item, Server, TransportDial, TlsDial, Dial, NetworkChoice):
+class TrojanOutboundOptions(Item, Server, TransportDial, TlsDial, MultiplexDial, Dial, NetworkChoice):
     """A client of a Trojan server."""
-
-    not_yet: ClassVar[tuple[str, ...]] = ("multiplex",)
 
     password: Annotated[Secret, doc("Password.")]
 

@@ -10,6 +10,7 @@ from gproxy.protocol.shadowsocks.options import ShadowsocksInboundOptions, Shado
 from gproxy.schema.model import read
 
 KEY16, OTHER16, KEY32 = (base64.b64encode(key).decode() for key in (bytes(16), b"\1" * 16, bytes(32)))
+MULTIPLEX = {"enabled": True}
 AEAD, MODERN, CHACHA = "aes-128-gcm", "2022-blake3-aes-128-gcm", "2022-blake3-chacha20-poly1305"
 SERVER = {"name": "d", "server": "192.0.2.1", "server_port": 1, "password": KEY16}
 
@@ -124,10 +125,23 @@ def test_wrong_both_ways(tree, key, words):
         ),
         ({"method": "none", "managed": True}, "managed", "can't tell users apart"),
         ({"method": AEAD, "managed": True, "users": [user()]}, "managed", "give none here"),
-        ({"method": AEAD, "password": "pw", "multiplex": {}}, "multiplex", "not supported yet"),
+        ({"method": AEAD, "password": "pw", "network": "udp", "multiplex": MULTIPLEX}, "multiplex", "no TCP"),
+        (
+            {"method": MODERN, "password": KEY16, "destinations": [SERVER], "multiplex": MULTIPLEX},
+            "multiplex",
+            "a relay does not see",
+        ),
     ],
 )
 def test_wrong_inbounds(tree, key, words):
     [(path, message)] = inbound(**tree)
     assert path == key
     assert words in message
+
+
+def test_datagrams_go_one_way():
+    [(path, message)] = outbound(method=AEAD, password="pw", udp_over_tcp=True, multiplex=MULTIPLEX)
+    assert path == "udp_over_tcp"
+    assert "give either one" in message
+    assert outbound(method=AEAD, password="pw", udp_over_tcp=True, multiplex={"enabled": False}) == []
+    assert outbound(method=AEAD, password="pw", multiplex=MULTIPLEX) == []

@@ -54,7 +54,6 @@ def test_what_an_inbound_takes(more):
             "expected one of `0`, `1`, `2`, got an integer",
         ),
         ({"fallback": {"server": "127.0.0.1"}}, "fallback", "`server_port` is missing"),
-        ({"multiplex": {}}, "multiplex", "not supported yet"),
         ({"transport": {"type": "grpc"}}, "transport.type", "transport `grpc` is not supported yet"),
     ],
 )
@@ -76,7 +75,6 @@ def test_what_an_outbound_takes(more):
     [
         ({"password": ""}, "password", "expected a password"),
         ({"network": "icmp"}, "network", "expected `tcp` or `udp`"),
-        ({"multiplex": {}}, "multiplex", "not supported yet"),
         ({"transport": {"type": "quic"}}, "transport.type", "transport `quic` is not supported yet"),
         ({"udp_over_tcp": True}, "udp_over_tcp", "unknown key"),
     ],
