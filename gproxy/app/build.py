@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gproxy.app import layers
 from gproxy.app.certificates import Certificates, build_certificates
 from gproxy.app.listening import endpoints
+from gproxy.app.multiplexing import dispatching, outgoing
 from gproxy.app.plugins import Plugins
 from gproxy.app.services import Services, build_services
 from gproxy.base.address import Address
@@ -119,7 +120,7 @@ def _outbound(
         log.warning("`tls.insecure`: whoever is on the way to the server can be it, read all, and change it")
     wiring = OutboundWiring(tag, connect, via, log)
     outbound: Outbound = OUTBOUNDS.row(options.type).build(options, wiring)
-    return outbound
+    return outgoing(options, outbound, log)
 
 
 _PLAIN = Dial()
@@ -146,11 +147,12 @@ def _doors(
             inbound_dispatcher = detour = DetourDispatcher(options.detour)
             detours.append((detour, options.detour))
         log = logging.getLogger(f"gproxy.inbound.{tag}")
+        boundary = Boundary(tag, table, meter, options.udp_timeout or UDP_IDLE)
+        inbound_dispatcher = dispatching(options, inbound_dispatcher, boundary.branch, log)
         wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, replays, log, straight)
         inbound: Inbound = INBOUNDS.row(options.type).build(options, wiring)
         if isinstance(options, Manageable) and options.managed and isinstance(inbound, Managed):
             managed[tag] = inbound
-        boundary = Boundary(tag, table, meter, options.udp_timeout or UDP_IDLE)
         for entrance in inbound.entrances():
             if isinstance(entrance, StreamEntrance):
                 accepts[tag] = entrance.accept
