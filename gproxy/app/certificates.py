@@ -19,6 +19,7 @@ from gproxy.schema.tls import TlsListen
 
 if TYPE_CHECKING:
     from gproxy.layers.tls.supply import Supply
+    from gproxy.layers.tls.trust import Trust
     from gproxy.service.acme.manager import Manager
 
 _HTTP, _HTTPS = 80, 443
@@ -69,7 +70,7 @@ def build_certificates(root: Root) -> Certificates:
     for each in wanted:
         each.check()
         certificates.supplies[each.provider] = Supply(each.kept())
-    certificates.manager = Manager(wanted, layers.system_dialer(Dial()))
+    certificates.manager = Manager(wanted, layers.system_dialer(Dial()), Trust.of(root.certificate))
     by_http = [use.options for use in uses if asks_over_http(use.options)]
     certificates.endpoints = [
         _endpoint(port) for port in dict.fromkeys(int(each.alternative_http_port) or _HTTP for each in by_http)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gproxy.base.errors import ConfigError
 from gproxy.base.iface import Dialer, Stream
+from gproxy.layers.tls.trust import Trust
 from gproxy.rt.group import Group
 from gproxy.rt.sync import Lock
 from gproxy.schema.acme import Acme, AcmeProvider
@@ -63,9 +64,11 @@ class Wanted:
 class Manager:
     """Orders what is wanted, while it is started; answers authorities that ask over HTTP."""
 
-    def __init__(self, wanted: Sequence[Wanted], dialer: Dialer) -> None:
+    def __init__(self, wanted: Sequence[Wanted], dialer: Dialer, trust: Trust) -> None:
+        """Authorities and others are reached by `dialer`; who they are is proved to `trust`."""
         self._wanted = wanted
         self._dialer = dialer
+        self._trust = trust
         self._pages = Pages()
         self._outlet: Outlet | None = None
         self._keepers: Group | None = None  # made where it runs: not in the process that others are forked from
@@ -80,7 +83,7 @@ class Manager:
         """Begin to order, or begin again."""
         if self._keepers is None:
             self._keepers = Group("certificates")
-            turn, web = Lock(), Web(self._dialer)
+            turn, web = Lock(), Web(self._dialer, self._trust)
             for each in self._wanted:
                 self._keepers.spawn(self._keep, each, turn, web)
 

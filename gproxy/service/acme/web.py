@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 from gproxy import __version__
 from gproxy.base.address import UNSPECIFIED, Address, parse_host
 from gproxy.base.clock import wall
-from gproxy.base.errors import ConfigError, DialError, ProtocolError, TooLarge
+from gproxy.base.errors import DialError, ProtocolError, TooLarge
 from gproxy.base.iface import Dialer, Stream
 from gproxy.base.session import Session
 from gproxy.layers.tls.client import TlsClient
+from gproxy.layers.tls.trust import Trust
 from gproxy.net.buffered import Buffered
 from gproxy.rt.deadline import deadline
 from gproxy.schema.tls import TlsOutbound
@@ -61,10 +62,11 @@ Ask = Callable[[str, str, bytes, Mapping[str, str]], Response]
 
 
 class Web:
-    """Requests by a dialer."""
+    """Requests by a dialer, to whom `trust` says may be believed."""
 
-    def __init__(self, dialer: Dialer) -> None:
+    def __init__(self, dialer: Dialer, trust: Trust) -> None:
         self._dialer = dialer
+        self._trust = trust
         self._secure: dict[str, TlsClient] = {}  # by host: they remember their last session
 
     def ask(self, method: str, url: str, body: bytes, fields: Mapping[str, str]) -> Response:
@@ -96,10 +98,8 @@ class Web:
             return dial(session)
         host = str(address.host)
         if host not in self._secure:
-            try:
-                self._secure[host] = TlsClient(TlsOutbound(enabled=True, alpn=("http/1.1",)), address.host)
-            except ConfigError as error:
-                raise DialError(str(error), reason="tls") from error
+            options = TlsOutbound(enabled=True, alpn=("http/1.1",))
+            self._secure[host] = TlsClient(options, address.host, self._trust)
         return self._secure[host].connecting(dial)(session)
 
 
