@@ -176,14 +176,14 @@ def _doors_of(
     doors: list[Door] = []
     for entrance in inbound.entrances():
         where = for_streams if entrance.kind == "stream" else options
-        around = _around(options, entrance, supply)
+        around = _around(options, entrance, supply, boundary)
         doors.extend(Door(endpoint, around, boundary) for endpoint, _ in endpoints(where, [around]))
     return doors
 
 
-def _around(options: Listen, entrance: Entrance, supply: Supply | None) -> Entrance:
+def _around(options: Listen, entrance: Entrance, supply: Supply | None, boundary: Boundary) -> Entrance:
     if isinstance(entrance, StreamEntrance):
-        return StreamEntrance(layers.accepting(options, entrance.accept, supply))
+        return StreamEntrance(layers.accepting(options, entrance.accept, supply, boundary.branch))
     return entrance
 
 

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+from gproxy.app import transports
 from gproxy.base.address import Address, parse_host
 from gproxy.base.defaults import CONNECT_TIMEOUT, FALLBACK_DELAY
-from gproxy.base.iface import Accept, ClientLayer, Connect, Dialer, Outbound, PacketConn, ServerLayer, Stream
+from gproxy.base.iface import Accept, Branch, ClientLayer, Connect, Dialer, Outbound, PacketConn, ServerLayer, Stream
 from gproxy.base.session import Session
 from gproxy.layers.plugin.options import ClientPlugin, ServerPlugin
 from gproxy.layers.plugin.simpleobfs import Obfs
@@ -18,8 +19,8 @@ from gproxy.net.proxied import ProxyProtocol
 from gproxy.net.tcp import SocketOptions
 from gproxy.schema.groups import Dial, Listen, Server
 from gproxy.schema.model import Options
-from gproxy.schema.tls import Authorities, Tls, TlsDial, TlsListen
-from gproxy.schema.transport import HttpUpgradeTransport, Transport, TransportDial, TransportListen, WsTransport
+from gproxy.schema.tls import Authorities, Tls, TlsDial, TlsInbound, TlsListen
+from gproxy.schema.transport import Transport, TransportDial, TransportListen
 
 if TYPE_CHECKING:
     from gproxy.layers.tls.supply import Supply
@@ -28,13 +29,20 @@ if TYPE_CHECKING:
 _T = TypeVar("_T", bound=Tls)
 
 
-def accepting(options: Listen, accept: Accept, supply: Supply | None = None) -> Accept:
-    """An inbound's door behind the layers that its options ask for; `supply` has its certificate, if they have none."""
+def _by_itself(accept: Accept, stream: Stream, session: Session) -> None:
+    accept(stream, session)
+
+
+def accepting(options: Listen, accept: Accept, supply: Supply | None = None, branch: Branch = _by_itself) -> Accept:
+    """An inbound's door behind the layers that its options ask for.
+
+    `supply` has its certificate, if they have none; `branch` serves streams of links.
+    """
     if isinstance(options, ServerPlugin) and (obfs := options.obfs()) is not None:
         accept = _obfs_server(obfs).accepting(accept)
     transport = options.transport if isinstance(options, TransportListen) else None
     if transport is not None:
-        accept = _transport_server(transport).accepting(accept)
+        accept = transports.server(transport, branch).accepting(accept)
     if isinstance(options, TlsListen) and options.tls.enabled:
         from gproxy.layers.tls.layer import TlsServer
 
@@ -126,7 +134,7 @@ def connecting(options: Options, via: Dialer, trusted: Trusted) -> Connect:
     if transport is not None:
         name = tls.server_name if tls is not None else ""
         host = name or _authority(server, 80 if tls is None else 443)
-        layered = _transport_client(transport, host).connecting(layered)
+        layered = transports.client(transport, host, tls=tls is not None).connecting(layered)
     if isinstance(options, ClientPlugin) and (obfs := options.obfs()) is not None:
         layered = _obfs_client(obfs, options.server_port).connecting(layered)
     return layered
@@ -134,37 +142,17 @@ def connecting(options: Options, via: Dialer, trusted: Trusted) -> Connect:
 
 def _for(transport: Transport | None, tls: _T) -> _T:
     """TLS agrees on what the transport speaks, unless the options say something else."""
-    return tls if transport is None or tls.alpn else dataclasses.replace(tls, alpn=("http/1.1",))
+    if transport is None:
+        return tls
+    spoken = transports.protocols(transport, server=isinstance(tls, TlsInbound))
+    if "h2" in spoken and isinstance(tls, TlsInbound) and tls.alpn and "h2" not in tls.alpn:
+        return dataclasses.replace(tls, alpn=("h2", *tls.alpn))
+    return tls if tls.alpn else dataclasses.replace(tls, alpn=spoken)
 
 
 def _authority(server: Address, usual: int) -> str:
     """The server as browsers name it in a request."""
     return str(server).rpartition(":")[0] if server.port == usual else str(server)
-
-
-def _transport_client(options: Transport, host: str) -> ClientLayer:
-    """`host` is what is asked for, unless the options say another."""
-    if isinstance(options, WsTransport):
-        from gproxy.layers.transport.websocket import WsClient
-
-        early, name = options.max_early_data, options.early_data_header_name
-        return WsClient(host, options.place(), options.headers, early=early, early_name=name)
-    from gproxy.layers.transport.httpupgrade import HttpUpgradeClient
-
-    assert isinstance(options, HttpUpgradeTransport), "there is no third one"
-    return HttpUpgradeClient(options.host or host, options.place(), options.headers)
-
-
-def _transport_server(options: Transport) -> ServerLayer:
-    if isinstance(options, WsTransport):
-        from gproxy.layers.transport.websocket import WsServer
-
-        early, name = bool(options.max_early_data), options.early_data_header_name
-        return WsServer(options.place(), options.headers, early=early, early_name=name)
-    from gproxy.layers.transport.httpupgrade import HttpUpgradeServer
-
-    assert isinstance(options, HttpUpgradeTransport), "there is no third one"
-    return HttpUpgradeServer(options.host, options.place(), options.headers)
 
 
 def _obfs_client(obfs: Obfs, port: int) -> ClientLayer:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, Final
 
+from gproxy.schema.fields import Duration
 from gproxy.schema.headers import field_problems, hosts_in, is_field_name
 from gproxy.schema.model import Options, doc
 from gproxy.schema.problem import KeyPath, Problem, expected, near_miss
@@ -20,6 +21,8 @@ _OWN: Final = frozenset((
     "sec-websocket-version", "sec-websocket-extensions", "sec-websocket-protocol",
 ))  # fmt: skip
 
+_NOT_IN_HTTP2: Final = frozenset(("keep-alive", "proxy-connection", "te"))
+
 _EARLY_PROTOCOL: Final = "sec-websocket-protocol"
 
 MOST_EARLY: Final = 8192
@@ -29,7 +32,7 @@ MOST_EARLY: Final = 8192
 class Transport(Options):
     """A transport: `type` says which."""
 
-    others: ClassVar[tuple[str, ...]] = ("http", "quic", "grpc")
+    others: ClassVar[tuple[str, ...]] = ("quic",)
 
     @classmethod
     def model_for(cls, tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]) -> type[Options] | None:
@@ -51,13 +54,15 @@ class Transport(Options):
     @classmethod
     def variants(cls) -> Mapping[str, type[Options]]:
         """Every transport."""
-        return {"ws": WsTransport, "httpupgrade": HttpUpgradeTransport}
+        return {
+            "ws": WsTransport, "http": HttpTransport, "httpupgrade": HttpUpgradeTransport, "grpc": GrpcTransport,
+        }  # fmt: skip
 
 
 class Web(Transport):
     """What transports at a place of a web server have."""
 
-    type: Annotated[str, doc("`ws` or `httpupgrade`.")]
+    type: Annotated[str, doc("`ws`, `http` or `httpupgrade`.")]
     path: Annotated[
         str,
         doc("Path of the request. Inbounds answer 404 to every other. What a path can't have is encoded with `%`."),
@@ -134,6 +139,70 @@ class HttpUpgradeTransport(Web):
             yield "host", "expected a name, or a name with a port"
         if self.host and any(name.lower() == "host" for name in self.headers):
             yield "host", "stands in `headers`, too"
+
+
+class KeptAlive(Transport):
+    """What transports over HTTP/2 have."""
+
+    idle_timeout: Annotated[
+        Duration,
+        doc(
+            "After so much silence on a link, an outbound asks the server whether it is there. After as long without a "
+            "stream, an inbound gives up the link. 0: never."
+        ),
+    ] = Duration(0)
+    ping_timeout: Annotated[
+        Duration, doc("How long a server may take to answer that before its link is given up; 15s if 0.")
+    ] = Duration(0)
+
+
+class HttpTransport(Web, KeptAlive):
+    """The bodies of an HTTP request and its answer: HTTP/2 over TLS, else HTTP/1.1."""
+
+    host: Annotated[
+        tuple[str, ...],
+        doc(
+            "As `Host` in `headers`, and there may be several: an outbound asks for one after the other, an inbound "
+            "knows them all."
+        ),
+    ] = ()
+    method: Annotated[
+        str, doc("Method of the request; `PUT` if empty. Inbounds answer 404 to every other, and know any if empty.")
+    ] = ""
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """What HTTP/2 can't carry is not said."""
+        yield from super().check()
+        for problem in field_problems(self.headers, _NOT_IN_HTTP2):
+            yield "headers", problem
+        if not all(_HOST.fullmatch(host) for host in self.host):
+            yield "host", "expected names, or names with a port"
+        if self.host and hosts_in(self.headers):
+            yield "host", "stands in `headers`, too"
+        if self.method and (not is_field_name(self.method) or self.method in ("CONNECT", "HEAD")):
+            yield "method", "expected a method whose request and answer have a body"
+
+
+class GrpcTransport(KeptAlive):
+    """The messages of a gRPC call."""
+
+    type: Annotated[str, doc("`grpc`.")]
+    service_name: Annotated[
+        str,
+        doc(
+            "The service: its call `Tun` is asked for. One that begins with `/` is the call's whole path, as Xray has "
+            "it; the name of another call may stand behind a `|`, and is not used."
+        ),
+    ] = ""
+    permit_without_stream: Annotated[
+        bool, doc("Ask after silence on links without streams, too (outbounds).")
+    ] = False
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The name becomes part of a path."""
+        yield from super().check()
+        if _NO_PATH.search(self.service_name) or self.service_name == "/":
+            yield "service_name", "expected a name without `?`, `#` and spaces"
 
 
 class TransportListen(Options):

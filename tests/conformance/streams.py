@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket as consts
 from _socket import socket, socketpair
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from gproxy.base.iface import ClientLayer, Multiplexer, ServerLayer, Stream
+from gproxy.base.errors import StreamClosed
+from gproxy.base.iface import Accept, Branch, ClientLayer, Multiplexer, ServerLayer, Stream
+from gproxy.base.session import Session
+from gproxy.layers.transport.grpc import GrpcClient, GrpcServer
+from gproxy.layers.transport.http2 import Http2Client
+from gproxy.layers.transport.httpstream import Http1Client, StreamClient, StreamServer
 from gproxy.layers.transport.httpupgrade import HttpUpgradeClient, HttpUpgradeServer
 from gproxy.layers.transport.obfs import HttpClient, HttpServer, TlsClient, TlsServer
 from gproxy.layers.transport.websocket import WsClient, WsServer
@@ -253,6 +259,62 @@ def yamux_pair() -> Pair:
     return link_pair(*tcp_pair(), Yamux(client=True), Yamux(client=False))
 
 
+def request_pair(client: Http2Client, server: Callable[[Branch], ServerLayer]) -> Pair:
+    """A stream of a link that a transport makes by itself: the client has asked, and the server has agreed."""
+    near, far = tcp_pair()
+    opened: Queue[Stream] = Queue()
+    parted = Event()
+
+    def branch(accept: Accept, stream: Stream, session: Session) -> None:
+        accept(stream, session)
+
+    def then(stream: Stream, session: Session) -> None:
+        opened.put(stream)
+        parted.wait()
+
+    def serve(stream: Stream) -> None:
+        with contextlib.suppress(StreamClosed):  # the client hangs up
+            server(branch).accepting(then)(stream, new_session())
+
+    launch(serve, far)
+    ends = [client.connecting(lambda session: near)(new_session()), opened.get()]
+    ends[1].sendall(b"hello")
+    assert ends[0].recv() == b"hello"
+    left = {0, 1}
+
+    def closed(which: int) -> None:
+        left.discard(which)
+        if not left:
+            parted.set()
+            client.close()
+
+    return OnLink(ends[0], partial(closed, 0)), OnLink(ends[1], partial(closed, 1))
+
+
+def http2_pair() -> Pair:
+    """The bodies of an HTTP/2 request."""
+    client = StreamClient(["a.test"], "/", "", {})
+    return request_pair(client, lambda branch: StreamServer(["a.test"], "/", "", {}, branch))
+
+
+def http1_pair() -> Pair:
+    """The bodies of an HTTP/1.1 request, whose answer has been heard."""
+    near, far = tcp_pair()
+    asking = Http1Client(["a.test"], "/", "", {}).connecting(lambda session: near)(new_session())
+    asking.sendall(b"")
+    opened: list[Stream] = []
+    server = StreamServer(["a.test"], "/", "", {}, lambda accept, stream, session: None)
+    server.accepting(lambda stream, session: opened.append(stream))(far, new_session())
+    opened[0].sendall(b"hello")
+    assert asking.recv() == b"hello"
+    return asking, opened[0]
+
+
+def grpc_pair() -> Pair:
+    """A gRPC call."""
+    return request_pair(GrpcClient("a.test", "Gun", scheme="http"), lambda branch: GrpcServer("Gun", branch))
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
     "unix": unix_pair,
     "tcp": tcp_pair,
@@ -272,11 +334,14 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     "httpupgrade": httpupgrade_pair,
     "smux": smux_pair,
     "yamux": yamux_pair,
+    "http2": http2_pair,
+    "http1": http1_pair,
+    "grpc": grpc_pair,
 }
 
 BOUND = {
     "tcp", "buffered", "framed", "framed with a head", "headed", "headed framed", "obfs http", "obfs tls", "ws",
-    "ws early", "httpupgrade", "smux", "yamux",
+    "ws early", "httpupgrade", "smux", "yamux", "http2", "http1", "grpc",
 }  # fmt: skip
 """Where a stream has an address of its own."""
 

@@ -8,7 +8,14 @@ import pytest
 
 from gproxy.schema.model import read
 from gproxy.schema.problem import Problem
-from gproxy.schema.transport import HttpUpgradeTransport, TransportDial, TransportListen, WsTransport
+from gproxy.schema.transport import (
+    GrpcTransport,
+    HttpTransport,
+    HttpUpgradeTransport,
+    TransportDial,
+    TransportListen,
+    WsTransport,
+)
 
 
 def read_transport(tree: object) -> tuple[Any, list[tuple[str, str, str]]]:
@@ -44,14 +51,31 @@ def test_an_upgrade() -> None:
     assert (options.host, options.place()) == ("a.test", "/up")
 
 
+def test_requests() -> None:
+    options, told = read_transport(
+        {
+            "type": "http", "host": "a.test", "path": "p", "method": "POST", "headers": {"X": "y"},
+            "idle_timeout": "15s", "ping_timeout": "5s",
+        }
+    )  # fmt: skip
+    assert told == []
+    assert isinstance(options, HttpTransport)
+    assert (options.host, options.place(), options.method) == (("a.test",), "/p", "POST")
+    assert (options.idle_timeout, options.ping_timeout) == (15, 5)
+
+
+def test_calls() -> None:
+    options, told = read_transport({"type": "grpc", "service_name": "Gun", "permit_without_stream": True})
+    assert told == []
+    assert options == GrpcTransport(type="grpc", service_name="Gun", permit_without_stream=True)
+
+
 @pytest.mark.parametrize(
     ("tree", "key", "words"),
     [
         ("ws", "", "a table"),
         ({}, "", "`type` is missing"),
         ({"type": 5}, "type", "expected text"),
-        ({"type": "http"}, "type", "`http` is not supported yet"),
-        ({"type": "grpc"}, "type", "`grpc` is not supported yet"),
         ({"type": "quic"}, "type", "`quic` is not supported yet"),
         ({"type": "wss"}, "type", "unknown transport"),
         ({"type": "ws", "host": "a.test"}, "host", "unknown key"),
@@ -75,6 +99,18 @@ def test_an_upgrade() -> None:
         ),
         ({"type": "httpupgrade", "host": "a b"}, "host", "a name"),
         ({"type": "httpupgrade", "host": "a", "headers": {"host": "b"}}, "host", "`headers`"),
+        ({"type": "http", "host": ["a", "b c"]}, "host", "names"),
+        ({"type": "http", "host": ["a"], "headers": {"host": "b"}}, "host", "`headers`"),
+        ({"type": "http", "method": "P T"}, "method", "a method"),
+        ({"type": "http", "method": "CONNECT"}, "method", "a body"),
+        ({"type": "http", "headers": {"TE": "x"}}, "headers", "can't be set"),
+        ({"type": "http", "path": "/a?b"}, "path", "without `?`"),
+        ({"type": "http", "max_early_data": 1}, "max_early_data", "unknown key"),
+        ({"type": "http", "idle_timeout": "x"}, "idle_timeout", "expected"),
+        ({"type": "grpc", "path": "/a"}, "path", "unknown key"),
+        ({"type": "grpc", "service_name": "a b"}, "service_name", "spaces"),
+        ({"type": "grpc", "service_name": "/"}, "service_name", "a name"),
+        ({"type": "grpc", "ping_timeout": -1}, "ping_timeout", "expected"),
     ],
 )  # fmt: skip
 def test_what_is_wrong(tree: object, key: str, words: str) -> None:

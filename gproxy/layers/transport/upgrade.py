@@ -1,4 +1,4 @@
-"""What `ws` and `httpupgrade` have in common: an HTTP request to upgrade, at a place of a web server.
+"""What transports that begin with an HTTP/1.1 request have in common: a place of a web server.
 
 Whoever asks for another place, or for no upgrade, gets an answer as of a web server that has nothing there.
 """
@@ -48,13 +48,18 @@ def split_host(headers: Headers) -> tuple[str, Fields]:
     return host, fields
 
 
+def target_of(path: str) -> bytes:
+    """A path as a request names it: what it can't have is encoded."""
+    return quote(path, safe=_LEFT_AS_IT_IS).encode()
+
+
 class UpgradeServer(ABC):
     """A server layer at a host, any if empty, and a path."""
 
     def __init__(self, host: str, path: str, headers: Headers) -> None:
         """`headers`: further ones of the answer. A Host among them is the one to be asked for, if `host` is empty."""
         named, self._fields = split_host(headers)
-        self._host = _without_port((host or named).encode())
+        self._host = without_port((host or named).encode())
         self._path = unquote_to_bytes(path)
 
     def accepting(self, then: Accept) -> Accept:
@@ -71,7 +76,7 @@ class UpgradeServer(ABC):
         try:
             head = client.decode(decode_request, MAX_HEAD)
             check_host(head)
-            if self._host and [_without_port(host) for host in head.fields.values(b"host")] != [self._host]:
+            if self._host and [without_port(host) for host in head.fields.values(b"host")] != [self._host]:
                 raise NotHere("an HTTP request for another host", reason="host")
             return self._open(client, head)
         except ProtocolError as error:
@@ -93,7 +98,8 @@ class UpgradeServer(ABC):
         """Agree to a request, or raise ProtocolError: what follows is the stream."""
 
 
-def _without_port(host: bytes) -> bytes:
+def without_port(host: bytes) -> bytes:
+    """A Host without its port, in lower case."""
     name, colon, port = host.lower().rpartition(b":")
     return name if colon and port.isdigit() else host.lower()
 
@@ -118,7 +124,7 @@ class UpgradeClient(ABC):
         """`headers`: further ones of the request. A Host among them is asked for instead of `host`."""
         named, self._fields = split_host(headers)
         self._host = (named or host).encode()
-        self._target = quote(path, safe=_LEFT_AS_IT_IS).encode()
+        self._target = target_of(path)
 
     def connecting(self, via: Connect) -> Connect:
         """See ClientLayer."""
