@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 
 import pytest
 
@@ -164,6 +165,27 @@ def test_a_transport_is_between_a_protocol_and_tls(transport: Transport, secret:
         assert stream.recv() == b"there and back"
         serving.join()
     assert session.alpn == ("http/1.1" if secret else "")
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_v2ray_plugin_is_a_transport_in_tls(sealed: bool, tmp_path: Path) -> None:
+    for name, text in (("ca", AUTHORITY.chain), ("chain", GOOD.chain), ("key", GOOD.key)):
+        (tmp_path / name).write_text(text)
+    here = f"tls;cert={tmp_path}/chain;key={tmp_path}/key;mux=0" if sealed else "server;mux=0"
+    there = f"tls;host={NAME};cert={tmp_path}/ca;mux=0" if sealed else "mux=0"
+    options = {"method": "none", "plugin": "v2ray-plugin"}
+    server = ShadowsocksInboundOptions(type="shadowsocks", plugin_opts=Secret(here), **options)  # type: ignore[arg-type]
+    client = ShadowsocksOutboundOptions(
+        type="shadowsocks", server="192.0.2.9", server_port=Port(1), plugin_opts=Secret(there), **options
+    )  # type: ignore[arg-type]
+    near, far = pipe()
+    with Group("test") as group:
+        serving = group.spawn(layers.accepting(server, echo), far, new_session())
+        stream = layers.connecting(client, FakeOutbound(lambda target, session: near), TRUSTED)(new_session())
+        stream.sendall(b"there")
+        assert stream.recv() == b"there"
+        stream.close()
+        serving.join()
 
 
 @pytest.mark.parametrize(

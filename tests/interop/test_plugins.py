@@ -10,6 +10,7 @@ from tests.interop.shadowsocks import gproxy_server
 from tests.interop.traffic import MIB, Far, at_once, check_datagrams, echo, far
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.procs import Process, Processes
+from tests.support.tls import NAME, Certificate
 
 __all__ = ["far"]
 
@@ -119,6 +120,58 @@ def test_our_server_and_sing_box(server: str, client: str, processes: Processes,
 def test_both_halves_of_ours(server: str, client: str, processes: Processes, far: Far) -> None:
     port = our_server(processes, ("obfs-server", server))
     check(our_client(processes, ("obfs-local", client), port), far)
+
+
+# -- v2ray-plugin -----------------------------------------------------------------------------------------------------
+
+PLAIN = ("server;path=/x;mux=0", "path=/x;host=peer.test;mux=0")
+
+
+def _sealed(certificate: Certificate) -> Half:
+    server = f"server;tls;host={NAME};cert={certificate.chain};key={certificate.key};mux=0"
+    return server, f"tls;host={NAME};cert={certificate.authority};mux=0"
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_our_v2ray_plugin_and_its_makers_server(
+    sealed: bool, processes: Processes, far: Far, certificate: Certificate
+) -> None:
+    server, client = _sealed(certificate) if sealed else PLAIN
+    port = libev_server(processes, ("ss-v2ray-plugin", server))
+    check(our_client(processes, ("v2ray-plugin", client), port), far)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_our_v2ray_plugin_and_its_makers_client(
+    sealed: bool, processes: Processes, far: Far, certificate: Certificate
+) -> None:
+    server, client = _sealed(certificate) if sealed else PLAIN
+    port = our_server(processes, ("v2ray-plugin", server))
+    check(libev_client(processes, ("ss-v2ray-plugin", client), port), far)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_our_v2ray_plugin_and_sing_box(sealed: bool, processes: Processes, far: Far, certificate: Certificate) -> None:
+    server, client = _sealed(certificate) if sealed else PLAIN
+    port = our_server(processes, ("v2ray-plugin", server))
+    check(sing_box_client(processes, ("v2ray-plugin", client), port), far)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_both_halves_of_our_v2ray_plugin(
+    sealed: bool, processes: Processes, far: Far, certificate: Certificate
+) -> None:
+    server, client = _sealed(certificate) if sealed else PLAIN
+    port = our_server(processes, ("v2ray-plugin", server))
+    check(our_client(processes, ("v2ray-plugin", client), port), far)
+
+
+def test_its_certificate_in_one_line(processes: Processes, far: Far, certificate: Certificate) -> None:
+    server, _ = _sealed(certificate)
+    lines = certificate.authority.read_text("ascii").splitlines()
+    raw = "".join(lines[1:-1]).replace("=", "\\=")
+    port = our_server(processes, ("v2ray-plugin", server))
+    check(our_client(processes, ("v2ray-plugin", f"tls;host={NAME};certRaw={raw};mux=0"), port), far)
 
 
 # -- programs ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What can be configured about SIP003 plugins.
 
-`obfs-local` and `obfs-server` are built in (gproxy.layers.transport.obfs); every other name is a program.
+`obfs-local` and `obfs-server` are built in (gproxy.layers.transport.obfs), and so is `v2ray-plugin`, which is a
+transport within TLS; every other name is a program.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Final
 
 from gproxy.layers.plugin.simpleobfs import Obfs, Role, read_obfs
+from gproxy.layers.plugin.v2ray import NAME, read_client, read_server
 from gproxy.net.unix import PREFIX
 from gproxy.schema.fields import Secret
 from gproxy.schema.groups import Dial, Listen, NetworkChoice, OverTcp
 from gproxy.schema.model import Options, doc, fields_of
+from gproxy.schema.tls import Tls, TlsInbound, TlsOutbound
+from gproxy.schema.transport import Transport
 
 _HALVES: Final[dict[Role, str]] = {"client": "obfs-local", "server": "obfs-server"}
 
@@ -32,8 +36,9 @@ class PluginOptions(Options):
     plugin: Annotated[
         str,
         doc(
-            "SIP003 plugin around TCP; UDP goes past it. `obfs-local` (in outbounds) and `obfs-server` (in inbounds) "
-            "are built in; any other name is a program, by its path or in `PATH`, that is run beside gproxy."
+            "SIP003 plugin around TCP; UDP goes past it. `obfs-local` (in outbounds), `obfs-server` (in inbounds) and "
+            "`v2ray-plugin` are built in; any other name is a program, by its path or in `PATH`, that is run beside "
+            "gproxy."
         ),
     ] = ""
     plugin_opts: Annotated[
@@ -53,6 +58,7 @@ class PluginOptions(Options):
         if not program:
             try:
                 self.obfs()
+                self.v2ray()
             except ValueError as error:
                 yield "plugin_opts", str(error)
         elif program in _HALVES.values():
@@ -70,12 +76,16 @@ class PluginOptions(Options):
 
     def program(self) -> str:
         """The program that is to be run beside gproxy; "" for none."""
-        return "" if self.plugin == _HALVES[self.plugin_role] else self.plugin
+        return "" if self.plugin in (_HALVES[self.plugin_role], NAME) else self.plugin
 
     def obfs(self) -> Obfs | None:
-        """What the built-in plugin is to do, if it is wanted. Raises ValueError."""
+        """What simple-obfs is to do, if it is wanted. Raises ValueError."""
         wanted = self.plugin == _HALVES[self.plugin_role]
         return read_obfs(self.plugin_opts.reveal(), self.plugin_role) if wanted else None
+
+    def v2ray(self) -> tuple[Transport, Tls] | None:
+        """The transport, and TLS around it, that v2ray-plugin is, if it is wanted. Raises ValueError."""
+        return None
 
 
 class ClientPlugin(Dial, OverTcp, PluginOptions):
@@ -88,6 +98,10 @@ class ClientPlugin(Dial, OverTcp, PluginOptions):
         yield from super().check()
         if self.plugin and self.network == ("udp",) and not self.over_tcp():
             yield "plugin", "`network` leaves no TCP to carry"
+
+    def v2ray(self) -> tuple[Transport, TlsOutbound] | None:
+        """See PluginOptions."""
+        return read_client(self.plugin_opts.reveal()) if self.plugin == NAME else None
 
     def check_program(self) -> Iterator[tuple[str, str]]:
         """The program makes its own connections."""
@@ -104,6 +118,10 @@ class ServerPlugin(Listen, NetworkChoice, PluginOptions):
         yield from super().check()
         if self.plugin and self.network == ("udp",):
             yield "plugin", "`network` leaves no TCP to carry"
+
+    def v2ray(self) -> tuple[Transport, TlsInbound] | None:
+        """See PluginOptions."""
+        return read_server(self.plugin_opts.reveal()) if self.plugin == NAME else None
 
     def check_program(self) -> Iterator[tuple[str, str]]:
         """The program listens by itself, at one place."""

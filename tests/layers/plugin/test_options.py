@@ -7,7 +7,9 @@ import pytest
 
 from gproxy.layers.plugin.options import ClientPlugin, ServerPlugin
 from gproxy.layers.plugin.simpleobfs import Obfs
+from gproxy.schema.fields import Port
 from gproxy.schema.model import Options, Problem, read
+from gproxy.schema.transport import WsTransport
 
 PROGRAM = sys.executable
 
@@ -33,6 +35,21 @@ def test_what_is_built_in() -> None:
     assert options.program() == ""
     assert options.obfs() == Obfs("tls", "a.test")
     assert complaints(ServerPlugin, plugin="obfs-server", plugin_opts="obfs=http", proxy_protocol=True) == []
+
+
+def test_v2ray_plugin_is_built_in_for_both_roles() -> None:
+    for model in (ClientPlugin, ServerPlugin):
+        assert complaints(model, plugin="v2ray-plugin", plugin_opts="mux=0") == []
+        assert complaints(model, plugin="v2ray-plugin", plugin_opts="mux=0;fast-open")[0][0] == "plugin_opts"
+    options = read(ClientPlugin, {"plugin": "v2ray-plugin", "plugin_opts": "mux=0;path=/x"}, (), [])
+    assert options is not None
+    assert options.program() == ""
+    assert options.obfs() is None
+    built_in = options.v2ray()
+    assert built_in is not None
+    assert isinstance(built_in[0], WsTransport)
+    assert built_in[0].path == "/x"
+    assert ClientPlugin().v2ray() is ServerPlugin(type="x", listen_port=Port(1)).v2ray() is None
 
 
 def test_a_program() -> None:
