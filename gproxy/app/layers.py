@@ -19,7 +19,7 @@ from gproxy.net.proxied import ProxyProtocol
 from gproxy.net.tcp import SocketOptions
 from gproxy.schema.groups import Dial, Listen, Server
 from gproxy.schema.model import Options
-from gproxy.schema.tls import Authorities, Tls, TlsDial, TlsInbound, TlsListen
+from gproxy.schema.tls import Authorities, Tls, TlsDial, TlsInbound, TlsListen, TlsOutbound
 from gproxy.schema.transport import Transport, TransportDial, TransportListen
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from gproxy.layers.tls.trust import Trust
 
 _T = TypeVar("_T", bound=Tls)
+
+
+_NO_TLS = TlsInbound()
 
 
 def _by_itself(accept: Accept, stream: Stream, session: Session) -> None:
@@ -41,12 +44,15 @@ def accepting(options: Listen, accept: Accept, supply: Supply | None = None, bra
     if isinstance(options, ServerPlugin) and (obfs := options.obfs()) is not None:
         accept = _obfs_server(obfs).accepting(accept)
     transport = options.transport if isinstance(options, TransportListen) else None
+    tls = options.tls if isinstance(options, TlsListen) else _NO_TLS
+    if isinstance(options, ServerPlugin) and (v2ray := options.v2ray()) is not None:
+        transport, tls = v2ray
     if transport is not None:
         accept = transports.server(transport, branch).accepting(accept)
-    if isinstance(options, TlsListen) and options.tls.enabled:
+    if tls.enabled:
         from gproxy.layers.tls.layer import TlsServer
 
-        accept = TlsServer(_for(transport, options.tls), supply).accepting(accept)
+        accept = TlsServer(_for(transport, tls), supply).accepting(accept)
     if options.proxy_protocol:
         accept = ProxyProtocol().accepting(accept)
     return accept
@@ -125,16 +131,18 @@ def connecting(options: Options, via: Dialer, trusted: Trusted) -> Connect:
 
     layered: Connect = connect
     transport = options.transport if isinstance(options, TransportDial) else None
-    tls = options.tls if isinstance(options, TlsDial) and options.tls.enabled else None
-    if tls is not None:
+    tls = options.tls if isinstance(options, TlsDial) else TlsOutbound()
+    if isinstance(options, ClientPlugin) and (v2ray := options.v2ray()) is not None:
+        transport, tls = v2ray
+    if tls.enabled:
         from gproxy.layers.tls.client import TlsClient
 
         shared = trusted.trust() if tls.believes_others() else None
         layered = TlsClient(_for(transport, tls), server.host, shared).connecting(layered)
     if transport is not None:
-        name = tls.server_name if tls is not None else ""
-        host = name or _authority(server, 80 if tls is None else 443)
-        layered = transports.client(transport, host, tls=tls is not None).connecting(layered)
+        name = tls.server_name if tls.enabled else ""
+        host = name or _authority(server, 443 if tls.enabled else 80)
+        layered = transports.client(transport, host, tls=tls.enabled).connecting(layered)
     if isinstance(options, ClientPlugin) and (obfs := options.obfs()) is not None:
         layered = _obfs_client(obfs, options.server_port).connecting(layered)
     return layered
