@@ -64,49 +64,109 @@ class Tls(Options):
                 yield "alpn", "expected names of 1 to 255 bytes"
 
 
-class TlsInbound(Tls):
-    """TLS towards clients."""
+class OwnCertificate(Options):
+    """A certificate to show, and its key."""
 
-    not_yet: ClassVar[tuple[str, ...]] = ("client_certificate_public_key_sha256",)
-
-    server_name: Annotated[str, doc("Only serve clients that ask for this name; all if empty.")] = ""
-    insecure: Annotated[bool, doc("Not for inbounds.")] = False
     certificate: Annotated[tuple[str, ...], doc("Certificate chain: lines of PEM.")] = ()
     certificate_path: Annotated[str, doc("File with the certificate chain; read again when it changes.")] = ""
     key: Annotated[tuple[str, ...], doc("Private key: lines of PEM.")] = ()
     key_path: Annotated[str, doc("File with the private key; read again when it changes.")] = ""
+    ocsp_staple_path: Annotated[
+        str,
+        doc("File with an OCSP response (DER) to show beside the certificate, while it is good; read again likewise."),
+    ] = ""
+
+    def shows(self) -> bool:
+        """Whether there is any of it."""
+        return bool(self.certificate or self.certificate_path or self.key or self.key_path)
+
+    def check_certificate(self) -> Iterator[tuple[str, str]]:
+        """There is one chain and one key."""
+        for name in ("certificate", "key"):
+            if bool(getattr(self, name)) == bool(getattr(self, f"{name}_path")):
+                yield name, f"expected either `{name}` or `{name}_path`"
+
+
+class NamedCertificate(OwnCertificate):
+    """One of several certificates of an inbound."""
+
+    server_names: Annotated[
+        tuple[str, ...],
+        doc("Names that this one is shown for, `*.` standing for one label; those in the certificate if empty."),
+    ] = ()
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """There is a certificate with its key, and names are names."""
+        yield from super().check()
+        yield from self.check_certificate()
+        for name in self.server_names:
+            if "*" in name.removeprefix("*.") or name in ("", "*."):
+                yield "server_names", f"`{name}`: expected a name, or `*.` and a name"
+
+
+class TlsInbound(Tls, OwnCertificate):
+    """TLS towards clients."""
+
+    server_name: Annotated[str, doc("Only serve clients that ask for this name; all if empty.")] = ""
+    insecure: Annotated[
+        bool, doc("Without a certificate: make one at the start, which no client can tell from anybody else's.")
+    ] = False
+    certificates: Annotated[
+        tuple[NamedCertificate, ...],
+        doc("More certificates, chosen by the name that the client asks for. Without one above, the first is for all."),
+    ] = ()
     certificate_provider: Annotated[
         str | CertificateProvider,
         doc("Who has the certificate instead: a provider's tag, or a table that is one."),
     ] = ""
     acme: Annotated[Acme | None, doc("Deprecated in sing-box 1.14: as a `certificate_provider` of type `acme`.")] = None
-    client_authentication: Annotated[ClientAuthentication, doc("Whether clients must show a certificate.")] = "no"
+    client_authentication: Annotated[
+        ClientAuthentication,
+        doc("Whether clients must show a certificate. `no` beside any of the next three means `require-and-verify`."),
+    ] = "no"
     client_certificate: Annotated[tuple[str, ...], doc("Authorities of clients' certificates: lines of PEM.")] = ()
     client_certificate_path: Annotated[
         tuple[str, ...], doc("Files with the authorities of clients' certificates.")
     ] = ()
+    client_certificate_public_key_sha256: Annotated[
+        tuple[str, ...], doc("Verify clients' certificates by their public keys alone: SHA-256 hashes in base64.")
+    ] = ()
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """There is one certificate with its key, and authorities where clients are verified."""
+        """There are certificates with their keys, and authorities or pins where clients are verified."""
         yield from super().check()
         if not self.enabled:
             return
-        yield from self._check_certificate()
-        if self.insecure:
-            yield "insecure", "an inbound is never insecure: give it a certificate"
-        authorities = bool(self.client_certificate or self.client_certificate_path)
-        verifies = self.client_authentication in ("verify-if-given", "require-and-verify")
-        if verifies and not authorities:
+        yield from self._check_certificates()
+        authorities, pins = self._authorities(), self.client_certificate_public_key_sha256
+        if self.clients_must() in ("verify-if-given", "require-and-verify") and not authorities and not pins:
             yield "client_authentication", "expected `client_certificate` or `client_certificate_path` beside it"
+        if authorities and pins:
+            yield "client_certificate_public_key_sha256", "has no effect beside `client_certificate`"
+        yield from _check_pins("client_certificate_public_key_sha256", pins)
 
-    def _check_certificate(self) -> Iterator[tuple[str, str]]:
+    def _authorities(self) -> bool:
+        return bool(self.client_certificate or self.client_certificate_path)
+
+    def clients_must(self) -> ClientAuthentication:
+        """What is asked of clients' certificates."""
+        if self.client_authentication == "no" and (self._authorities() or self.client_certificate_public_key_sha256):
+            return "require-and-verify"
+        return self.client_authentication
+
+    def _check_certificates(self) -> Iterator[tuple[str, str]]:
         provided = [name for name in ("certificate_provider", "acme") if getattr(self, name)]
-        for name in ("certificate", "key"):
-            given = [each for each in (name, f"{name}_path") if getattr(self, each)]
-            if provided and given:
-                yield given[0], f"has no effect beside `{provided[0]}`"
-            elif not provided and len(given) != 1:
-                yield name, f"expected either `{name}` or `{name}_path`"
+        if provided:
+            own = ("certificate", "certificate_path", "key", "key_path", "ocsp_staple_path", "insecure")
+            given = [name for name in own if getattr(self, name)]
+            yield from ((name, f"has no effect beside `{provided[0]}`") for name in given)
+        elif self.insecure:
+            if self.shows() or self.certificates:
+                yield "insecure", "has no effect beside a certificate"
+        elif self.shows() or not self.certificates:
+            yield from self.check_certificate()
+        if self.ocsp_staple_path and not provided and not self.shows():
+            yield "ocsp_staple_path", "expected a certificate beside it"
         if len(provided) > 1:
             yield "acme", "has no effect beside `certificate_provider`"
         if isinstance(self.certificate_provider, CertificateProvider) and self.certificate_provider.tag:
@@ -117,6 +177,16 @@ class TlsInbound(Tls):
         own = self.certificate_provider
         assert isinstance(own, str | Acme), "there is no other type"
         return own or self.acme
+
+
+def _check_pins(key: str, pins: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for text in pins:
+        try:
+            right = len(base64.b64decode(text, validate=True)) == _PIN_SIZE
+        except binascii.Error:
+            right = False
+        if not right:
+            yield key, "expected SHA-256 hashes in base64"
 
 
 class TlsOutbound(Tls):
@@ -154,13 +224,7 @@ class TlsOutbound(Tls):
     def check(self) -> Iterator[tuple[str, str]]:
         """Pins are hashes, and an own certificate has its key."""
         yield from super().check()
-        for text in self.certificate_public_key_sha256:
-            try:
-                right = len(base64.b64decode(text, validate=True)) == _PIN_SIZE
-            except binascii.Error:
-                right = False
-            if not right:
-                yield "certificate_public_key_sha256", "expected SHA-256 hashes in base64"
+        yield from _check_pins("certificate_public_key_sha256", self.certificate_public_key_sha256)
         shown = bool(self.client_certificate or self.client_certificate_path)
         if shown != bool(self.client_key or self.client_key_path):
             yield "client_certificate", "an own certificate needs its key, and a key its certificate"

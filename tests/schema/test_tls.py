@@ -10,6 +10,7 @@ from gproxy.schema.model import read
 from gproxy.schema.tls import Authorities, TlsDial, TlsListen
 
 FILES = {"certificate_path": "chain.pem", "key_path": "key.pem"}
+PIN = base64.b64encode(bytes(32)).decode()
 
 
 def problems(model, tree):
@@ -38,12 +39,27 @@ def test_right_inbounds(tree):
     [
         ({"enabled": True, "key": "x"}, "certificate", "either `certificate` or `certificate_path`"),
         ({"enabled": True, **FILES, "key": "x"}, "key", "either `key` or `key_path`"),
-        ({"enabled": True, **FILES, "insecure": True}, "insecure", "never insecure"),
+        ({"enabled": True, **FILES, "insecure": True}, "insecure", "beside a certificate"),
         ({"enabled": True, **FILES, "min_version": "1.3", "max_version": "1.2"}, "min_version", "higher than"),
         ({"enabled": True, **FILES, "client_authentication": "verify-if-given"}, "client_authentication", "beside it"),
         ({"enabled": True, **FILES, "cipher_suites": ["TLS_RSA_WITH_RC4_128_SHA"]}, "cipher_suites", "not one of"),
         ({"enabled": True, **FILES, "alpn": [""]}, "alpn", "1 to 255"),
-        ({"enabled": True, **FILES, "acme": {}}, "acme", "not supported yet"),
+        ({"enabled": True, "certificates": [{"certificate_path": "c"}]}, "certificates", "`key`"),
+        ({"enabled": True, "certificates": [FILES | {"server_names": "a.*.b"}]}, "certificates", "`*.` and a name"),
+        ({"enabled": True, "certificates": [FILES | {"server_names": "*"}]}, "certificates", "`*.` and a name"),
+        ({"enabled": True, "certificates": [FILES], "key_path": "k"}, "certificate", "`certificate_path`"),
+        ({"enabled": True, "certificates": [FILES], "ocsp_staple_path": "o"}, "ocsp_staple_path", "beside it"),
+        ({"enabled": True, "certificates": [FILES], "insecure": True}, "insecure", "beside a certificate"),
+        (
+            {"enabled": True, **FILES, "client_certificate_public_key_sha256": "xx"},
+            "client_certificate_public_key_sha256",
+            "base64",
+        ),
+        (
+            {"enabled": True, **FILES, "client_certificate_path": "c", "client_certificate_public_key_sha256": PIN},
+            "client_certificate_public_key_sha256",
+            "no effect",
+        ),
         ({"enabled": True, **FILES, "reality": {}}, "reality", "not supported yet"),
         ({"enabled": True, **FILES, "curve_preferences": ["X448"]}, "curve_preferences", "X25519"),
     ],
@@ -52,9 +68,6 @@ def test_wrong_inbounds(tree, key, words):
     found = problems(TlsListen, tree)
     assert [path.removeprefix("tls.").split(".")[0] for path, _ in found] == [key]
     assert words in found[0][1]
-
-
-PIN = base64.b64encode(bytes(32)).decode()
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from gproxy.layers.tls.bindings import Pipes, TlsFault
 from gproxy.layers.tls.records import TlsEnding, TlsOpener, TlsSealer, records_in
 from gproxy.net.framed import Framed
 
-# In TLS 1.3 a server that has heard the client's last message has nothing to say but tickets. Up to so many bytes, which
-# is less than a TlsSealer has room for besides, they leave with the first payload: that is one packet less.
+# In TLS 1.3 a server that has heard the client's last message has nothing to say but tickets. Up to so many bytes, less
+# than a TlsSealer has room for besides, they leave with the first payload: that is one packet less.
 _TICKETS: Final = 1024
 _TLS_1_3: Final = 0x0304
 

@@ -8,8 +8,8 @@ from gproxy.base.errors import AuthError, ProtocolError
 from gproxy.base.iface import Accept, Stream
 from gproxy.base.session import Session
 from gproxy.layers.tls.bindings import TlsFault
-from gproxy.layers.tls.context import server_context
 from gproxy.layers.tls.handshake import Handshake
+from gproxy.layers.tls.serving import Serving
 from gproxy.layers.tls.supply import Supply
 from gproxy.rt.deadline import deadline
 from gproxy.schema.tls import TlsInbound
@@ -21,7 +21,7 @@ class TlsServer:
     def __init__(self, options: TlsInbound, supply: Supply | None = None) -> None:
         """`supply`: has the certificate, if the options have none. Raises ConfigError for one that can't be used."""
         self._supply = supply
-        self._context, self._look = server_context(options, supply)
+        self._serving = Serving(options, supply)
         self._timeout = float(options.handshake_timeout)
         self._name = options.server_name.lower()
         self._chooses = bool(options.alpn)
@@ -30,13 +30,11 @@ class TlsServer:
         """See ServerLayer. A failed handshake raises ProtocolError."""
 
         def accept(stream: Stream, session: Session) -> None:
-            self._look()
             with deadline(self._timeout, ProtocolError("no TLS handshake in time", reason="timeout")):
                 if self._supply is not None and self._supply.busy:
                     client = self._supply.look_into(stream)
                     if client is None:
                         return
-                    self._look()
                     stream = client
                 opened = self._open(stream, session)
             then(opened, session)
@@ -44,7 +42,7 @@ class TlsServer:
         return accept
 
     def _open(self, stream: Stream, session: Session) -> Stream:
-        connection = SSL.Connection(self._context, None)
+        connection = SSL.Connection(self._serving.context(), None)
         connection.set_accept_state()
         try:
             opened = Handshake(connection, stream, serves=True).run()

@@ -6,10 +6,11 @@ import datetime
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL
@@ -36,7 +37,7 @@ class Made:
     """A certificate with its key, in objects and in PEM."""
 
     certificate: x509.Certificate
-    private: ec.EllipticCurvePrivateKey
+    private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     issuer: Made | None = None
 
     @property
@@ -59,9 +60,10 @@ def make(
     common="authority",
     usage=None,
     must_staple=False,
+    private=None,
 ) -> Made:
-    """A certificate for these names, signed by the issuer, or by itself."""
-    private = ec.generate_private_key(ec.SECP256R1())
+    """A certificate for these names, signed by the issuer, or by itself, of a P-256 key unless one is given."""
+    private = private or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else common)])
     builder = (
         x509.CertificateBuilder()
@@ -156,6 +158,24 @@ class Stapling:
             then(Handshake(connection, stream, serves=True).run(), session)
 
         return accept
+
+
+def shown(tls: TlsServer, host: str = NAME, **options) -> x509.Certificate:
+    """The certificate that a client gets which asks for this host."""
+    with Both(tls, client(host, insecure=True, **options)) as both:
+        return connection_of(both.near).get_peer_certificate(as_cryptography=True)
+
+
+def connection_of(stream: Stream) -> SSL.Connection:
+    """OpenSSL's side of a stream that came out of a handshake."""
+    return stream._opener._pipes.connection
+
+
+def replace(path: Path, text: str | bytes) -> None:
+    """Write a file anew, as renewals do: nobody sees a half of it."""
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(text.encode() if isinstance(text, str) else text)
+    fresh.replace(path)
 
 
 def client(host: str = NAME, **options) -> TlsClient:

@@ -46,7 +46,7 @@ def test_names_that_are_not(host):
 def test_an_internationalised_name_is_told_as_it_is_written_in_certificates():
     told = []
     layer = server()
-    layer._context.set_tlsext_servername_callback(lambda connection: told.append(connection.get_servername()))
+    layer._serving.context().set_tlsext_servername_callback(lambda connection: told.append(connection.get_servername()))
     with Both(layer, client("192.0.2.1", server_name="BÜCHER.test")):
         assert told == [b"xn--bcher-kva.test"]
 
