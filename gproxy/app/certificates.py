@@ -19,7 +19,6 @@ from gproxy.schema.tls import TlsListen
 
 if TYPE_CHECKING:
     from gproxy.layers.tls.supply import Supply
-    from gproxy.layers.tls.trust import Trust
     from gproxy.service.acme.manager import Manager
 
 _HTTP, _HTTPS = 80, 443
@@ -64,6 +63,7 @@ def build_certificates(root: Root) -> Certificates:
     if not uses:
         return certificates
     from gproxy.layers.tls.supply import Supply
+    from gproxy.layers.tls.trust import Trust
     from gproxy.service.acme.manager import Manager, Wanted
 
     wanted = [Wanted(use.name, use.options, use.in_handshakes()) for use in uses]
