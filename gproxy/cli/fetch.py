@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 from gproxy.base.address import Address, parse_host
 from gproxy.base.errors import DialError, ProtocolError
-from gproxy.base.iface import Buffer, Outbound, Record, Stream
+from gproxy.base.iface import Outbound, Stream
 from gproxy.cli.pipe import session
 from gproxy.net.buffered import Buffered
 from gproxy.rt.deadline import deadline
+from gproxy.schema.tls import Authorities, TlsOutbound
 from gproxy.wire.http1.body import response_body
 from gproxy.wire.http1.head import MAX_HEAD, Fields, RequestHead, ResponseHead, decode_response
 
 _PORTS = {"http": 80, "https": 443}
 _HEAD_TIMEOUT = 30.0  # seconds from the dial to the head of the answer
-_RECORD = 64 * 1024
+_SYSTEMS = Authorities()
 
 
 class Location(NamedTuple):
@@ -41,13 +41,16 @@ class Location(NamedTuple):
         return cls(parts.scheme == "https", address, parts.netloc.rpartition("@")[2], target)
 
 
-def fetch_to(outbound: Outbound, location: Location, out: BinaryIO) -> int:
-    """Get the location and write the body to `out`; gives the status. Raises GproxyError."""
+def fetch_to(outbound: Outbound, location: Location, out: BinaryIO, authorities: Authorities = _SYSTEMS) -> int:
+    """Get the location and write the body to `out`; gives the status. Raises GproxyError.
+
+    `authorities`: whom to believe if the location is an https one.
+    """
     with deadline(_HEAD_TIMEOUT, DialError(f"{location.address}: no answer in time", reason="timeout")):
         stream: Stream = outbound.dial(location.address, session("tcp", location.address))
         try:
             if location.secure:
-                stream = _Secure(stream, str(location.address.host))
+                stream = _secured(stream, location, authorities)
             buffered = Buffered(stream)
             buffered.sendall(_request(location))
             head = _final_head(buffered)
@@ -59,6 +62,15 @@ def fetch_to(outbound: Outbound, location: Location, out: BinaryIO) -> int:
     finally:
         buffered.close()
     return head.status
+
+
+def _secured(stream: Stream, location: Location, authorities: Authorities) -> Stream:
+    from gproxy.layers.tls.client import TlsClient
+    from gproxy.layers.tls.trust import Trust
+
+    # The end of a body may be the end of the stream, which anybody on the way can bring about.
+    options = TlsOutbound(enabled=True, alpn=("http/1.1",))
+    return TlsClient(options, location.address.host, Trust.of(authorities), strict=True).open(stream)
 
 
 def _request(location: Location) -> bytes:
@@ -87,79 +99,3 @@ def _copy_body(stream: Buffered, head: ResponseHead, out: BinaryIO) -> None:
             break
         out.write(body.feed(data)[0])
     out.flush()
-
-
-class _Secure:
-    """TLS over a stream, as a client that verifies. For one greenlet: what it sends and receives takes turns."""
-
-    def __init__(self, inner: Stream, name: str) -> None:
-        self._inner = inner
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        context = ssl.create_default_context()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
-        self._shake_hands()
-
-    def _shake_hands(self) -> None:
-        while True:
-            try:
-                self._tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self._flush()
-                self._feed()
-                continue
-            except ssl.SSLError as error:
-                self._flush()
-                raise DialError(f"TLS: {getattr(error, 'verify_message', '') or error.reason}", reason="tls") from error
-            self._flush()
-            return
-
-    def _flush(self) -> None:
-        if self._outgoing.pending:
-            self._inner.sendall(self._outgoing.read())
-
-    def _feed(self) -> None:
-        data = self._inner.recv()
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
-
-    def recv(self) -> bytes:
-        while True:
-            try:
-                return self._tls.read(_RECORD)
-            except ssl.SSLWantReadError:
-                self._flush()
-                self._feed()
-            except ssl.SSLZeroReturnError:
-                return b""
-            except ssl.SSLError as error:
-                raise ProtocolError(f"TLS: {error.reason}") from error
-
-    def take(self) -> bytes:
-        return b""
-
-    def sendall(self, data: Buffer, /) -> None:
-        self._tls.write(data)
-        self._flush()
-
-    def close_write(self) -> None:
-        self._inner.close_write()
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def abort(self) -> None:
-        self._inner.abort()
-
-    def bare(self) -> int | None:
-        return None
-
-    def record(self) -> Record | None:
-        return None
-
-    def held(self) -> bool:
-        return self._inner.held()
-
-    def bound(self) -> Address | None:
-        return self._inner.bound()

@@ -16,6 +16,7 @@ from gproxy.cli.sources import Sources, pass_sources, source_options
 if TYPE_CHECKING:
     from gproxy.base.iface import Outbound
     from gproxy.base.session import Network
+    from gproxy.config.root import Root
 
 _TCP: Network = "tcp"
 
@@ -47,7 +48,7 @@ def connect(sources: Sources, address: str, outbound: str, network: Any) -> None
         target = Address.parse(address)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    with _outbound(sources, outbound, network) as way:
+    with _outbound(sources.root(), outbound, network) as way:
         if network == _TCP:
             pipe_stream(way, target)
         else:
@@ -67,15 +68,15 @@ def fetch(sources: Sources, url: str, outbound: str) -> None:
         location = Location.parse(url)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    with _outbound(sources, outbound, _TCP) as way:
-        status = fetch_to(way, location, sys.stdout.buffer)
+    root = sources.root()
+    with _outbound(root, outbound, _TCP) as way:
+        status = fetch_to(way, location, sys.stdout.buffer, root.certificate)
     if status >= 400:
         raise GproxyError(f"the server answered {status}")
 
 
 @contextmanager
-def _outbound(sources: Sources, tag: str, network: Network) -> Iterator[Outbound]:
-    root = sources.root()
+def _outbound(root: Root, tag: str, network: Network) -> Iterator[Outbound]:
     from gproxy.app.build import build_outbounds
     from gproxy.app.plugins import Plugins
     from gproxy.config.references import outbound_tags

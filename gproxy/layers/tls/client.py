@@ -14,13 +14,14 @@ from OpenSSL import SSL
 from gproxy.base.address import Host, parse_host
 from gproxy.base.clock import now, wall
 from gproxy.base.errors import ConfigError, DialError, DialReason, ProtocolError, StreamClosed
-from gproxy.base.iface import Connect, Stream
+from gproxy.base.iface import Connect, Record, Stream
 from gproxy.base.session import Session
-from gproxy.layers.tls.bindings import TlsFault, expect_name, is_resumed, staple_of, use_key, verify_result
+from gproxy.layers.tls.bindings import Pipes, TlsFault, expect_name, is_resumed, staple_of, use_key, verify_result
 from gproxy.layers.tls.context import certificates_in, key_in, new_context, show_chain, text_of
 from gproxy.layers.tls.fragment import Cutter
 from gproxy.layers.tls.handshake import Handshake
 from gproxy.layers.tls.trust import Trust
+from gproxy.net.around import Around
 from gproxy.rt.deadline import deadline
 from gproxy.schema.tls import TlsOutbound
 
@@ -48,11 +49,13 @@ class TlsClient:
     It belongs to one outbound: sessions are kept for this server, this name and this way only.
     """
 
-    def __init__(self, options: TlsOutbound, server: Host, trust: Trust | None = None) -> None:
+    def __init__(self, options: TlsOutbound, server: Host, trust: Trust | None = None, *, strict: bool = False) -> None:
         """`server`: whose name it must prove to have, unless the options say another.
 
-        `trust`: the authorities, unless the options say others; by itself the system's. Raises ConfigError.
+        `trust`: the authorities, unless the options say others; by itself the system's. `strict`: an end that the
+        server has not said itself is no end, but `truncated`. Raises ConfigError.
         """
+        self._strict = strict
         self._context = _context_for(options)
         self._timeout = float(options.handshake_timeout)
         self._name: Host = parse_host(options.server_name) if options.server_name else server
@@ -82,8 +85,9 @@ class TlsClient:
         """The stream within, after the handshake. Raises DialError, and leaves the stream to its owner."""
         self._renew()
         connection = self._connection()
+        handshake = Handshake(connection, stream, self._keep, self._send)
         try:
-            opened = Handshake(connection, stream, self._keep, self._send).run()
+            opened = handshake.run()
         except TlsFault as error:
             raise self._refusal(connection, error) from error
         except (ProtocolError, StreamClosed) as error:
@@ -92,7 +96,7 @@ class TlsClient:
             raise DialError(f"the public key of {self._name} is none of those that are pinned", reason="tls-pin")
         if self._trust is not None and not is_resumed(connection):
             self._check_revocation(connection)
-        return opened
+        return _Whole(opened, handshake.pipes) if self._strict else opened
 
     def _connection(self) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
@@ -152,6 +156,27 @@ class TlsClient:
         session = connection.get_session()
         if session is not None:
             self._sessions.append((now() + _KEPT_FOR, session))
+
+
+class _Whole(Around):
+    """A stream whose end the peer has to say."""
+
+    __slots__ = ("_pipes",)
+
+    def __init__(self, inner: Stream, pipes: Pipes) -> None:
+        super().__init__(inner)
+        self._pipes = pipes
+
+    def recv(self) -> bytes:
+        """See Stream. Raises StreamClosed also for an end that nobody has said."""
+        data = self._inner.recv()
+        if not data and not self._pipes.over:
+            raise StreamClosed("the stream ended without a word of it (close_notify)", reason="truncated")
+        return data
+
+    def record(self) -> Record | None:
+        """See Stream: the end is looked at here."""
+        return None
 
 
 def _pin(connection: SSL.Connection) -> bytes:
