@@ -42,8 +42,8 @@ _WITH_PRIORITY: Final = 0x20
 
 _TABLE_SIZE, _ENABLE_PUSH, _MAX_STREAMS, _INITIAL_WINDOW, _MAX_FRAME, _MAX_LIST = range(1, 7)  # settings
 
-_NO_ERROR, _PROTOCOL, _FLOW_CONTROL, _STREAM_CLOSED, _FRAME_SIZE, _REFUSED, _CANCEL = 0x0, 0x1, 0x3, 0x5, 0x6, 0x7, 0x8
-_COMPRESSION, _CALM = 0x9, 0xB
+_NO_ERROR, _PROTOCOL, _INTERNAL, _FLOW_CONTROL, _STREAM_CLOSED, _FRAME_SIZE = 0x0, 0x1, 0x2, 0x3, 0x5, 0x6
+_REFUSED, _CANCEL, _COMPRESSION, _CALM = 0x7, 0x8, 0x9, 0xB
 _CODES: Final = (
     "NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED",
     "FRAME_SIZE_ERROR", "REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM",
@@ -311,12 +311,13 @@ class Http2:
             its.left = True
 
     def reset(self, stream: int, /) -> None:
-        """See Multiplexer. A server that has said all says so by the way."""
+        """See Multiplexer. Who has ended the stream before just takes no more; else it is a failure."""
         its = self._streams.get(stream)
         if its is None:
             return
         if not its.over and not (its.ended and its.heard):
-            self._drop(stream, its, _NO_ERROR if its.ended and not self._client else _CANCEL)
+            code = _INTERNAL if not its.ended else _CANCEL if self._client else _NO_ERROR
+            self._drop(stream, its, code)
         self._forget(stream, its)
 
     def _drop(self, number: int, its: _Stream, code: int) -> None:
@@ -678,6 +679,9 @@ class Http2:
             return
         if not its.used and not self._client:
             self._spend()
+        # This is how Go's ends close a stream that is not over, with all that they had to say before it.
+        if not its.heard and int.from_bytes(payload, "big") in (_NO_ERROR, _CANCEL):
+            self._hear_end(number, ())
         self._lose(number, its, _why(payload))
 
     def _lose(self, number: int, its: _Stream, why: str) -> None:

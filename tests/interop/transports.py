@@ -38,6 +38,9 @@ WS = {"type": "ws", "path": "/ws", "headers": {"Host": NAME}}
 IN_PATH = {"type": "ws", "path": "/early/", "max_early_data": 2048}
 IN_FIELD = WS | {"max_early_data": 2048, "early_data_header_name": PROTOCOL_FIELD}
 UPGRADE = {"type": "httpupgrade", "path": "/up", "host": NAME}
+BODIES = {"type": "http", "path": "/bodies", "host": [NAME]}
+GRPC = {"type": "grpc", "service_name": "Gun"}
+GRPC_PATH = {"type": "grpc", "service_name": "a/b", "idle_timeout": "1s", "ping_timeout": "5s"}
 
 Ports = list[int]
 
@@ -184,7 +187,8 @@ def _ray_clients(
         stream = _ray_stream(link, ws)
         if link.tls:
             trusted = {"usage": "verify", "certificateFile": str(certificate.authority)}
-            tls = {"serverName": NAME, "disableSystemRoot": True, "certificates": [trusted], "alpn": ["http/1.1"]}
+            spoken = "h2" if link.transport["type"] in ("http", "grpc") else "http/1.1"
+            tls = {"serverName": NAME, "disableSystemRoot": True, "certificates": [trusted], "alpn": [spoken]}
             stream |= {"security": "tls", "tlsSettings": tls}
         outbounds.append(
             {"tag": f"out{number}", "protocol": link.protocol, "settings": {"servers": [to]}, "streamSettings": stream}
@@ -198,6 +202,12 @@ def _ray_stream(link: Link, ws: Mapping[str, Any] | None = None) -> dict[str, An
     transport = link.transport
     if transport["type"] == "httpupgrade":
         return {"network": "httpupgrade", "httpupgradeSettings": {key: transport[key] for key in ("path", "host")}}
+    if transport["type"] == "grpc":
+        settings = {"serviceName": transport["service_name"], "permit_without_stream": True, "idle_timeout": 10}
+        settings |= {"multiMode": transport.get("multi", False)}
+        return {"network": "grpc", "grpcSettings": settings}
+    if transport["type"] == "http":
+        return {"network": "http", "httpSettings": {key: transport[key] for key in ("path", "host")}}
     early = f"?ed={transport['max_early_data']}" if "max_early_data" in transport else ""
     settings = {"path": transport["path"] + early, "host": NAME, "headers": {"Host": NAME}, **(ws or {})}
     return {"network": "ws", "wsSettings": settings}
@@ -222,8 +232,13 @@ def _ray(
     processes.start(program(name), *arguments, str(path), tcp=[inbound["port"] for inbound in inbounds])
 
 
-def nginx(processes: Processes, certificate: Certificate, places: Mapping[str, int]) -> int:
-    """A web server with TLS, which hands upgrades at these paths to these ports, and has a page at `/`; its port."""
+def nginx(
+    processes: Processes, certificate: Certificate, places: Mapping[str, int], calls: Mapping[str, int] | None = None
+) -> int:
+    """A web server with TLS, which hands upgrades at these paths to these ports, and has a page at `/`; its port.
+
+    `calls`: the same for what is handed on by HTTP/2, which nginx does with gRPC.
+    """
     port = free_port()
     home = processes.folder / f"nginx-{port}"
     home.mkdir()
@@ -231,6 +246,11 @@ def nginx(processes: Processes, certificate: Certificate, places: Mapping[str, i
         f"location {path} {{ proxy_pass http://{LOOPBACK}:{to}; proxy_http_version 1.1; proxy_set_header Host $host; "
         "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_read_timeout 60s; }\n"
         for path, to in places.items()
+    )
+    locations += "".join(
+        f"location {path} {{ grpc_pass grpc://{LOOPBACK}:{to}; grpc_set_header Host $host; grpc_read_timeout 60s; "
+        "client_max_body_size 0; client_body_timeout 60s; }\n"
+        for path, to in (calls or {}).items()
     )
     config = f"""
 worker_processes 1; pid {home}/pid; error_log {home}/err.log info; daemon off; user root;

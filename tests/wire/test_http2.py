@@ -269,12 +269,30 @@ def test_a_reset_ends_both_ways(pair):
     number = opened(pair)
     client.reset(number)
     client.reset(number)
-    assert pass_on(client, server) == [("reset", number, "CANCEL")]
+    assert pass_on(client, server) == [("reset", number, "INTERNAL_ERROR")]
     server.answer(number, Response(200))
     server.send(number, b"x")
     server.end(number)
     assert not server.due
     assert server.room(number) == 0
+
+
+@pytest.mark.parametrize(("code", "name"), [(0, "NO_ERROR"), (8, "CANCEL")])
+def test_a_stream_that_is_cancelled_has_ended(code, name, server):
+    server.feed(frame(HEADERS, 4, 1, head()) + frame(DATA, 0, 1, b"x"))
+    happened = server.feed(frame(RESET, 0, 1, bytes([0, 0, 0, code])))
+    assert happened == [("ended", 1, ()), ("reset", 1, name)]
+    server.taken(1, 1)
+    assert not server._streams
+    assert server._theirs == 0
+
+
+def test_a_stream_that_was_ended_is_cancelled(pair):
+    client, server = pair
+    number = opened(pair)
+    client.end(number)
+    client.reset(number)
+    assert pass_on(client, server) == [("ended", number, ()), ("reset", number, "CANCEL")]
 
 
 def test_a_closed_stream_refuses_what_still_comes(pair):
