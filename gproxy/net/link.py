@@ -224,6 +224,7 @@ class Link:
         self._turns: deque[LinkStream] = deque()  # those that wait to queue more
         self._granted: set[LinkStream] = set()  # those of them whose turn it is
         self._work = Gate()  # the writer's
+        self._quiet = Gate()  # for whoever waits for the writer's end
         self._relief = Gate()  # the reader's, when the inboxes are full
         self._unread = 0
         self._timer: Timer | None = None
@@ -257,6 +258,8 @@ class Link:
         self._writing = self._reading = True
         launch(self._write)
         self._read()
+        while self._writing:  # what was queued leaves, unless that takes too long
+            self._quiet.wait()
         why, self._why = self._why, None  # it must not hold what holds it
         if why is not None:
             raise why
@@ -422,6 +425,7 @@ class Link:
             self._writing = False
             self._end("the link's writer is gone", "local")
             self._part()
+            self._quiet.open()
 
     # -- the reader ----------------------------------------------------------------------------------------------------
 

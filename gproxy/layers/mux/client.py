@@ -44,7 +44,6 @@ class MuxOutbound:
         self._links: list[Link] = []
         self._dialing = Lock()
         self._failure: tuple[float, DialError] | None = None  # of the last dial, and when that was
-        self._closed = False
 
     def dial(self, target: Address, session: Session) -> Stream:
         """See Dialer. The server tells with its first payload, or with the end, whether it has reached the target."""
@@ -59,7 +58,6 @@ class MuxOutbound:
 
     def close(self) -> None:
         """See Outbound."""
-        self._closed = True
         for link in self._links:
             link.retire()
         self._links.clear()
