@@ -16,6 +16,7 @@ from typing import Any
 from tests.interop.lab import program
 from tests.support.ports import LOOPBACK, free_port, free_ports
 from tests.support.procs import Processes
+from tests.support.tls import NAME, Certificate
 
 USER = ("u", "pw1")
 SYSTEM_USER = ("peeruser", "pw1")  # dante asks the system; setup.sh makes it
@@ -118,8 +119,26 @@ def tinyproxy(
     return port
 
 
-def squid(processes: Processes, *, passwords: bool = False) -> int:
-    """An HTTP proxy, with USER's password if `passwords`; its port."""
+def sealed(processes: Processes, certificate: Certificate, to: int) -> int:
+    """A port that leads to another one of ours within TLS, by socat: who it is has to be proved."""
+    port = free_port()
+    there = f"OPENSSL:{LOOPBACK}:{to},cafile={certificate.authority},commonname={NAME},snihost={NAME}"
+    processes.start(program("socat"), f"TCP-LISTEN:{port},bind={LOOPBACK},fork,reuseaddr", there, tcp=[port])
+    return port
+
+
+def unsealed(processes: Processes, certificate: Certificate, to: int) -> int:
+    """A port with TLS that leads to another one of ours, by socat."""
+    port = free_port()
+    here = (
+        f"OPENSSL-LISTEN:{port},bind={LOOPBACK},fork,reuseaddr,cert={certificate.chain},key={certificate.key},verify=0"
+    )
+    processes.start(program("socat"), here, f"TCP:{LOOPBACK}:{to}", tcp=[port])
+    return port
+
+
+def squid(processes: Processes, *, passwords: bool = False, certificate: Certificate | None = None) -> int:
+    """An HTTP proxy, with USER's password if `passwords`, and TLS if there is a certificate; its port."""
     port = free_port()
     home = processes.open_folder()
     helper = home / "auth"
@@ -128,8 +147,9 @@ def squid(processes: Processes, *, passwords: bool = False) -> int:
     )
     helper.chmod(0o755)
     login = f"auth_param basic program {helper}\nauth_param basic realm peers\nacl authed proxy_auth REQUIRED\n"
+    shown = f"tls-cert={certificate.chain} tls-key={certificate.key}" if certificate else ""
     config = f"""
-http_port {LOOPBACK}:{port}
+http{"s" if certificate else ""}_port {LOOPBACK}:{port} {shown}
 {login if passwords else ""}
 http_access {"allow authed" if passwords else "allow all"}
 http_access deny all
