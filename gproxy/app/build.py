@@ -14,6 +14,7 @@ from gproxy.app.listening import endpoints
 from gproxy.app.multiplexing import dispatching, outgoing
 from gproxy.app.plugins import Plugins
 from gproxy.app.services import Services, build_services
+from gproxy.app.sharing import Share, shares
 from gproxy.base.address import Address
 from gproxy.base.defaults import UDP_IDLE
 from gproxy.base.iface import Accept, Dispatcher, Entrance, Inbound, Managed, Outbound, PacketConn, StreamEntrance
@@ -140,6 +141,7 @@ def _doors(
     detours: list[tuple[DetourDispatcher, str]] = []
     doors: list[Door] = []
     straight = _straight(meter)
+    shared = shares(root.inbounds)
     for index, options in enumerate(root.inbounds):
         tag = options.tag or str(index)
         inbound_dispatcher = dispatcher
@@ -157,7 +159,8 @@ def _doors(
             if isinstance(entrance, StreamEntrance):
                 accepts[tag] = entrance.accept
         supply = certificates.of(index)
-        doors.extend(_doors_of(options, plugins.behind(tag, options), inbound, boundary, supply))
+        share = shared.get(index)
+        doors.extend(_doors_of(options, plugins.behind(tag, options), inbound, boundary, supply, share))
     for detour, target in detours:
         detour.connect(accepts[target])
     return doors
@@ -171,19 +174,27 @@ def _straight(meter: Meter) -> Dispatcher:
 
 
 def _doors_of(
-    options: Listen, for_streams: Listen, inbound: Inbound, boundary: Boundary, supply: Supply | None
+    options: Listen,
+    for_streams: Listen,
+    inbound: Inbound,
+    boundary: Boundary,
+    supply: Supply | None,
+    share: Share | None,
 ) -> list[Door]:
     doors: list[Door] = []
     for entrance in inbound.entrances():
         where = for_streams if entrance.kind == "stream" else options
-        around = _around(options, entrance, supply, boundary)
-        doors.extend(Door(endpoint, around, boundary) for endpoint, _ in endpoints(where, [around]))
+        around = _around(options, entrance, supply, boundary, share)
+        if entrance.kind == "packet" or share is None or share.leads:
+            doors.extend(Door(endpoint, around, boundary) for endpoint, _ in endpoints(where, [around]))
     return doors
 
 
-def _around(options: Listen, entrance: Entrance, supply: Supply | None, boundary: Boundary) -> Entrance:
+def _around(
+    options: Listen, entrance: Entrance, supply: Supply | None, boundary: Boundary, share: Share | None
+) -> Entrance:
     if isinstance(entrance, StreamEntrance):
-        return StreamEntrance(layers.accepting(options, entrance.accept, supply, boundary.branch))
+        return StreamEntrance(layers.accepting(options, entrance.accept, supply, boundary.branch, share))
     return entrance
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from gproxy.app import transports
+from gproxy.app.sharing import Share
 from gproxy.base.address import Address, parse_host
 from gproxy.base.defaults import CONNECT_TIMEOUT, FALLBACK_DELAY
 from gproxy.base.iface import Accept, Branch, ClientLayer, Connect, Dialer, Outbound, PacketConn, ServerLayer, Stream
@@ -36,10 +37,17 @@ def _by_itself(accept: Accept, stream: Stream, session: Session) -> None:
     accept(stream, session)
 
 
-def accepting(options: Listen, accept: Accept, supply: Supply | None = None, branch: Branch = _by_itself) -> Accept:
+def accepting(
+    options: Listen,
+    accept: Accept,
+    supply: Supply | None = None,
+    branch: Branch = _by_itself,
+    share: Share | None = None,
+) -> Accept:
     """An inbound's door behind the layers that its options ask for.
 
-    `supply` has its certificate, if they have none; `branch` serves streams of links.
+    `supply` has its certificate, if they have none; `branch` serves streams of links; `share` is what it has in common
+    with others.
     """
     if isinstance(options, ServerPlugin) and (obfs := options.obfs()) is not None:
         accept = _obfs_server(obfs).accepting(accept)
@@ -53,6 +61,8 @@ def accepting(options: Listen, accept: Accept, supply: Supply | None = None, bra
         from gproxy.layers.tls.layer import TlsServer
 
         accept = TlsServer(_for(transport, tls), supply).accepting(accept)
+    if share is not None:
+        accept = share.join(accept, supply)
     if options.proxy_protocol:
         accept = ProxyProtocol().accepting(accept)
     return accept

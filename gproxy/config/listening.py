@@ -7,9 +7,12 @@ from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from gproxy.base.address import IP, parse_ip
+from gproxy.layers.plugin.options import ServerPlugin
 from gproxy.net.unix import PREFIX, unix_path
-from gproxy.schema.groups import Bind, NetworkChoice
+from gproxy.schema.groups import Bind, KeepAlive, NetworkChoice
+from gproxy.schema.model import Options, fields_of
 from gproxy.schema.problem import KeyPath, Problem
+from gproxy.schema.tls import TlsInbound, TlsListen
 
 # What shapes sockets of IP alone.
 _IP_ONLY = ("bind_interface", "routing_mark", "reuse_addr", "tcp_fast_open", "tcp_multi_path")
@@ -77,6 +80,44 @@ def listening(options: Bind, path: KeyPath = ()) -> Iterator[Listening]:
             yield Listening(network, host, port, port, options.bind_interface, (*path, "listen_port"))
         for ports in options.listen_ports:
             yield Listening(network, host, *ports, options.bind_interface, (*path, "listen_ports"))
+
+
+# What a socket that several inbounds have in common is made with, and what is done before any of them is chosen.
+_IN_COMMON = ("proxy_protocol", *_IP_ONLY, *fields_of(KeepAlive))
+
+
+def unshareable(one: Bind, other: Bind) -> str:
+    """Why two inbounds can't have a port in common, as a hint; empty if they can.
+
+    They can if the client's first words tell which of them it wants: both have TLS, for different names or protocols.
+    """
+    mine, its = _tls(one), _tls(other)
+    if mine is None or its is None:
+        return "inbounds can share a port if all of them have TLS"
+    if _plugged(one) or _plugged(other):
+        return "inbounds behind a plugin share no port"
+    if places(one) != places(other):
+        return "inbounds that share ports share all of them"
+    for key in _IN_COMMON:
+        if getattr(one, key, None) != getattr(other, key, None):
+            return f"inbounds that share a port have the same `{key}`"
+    if (mine.server_name.lower(), set(mine.alpn)) == (its.server_name.lower(), set(its.alpn)):
+        return "inbounds that share a port differ in `tls.server_name` or `tls.alpn`"
+    return ""
+
+
+def _tls(options: Options) -> TlsInbound | None:
+    return options.tls if isinstance(options, TlsListen) and options.tls.enabled else None
+
+
+def _plugged(options: Options) -> bool:
+    return isinstance(options, ServerPlugin) and bool(options.plugin)
+
+
+def places(options: Bind) -> list[tuple[str, str, int, int]]:
+    """What an inbound listens on for streams, in an order of its own: network, host, and ports; no port twice."""
+    found = {(each.what, str(each.host), each.first, each.last) for each in listening(options) if each.what != "udp"}
+    return sorted(found)
 
 
 def check_listen(options: Bind, path: KeyPath) -> Iterator[Problem]:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gproxy.config.bytype import INBOUND, SERVICE, ByType
-from gproxy.config.listening import Listening, check_listen, listening
+from gproxy.config.listening import Listening, check_listen, listening, unshareable
 from gproxy.config.providers import Shown, names_provider, shown
-from gproxy.schema.groups import Dial, Manageable, NetworkChoice
+from gproxy.schema.groups import Bind, Dial, Listen, Manageable, NetworkChoice
 from gproxy.schema.model import fields_of, read_chosen
 from gproxy.schema.problem import KeyPath, Problem, dotted, near_miss
 
@@ -31,6 +31,25 @@ class Use(NamedTuple):
 
     tag: str
     path: KeyPath
+
+
+class Bound(NamedTuple):
+    """What is bound, and by whom: None: by an order of certificates."""
+
+    at: Listening
+    options: Bind | None
+
+    def clash(self, rival: Bound) -> Problem | None:
+        """What is wrong with both binding the same, if anything is."""
+        hint = ""
+        who = dotted(rival.at.path[:2])
+        if rival.at.path[:2] == self.at.path[:2]:
+            who = "this one itself"
+        elif isinstance(self.options, Listen) and isinstance(rival.options, Listen) and self.at.what != "udp":
+            hint = unshareable(rival.options, self.options)
+            if not hint:
+                return None
+        return Problem(self.at.path, f"{self.at.overlap(rival.at)} is bound by {who} already", hint)
 
 
 def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
@@ -187,9 +206,9 @@ def _certificates(tree: Mapping[str, Any], problems: list[Problem]) -> list[Show
 
 
 def _listening_problems(tree: Mapping[str, Any], orders: Iterable[Shown]) -> Iterator[Problem]:
-    seen: list[Listening] = []
+    seen: list[Bound] = []
     for order in orders:  # they may share a port with each other, but with nobody else
-        seen += (each for each in order.listening() if not any(each.clashes(other) for other in seen))
+        seen += (Bound(each, None) for each in order.listening() if not any(each.clashes(other.at) for other in seen))
     sections: list[tuple[str, ByType]] = [("inbounds", INBOUND), ("services", SERVICE)]
     for section, chooser in sections:
         for path, entry in _entries(tree, section):
@@ -199,16 +218,16 @@ def _listening_problems(tree: Mapping[str, Any], orders: Iterable[Shown]) -> Ite
             wrong = list(check_listen(options, path))
             yield from wrong
             if not wrong:
-                yield from _bound_twice(list(listening(options, path)), seen)
+                yield from _bound_twice([Bound(each, options) for each in listening(options, path)], seen)
 
 
-def _bound_twice(mine: list[Listening], seen: list[Listening]) -> Iterator[Problem]:
+def _bound_twice(mine: list[Bound], seen: list[Bound]) -> Iterator[Problem]:
     """Complain about what is bound already, and note the rest in `seen`."""
     for each in mine:
-        rival = next((other for other in seen if other.clashes(each)), None)
-        if rival is not None:
-            who = "this one itself" if rival.path[:2] == each.path[:2] else dotted(rival.path[:2])
-            yield Problem(each.path, f"{each.overlap(rival)} is bound by {who} already")
+        for rival in seen:
+            if rival.at.clashes(each.at) and (problem := each.clash(rival)) is not None:
+                yield problem
+                break
         seen.append(each)
 
 

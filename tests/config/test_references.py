@@ -72,6 +72,42 @@ def test_what_is_bound_twice(first, second, message):
     assert [text for _, text in found] == ([f"{message} is bound by inbounds[0] already"] if message else [])
 
 
+def tls(listen=None, **own):
+    files = {"certificate_path": "c", "key_path": "k"}
+    return {"type": "http", "listen_port": 443, **(listen or {}), "tls": {"enabled": True, **files, **own}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "hint"),
+    [
+        (tls(), tls(alpn="h2"), None),
+        (tls(), tls(server_name="a.test"), None),
+        (tls(server_name="b.test", alpn="h2"), tls(server_name="a.test", alpn="h2"), None),
+        (tls(), tls(), "differ in `tls.server_name` or `tls.alpn`"),
+        (tls(alpn=["h2", "x"], server_name="A.test"), tls(alpn=["x", "h2"], server_name="a.test"), "differ in"),
+        (tls(), {"type": "http", "listen_port": 443}, "if all of them have TLS"),
+        (tls({"proxy_protocol": True}), tls(alpn="h2"), "the same `proxy_protocol`"),
+        (tls({"tcp_keep_alive": "1m"}), tls(alpn="h2"), "the same `tcp_keep_alive`"),
+        (tls({"listen": "::"}), tls(alpn="h2"), "share all of them"),
+        (tls({"listen_ports": "443-450", "listen_port": None}), tls(alpn="h2"), "share all of them"),
+        (tls({"listen": "unix:/x", "listen_port": None}),
+         tls({"listen": "unix:/x", "listen_port": None}, alpn="h2"), None),
+    ],
+)  # fmt: skip
+def test_who_may_share_a_port(first, second, hint):
+    problems = []
+    references({"inbounds": [first, second]}, problems)
+    assert len(problems) == (hint is not None)
+    if hint:
+        assert "bound by inbounds[0] already" in problems[0].message
+        assert hint in problems[0].hint
+
+
+def test_each_of_those_who_share_a_port_differs_from_each():
+    found = complaints({"inbounds": [tls(), tls(alpn="h2"), tls(alpn="h2")]})
+    assert found == [("inbounds[2].listen_port", "tcp 127.0.0.1:443 is bound by inbounds[1] already")]
+
+
 def test_tcp_and_udp_do_not_meet():
     tree = {"inbounds": [
         {"type": "direct", "listen_port": 53, "network": "udp"},

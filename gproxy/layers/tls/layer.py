@@ -21,6 +21,7 @@ class TlsServer:
     def __init__(self, options: TlsInbound, supply: Supply | None = None) -> None:
         """`supply`: has the certificate, if the options have none. Raises ConfigError for one that can't be used."""
         self._supply = supply
+        self._alone = not options.certificates
         self._serving = Serving(options, supply)
         self._timeout = float(options.handshake_timeout)
         self._name = options.server_name.lower()
@@ -32,7 +33,7 @@ class TlsServer:
         def accept(stream: Stream, session: Session) -> None:
             with deadline(self._timeout, ProtocolError("no TLS handshake in time", reason="timeout")):
                 if self._supply is not None and self._supply.busy:
-                    client = self._supply.look_into(stream)
+                    client = self._supply.look_into(stream, alone=self._alone)
                     if client is None:
                         return
                     stream = client

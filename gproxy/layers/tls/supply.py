@@ -12,15 +12,12 @@ from gproxy.base.iface import Stream
 from gproxy.layers.tls.bindings import TlsFault, use_key
 from gproxy.layers.tls.context import certificates_in, key_in, show_chain
 from gproxy.layers.tls.handshake import Handshake
+from gproxy.layers.tls.hello import ACME, INTERNAL_ERROR, peek_hello
 from gproxy.net.buffered import Buffered
-from gproxy.wire.clienthello import MAX_CLIENT_HELLO, ClientHello, decode_client_hello
-from gproxy.wire.cursor import Cursor, Incomplete
 
 _log = logging.getLogger("gproxy.layers.tls")
 
-_ACME = b"acme-tls/1"
 _BEGIN = "-----BEGIN CERTIFICATE-----"
-_ALERT = b"\x15\x03\x03\x00\x02\x02\x50"  # fatal, internal_error
 
 
 class NoCertificate(GproxyError):
@@ -57,23 +54,31 @@ class Supply:
         """Whether handshakes are to be looked into: an authority may be asking, or there is nothing to show."""
         return not self.number or bool(self._challenges)
 
-    def look_into(self, stream: Stream) -> Stream | None:
+    def proves(self, name: str) -> bool:
+        """Whether an authority may ask for this name now."""
+        return name in self._challenges
+
+    def look_into(self, stream: Stream, *, alone: bool = True) -> Stream | None:
         """The stream, with its first words not read yet, if there is a client and something to show; None if it was an
-        authority's, which has got what it wanted. Raises NoCertificate and ProtocolError.
+        authority's, which has got what it wanted. `alone`: nobody else has a certificate for it.
+
+        Raises NoCertificate and ProtocolError.
         """
-        ahead, hello = _read_hello(stream)
-        if _ACME in hello.alpn:
+        ahead, hello = peek_hello(stream)
+        if hello is None:
+            raise ProtocolError("not TLS", reason="tls")
+        if ACME in hello.alpn:
             self._prove(Buffered(stream, ahead), hello.server_name)
             return None
-        if not self.number:
-            stream.sendall(_ALERT)
+        if not self.number and alone:
+            stream.sendall(INTERNAL_ERROR)
             raise NoCertificate
         return Buffered(stream, ahead)
 
     def _prove(self, stream: Stream, name: str) -> None:
         pair = self._challenges.get(name)
         if pair is None:
-            stream.sendall(_ALERT)
+            stream.sendall(INTERNAL_ERROR)
             raise ProtocolError(f"an authority asks for {name}, of which nothing is to be proved", reason="acme")
         connection = SSL.Connection(_proving(pair), None)
         connection.set_accept_state()
@@ -84,24 +89,6 @@ class Supply:
         _log.info("an authority has looked at the proof for %s", name)
 
 
-def _read_hello(stream: Stream) -> tuple[bytes, ClientHello]:
-    """What was read, and what it says. Raises ProtocolError."""
-    ahead = b""
-    while len(ahead) <= MAX_CLIENT_HELLO:
-        data = stream.recv()
-        if not data:
-            raise ProtocolError(
-                "the stream ended inside the TLS handshake" if ahead else "the stream ended before it began",
-                reason="truncated" if ahead else "empty",
-            )
-        ahead += data
-        try:
-            return ahead, decode_client_hello(Cursor(ahead))
-        except Incomplete:
-            continue
-    raise ProtocolError("not TLS", reason="tls")
-
-
 def _proving(pair: bytes) -> SSL.Context:
     """A context for one handshake."""
     key, begin, rest = pair.partition(_BEGIN.encode())
@@ -110,7 +97,7 @@ def _proving(pair: bytes) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_alpn_select_callback(lambda _connection, _wanted: _ACME)
+    context.set_alpn_select_callback(lambda _connection, _wanted: ACME)
     show_chain(context, chain)
     try:
         use_key(context, key_in(key))
