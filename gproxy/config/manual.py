@@ -13,6 +13,7 @@ from gproxy.config.bytype import INBOUND, OUTBOUND, SERVICE, ByType
 from gproxy.config.root import LogOptions, Root
 from gproxy.config.runtime import RuntimeOptions
 from gproxy.route.options import RouteOptions, RuleOptions
+from gproxy.schema.acme import Acme, CertificateProvider, DnsChallenge, ExternalAccount
 from gproxy.schema.fields import ByteSize, Cidr, Duration, IPAddress, Mark, Port, PortRange, RulePortRange, Secret
 from gproxy.schema.groups import Bind, Dial, Item, KeepAlive, Listen, Server, UdpOverTcp, User
 from gproxy.schema.model import Field, Options, fields_of, not_yet_of
@@ -24,7 +25,7 @@ MARK = (
 
 _GROUPS: dict[type[Options], str] = {
     Item: "Every entry", Server: "Server", Bind: "Listening", Listen: "Inbounds", Dial: "Dial", KeepAlive: "Keep-alive",
-    User: "Users", UdpOverTcp: "UDP over TCP, as a table",
+    User: "Users", Acme: "ACME", DnsChallenge: "DNS challenge", UdpOverTcp: "UDP over TCP, as a table",
 }  # fmt: skip
 _NAMES: dict[Any, str] = {
     str: "text", int: "integer", float: "number", bool: "boolean", Duration: "duration", ByteSize: "size", Port: "port",
@@ -55,6 +56,12 @@ def _sections() -> Iterator[str]:
     yield from _types("inbounds", INBOUND)
     yield from _types("outbounds", OUTBOUND)
     yield from _types("services", SERVICE)
+    yield from ("## `certificate_providers[]`", "")
+    for name, model in CertificateProvider.variants().items():
+        yield from _section(f"`{name}`", model, level=3)
+    yield from _section("`external_account`", ExternalAccount, level=3)
+    for name, model in DnsChallenge.variants().items():
+        yield from _section(f"`dns01_challenge`, provider `{name}`", model, level=3)
     yield from _section("`route`", RouteOptions)
     for name, model in RuleOptions.variants().items():
         yield from _section(f"`route.rules[]`, type `{name}`", model, level=3)

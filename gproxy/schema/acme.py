@@ -44,7 +44,7 @@ def _choose(
     return None
 
 
-class Dns01(Options):
+class DnsChallenge(Options):
     """Proof by a TXT record: `provider` says who sets it."""
 
     ttl: Annotated[Duration, doc("Time to live of the record; the provider's own choice if 0.")] = Duration(0)
@@ -79,10 +79,10 @@ class Dns01(Options):
             yield "override_domain", "expected a domain"
 
 
-class AcmeDns(Dns01):
+class AcmeDns(DnsChallenge):
     """A server that does nothing but such records: acme-dns."""
 
-    provider: Literal["acmedns"]
+    provider: Annotated[Literal["acmedns"], doc("Which one: `acmedns`.")]
     username: Annotated[str, doc("User name of the registration.")]
     password: Annotated[Secret, doc("Password of the registration.")]
     subdomain: Annotated[str, doc("Subdomain of the registration.")]
@@ -97,20 +97,20 @@ class AcmeDns(Dns01):
             yield "ttl", "acme-dns chooses that by itself"
 
 
-class Cloudflare(Dns01):
+class Cloudflare(DnsChallenge):
     """Cloudflare's name servers."""
 
-    provider: Literal["cloudflare"]
+    provider: Annotated[Literal["cloudflare"], doc("Which one: `cloudflare`.")]
     api_token: Annotated[Secret, doc("Token that may edit the zone's records (Zone.DNS:Edit).")]
     zone_token: Annotated[Secret, doc("Token that may list zones (Zone.Zone:Read), if `api_token` may not.")] = Secret(
         ""
     )
 
 
-class Exec(Dns01):
+class Exec(DnsChallenge):
     """A program that sets the record. Not in sing-box."""
 
-    provider: Literal["exec"]
+    provider: Annotated[Literal["exec"], doc("Which one: `exec`.")]
     command: Annotated[
         tuple[str, ...],
         doc(
@@ -172,7 +172,7 @@ class Acme(Options):
     ] = Port(0)
     external_account: Annotated[ExternalAccount | None, doc("Account elsewhere that some authorities ask for.")] = None
     dns01_challenge: Annotated[
-        Dns01 | None, doc("Prove by a DNS record, and in no other way: a table with `provider`.")
+        DnsChallenge | None, doc("Prove by a DNS record, and in no other way: a table with `provider`.")
     ] = None
 
     def check(self) -> Iterator[tuple[str, str]]:

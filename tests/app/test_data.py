@@ -24,6 +24,7 @@ from gproxy.app.messages import (
     Stop,
     StopNow,
     Stopped,
+    Supplied,
     Traffic,
     Users,
     Yield,
@@ -305,3 +306,16 @@ def test_who_is_no_user_any_more_has_no_open_sessions(plane: Plane) -> None:
         exchange(one, other)
     for one, _ in clients:
         one.close()
+
+
+def test_certificates_go_to_those_who_show_them(plane: Plane) -> None:
+    taken: list[tuple[str, str, dict[str, str]]] = []
+
+    class Shown:
+        def take(self, provider: str, certificate: str, challenges: dict[str, str]) -> None:
+            taken.append((provider, certificate, challenges))
+
+    object.__setattr__(plane.house, "certificates", Shown())
+    plane.begin()
+    plane.channel.order(Supplied("provider c", "pem", {"site.test": "proof"}))
+    wait_until(lambda: taken == [("provider c", "pem", {"site.test": "proof"})], "not told")

@@ -43,6 +43,7 @@ MESSAGES: list[Any] = [
     messages.Snapshot(1, 0, 2, 3, {"ok": 1}),
     messages.Traffic([["in", "ada", 1, 2, 3, 4, 5, 6]]),
     messages.Users("in", [["ada", "secret"]]),
+    messages.Supplied("provider c", "pem", {"site.test": "proof"}),
     messages.Stopped(4),
 ]
 

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ from gproxy.proc.arguments import Sources
 from gproxy.proc.generation import Generation
 from gproxy.proc.post import PostClosed
 from gproxy.proc.slots import Slots
+from gproxy.schema.acme import AcmeProvider
+from gproxy.service.acme.store import Store
+from tests.service.acme.test_certificates import issued
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.wait import wait_until
 
@@ -181,6 +185,47 @@ def test_users_and_traffic_go_through_it(tmp_path: Path) -> None:
         played.wait(Yielded)
         played.post.send(Stop(0.1))
         assert played.wait(Traffic).rows == [["in", "", 5, 0, 0, 0, 1, 0]], "of a user that is none any more"
+        assert played.end() == 0
+    finally:
+        played.close()
+
+
+def test_certificates_that_came_are_shown_by_all_workers(tmp_path: Path) -> None:
+    """This one comes after everything was loaded, and before control looks for it: as if it had been issued then."""
+    port, http = free_port(), free_port()
+    acme = {
+        "type": "acme", "tag": "c", "domain": "site.test", "data_directory": str(tmp_path),
+        "provider": f"https://{LOOPBACK}:{free_port()}/dir", "alternative_http_port": http,
+    }  # fmt: skip
+    tls = {"enabled": True, "certificate_provider": "c"}
+    inbound = {"type": "http", "listen": LOOPBACK, "listen_port": port, "tls": tls}
+    played = Played(tmp_path, inbounds=[inbound], certificate_providers=[acme])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def shown() -> bytes | None:
+        with socket.create_connection((LOOPBACK, port), 10) as sock:
+            try:
+                with context.wrap_socket(sock, server_hostname="site.test") as wrapped:
+                    return wrapped.getpeercert(binary_form=True)
+            except (ssl.SSLError, ConnectionError):
+                return None
+
+    try:
+        plan = played.wait(orders.Plan)
+        made = issued("site.test")
+        Store(AcmeProvider(**{**acme, "domain": ("site.test",)})).keep(made)
+        processes = played.begin(plan)
+        wait_until(lambda: all(shown() for _ in range(8)), "a worker does not show it")
+        assert ssl.DER_cert_to_PEM_cert(shown() or b"") == made.chain.decode()
+        os.kill(processes[1], signal.SIGKILL)
+        played.wait(orders.Died)
+        played.post.send(orders.ForkAgain(1))
+        assert played.wait(orders.Forked).worker == 1
+        assert all(shown() for _ in range(16))
+        played.post.send(Yield())
+        played.wait(Yielded)
+        played.post.send(StopNow())
         assert played.end() == 0
     finally:
         played.close()

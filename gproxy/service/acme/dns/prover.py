@@ -16,7 +16,7 @@ from gproxy.base.iface import Dialer
 from gproxy.base.session import Session
 from gproxy.rt.deadline import deadline
 from gproxy.rt.sync import sleep
-from gproxy.schema.acme import Dns01, server_of
+from gproxy.schema.acme import DnsChallenge, server_of
 from gproxy.service.acme.client import AcmeError
 from gproxy.service.acme.dns.setters import Setter
 from gproxy.service.acme.dns.txt import decode_answer, encode_question
@@ -63,7 +63,7 @@ class InDns:
 
     kind = "dns-01"
 
-    def __init__(self, options: Dns01, setter: Setter, look: Look, log: logging.Logger) -> None:
+    def __init__(self, options: DnsChallenge, setter: Setter, look: Look, log: logging.Logger) -> None:
         self._options = options
         self._setter = setter
         self._look = look

@@ -13,7 +13,7 @@ from gproxy.base.errors import GproxyError
 from gproxy.rt.child import Child
 from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
-from gproxy.schema.acme import AcmeDns, Cloudflare, Dns01, Exec
+from gproxy.schema.acme import AcmeDns, Cloudflare, DnsChallenge, Exec
 from gproxy.service.acme.answers import printable, table_of
 from gproxy.service.acme.client import AcmeError
 from gproxy.service.acme.web import Ask, Response
@@ -38,7 +38,7 @@ class Setter(Protocol):
         """Remove it."""
 
 
-def setter(options: Dns01, ask: Ask, log: logging.Logger) -> Setter:
+def setter(options: DnsChallenge, ask: Ask, log: logging.Logger) -> Setter:
     """The one that the options want."""
     if isinstance(options, AcmeDns):
         return ByAcmeDns(options, ask)
