@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from tests.support.world import certificate, echo, own_network, own_world, processes, site, tls_site, udp_echo_server
+from tests.support.world import (
+    certificate,
+    echo,
+    lasting,
+    own_network,
+    own_world,
+    processes,
+    site,
+    tls_site,
+    udp_echo_server,
+)
 
-__all__ = ["certificate", "echo", "own_network", "own_world", "processes", "site", "tls_site", "udp_echo_server"]
+__all__ = [
+    "certificate", "echo", "lasting", "own_network", "own_world", "processes", "site", "tls_site", "udp_echo_server",
+]  # fmt: skip

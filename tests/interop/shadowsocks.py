@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.interop import peers
 from tests.interop.lab import program, start_gproxy, through
 from tests.interop.traffic import MIB
-from tests.support.ports import LOOPBACK, free_port
+from tests.support.ports import LOOPBACK, free_port, free_ports
 from tests.support.procs import Processes
 
 AEAD = ("aes-128-gcm", "aes-192-gcm", "aes-256-gcm", "chacha20-ietf-poly1305", "xchacha20-ietf-poly1305")
@@ -33,6 +33,7 @@ RETIRED = (*LIBEV_RETIRED, "xchacha20")
 METHODS = ("none", *AEAD, *MODERN, *RETIRED)
 
 PASSWORD = "pw1"
+K = TypeVar("K", bound=Hashable)
 
 
 def password_for(method: str, whose: str = "server") -> str:
@@ -51,37 +52,38 @@ def options(method: str, password: str) -> dict[str, Any]:
 # -- servers ----------------------------------------------------------------------------------------------------------
 
 
-def ss_server(processes: Processes, method: str, password: str, listen: str = LOOPBACK) -> int:
+def ss_server(
+    processes: Processes, method: str, password: str, listen: str = LOOPBACK, *, port: int | None = None
+) -> int:
     """shadowsocks-libev's server; its port."""
-    port = free_port()
+    port = port or free_port()
     processes.start(
         program("ss-server"), "-s", listen, "-p", str(port), "-k", password, "-m", method, "-u", tcp=[port], udp=[port]
     )
     return port
 
 
-def sing_box_server(processes: Processes, method: str, password: str, **more: Any) -> int:
+def sing_box_server(processes: Processes, method: str, password: str, *, port: int | None = None, **more: Any) -> int:
     """sing-box with a shadowsocks inbound; its port."""
-    port = free_port()
+    port = port or free_port()
     inbound = {"type": "shadowsocks", "listen": LOOPBACK, "listen_port": port, "method": method, "password": password}
     peers.sing_box(processes, [inbound | more])
     return port
 
 
-def xray_server(processes: Processes, method: str, password: str, **more: Any) -> int:
+def xray_server(processes: Processes, method: str, password: str, *, port: int | None = None, **more: Any) -> int:
     """Xray with a shadowsocks inbound; its port."""
-    return _ray_server(peers.xray, processes, method, password, more)
+    return _ray_server(peers.xray, processes, method, password, port or free_port(), more)
 
 
-def v2ray_server(processes: Processes, method: str, password: str) -> int:
+def v2ray_server(processes: Processes, method: str, password: str, *, port: int | None = None) -> int:
     """v2ray with a shadowsocks inbound; its port."""
-    return _ray_server(peers.v2ray, processes, method, password, {})
+    return _ray_server(peers.v2ray, processes, method, password, port or free_port(), {})
 
 
 def _ray_server(
-    start: Callable[..., None], processes: Processes, method: str, password: str, more: dict[str, Any]
+    start: Callable[..., None], processes: Processes, method: str, password: str, port: int, more: dict[str, Any]
 ) -> int:
-    port = free_port()
     settings = {"method": method, "password": password, "network": "tcp,udp"} | more
     inbound = {"listen": LOOPBACK, "port": port, "protocol": "shadowsocks", "settings": settings}
     start(processes, [inbound], {"protocol": "freedom"})
@@ -94,6 +96,18 @@ def gproxy_server(processes: Processes, method: str, password: str, **more: Any)
     inbound = {"type": "shadowsocks", "listen": LOOPBACK, "listen_port": port, **options(method, password)}
     start_gproxy(processes, {"inbounds": [inbound | more]}, udp=[port])
     return port
+
+
+def gproxy_servers(processes: Processes, methods: Iterable[str]) -> dict[str, int]:
+    """gproxy with a shadowsocks inbound for each of these methods; their ports."""
+    methods = list(methods)
+    ports = dict(zip(methods, free_ports(len(methods)), strict=True))
+    inbounds = [
+        {"type": "shadowsocks", "listen": LOOPBACK, "listen_port": port, **options(method, password_for(method))}
+        for method, port in ports.items()
+    ]
+    start_gproxy(processes, {"inbounds": inbounds}, udp=ports.values())
+    return ports
 
 
 # -- clients ----------------------------------------------------------------------------------------------------------
@@ -149,6 +163,22 @@ def _ray_client(start: Callable[..., None], processes: Processes, method: str, p
 def gproxy_client(processes: Processes, method: str, password: str, server: int) -> int:
     """gproxy with a shadowsocks outbound; its SOCKS5 port."""
     return through(processes, "shadowsocks", {"server_port": server, **options(method, password)})
+
+
+def gproxy_clients(processes: Processes, servers: Mapping[K, tuple[str, int]]) -> dict[K, int]:
+    """gproxy with a shadowsocks outbound for each of these servers, a method and a port; their SOCKS5 ports."""
+    ports = dict(zip(servers, free_ports(len(servers)), strict=True))
+    inbounds = [{"type": "mixed", "tag": f"{port}", "listen": LOOPBACK, "listen_port": port} for port in ports.values()]
+    outbounds = [
+        {
+            "type": "shadowsocks", "tag": f"{ports[name]}", "server": LOOPBACK, "server_port": server,
+            **options(method, password_for(method)),
+        }
+        for name, (method, server) in servers.items()
+    ]  # fmt: skip
+    rules = [{"inbound": f"{port}", "outbound": f"{port}"} for port in ports.values()]
+    start_gproxy(processes, {"inbounds": inbounds, "outbounds": outbounds, "route": {"rules": rules}})
+    return ports
 
 
 # -- who can what -----------------------------------------------------------------------------------------------------

@@ -59,6 +59,16 @@ def loopback_up() -> None:
 @pytest.fixture
 def own_network() -> Iterator[None]:
     """A network of its own for one test. On a desk without the right to make one, it shares the machine's loopback."""
+    yield from _network()
+
+
+@pytest.fixture(scope="module")
+def module_network() -> Iterator[None]:
+    """The same for all tests of a module, which imports this as `own_network`: what it starts may outlive a test."""
+    yield from _network()
+
+
+def _network() -> Iterator[None]:
     try:
         with new_network():
             yield

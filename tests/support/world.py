@@ -12,7 +12,9 @@ from tests.support.origin import Server, http_origin, https_origin, tcp_echo, ud
 from tests.support.procs import Processes
 from tests.support.tls import Certificate, make_certificate
 
-__all__ = ["certificate", "echo", "own_network", "own_world", "processes", "site", "tls_site", "udp_echo_server"]
+__all__ = [
+    "certificate", "echo", "lasting", "own_network", "own_world", "processes", "site", "tls_site", "udp_echo_server",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +26,17 @@ def own_world(own_network: None) -> None:
 def processes(own_network: None, tmp_path: Path) -> Iterator[Processes]:
     """Starts processes, and stops them at the end of the test."""
     processes = Processes(tmp_path)
+    yield processes
+    processes.stop()
+
+
+@pytest.fixture(scope="module")
+def lasting(own_network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """Starts processes, and stops them when a module is through that has one network for all of its tests.
+
+    Such a module imports `module_network` of tests.support.netns as `own_network`.
+    """
+    processes = Processes(tmp_path_factory.mktemp("lasting"))
     yield processes
     processes.stop()
 
