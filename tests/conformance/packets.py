@@ -14,6 +14,7 @@ from gproxy.base.address import Address
 from gproxy.base.iface import PacketConn, Reply, Stream
 from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring, OutboundWiring
+from gproxy.layers.mux.packets import MuxPackets
 from gproxy.layers.mux.uot import PacketsOverStream
 from gproxy.net.buffered import Buffered
 from gproxy.net.demux import ClientConn, Demux
@@ -29,6 +30,7 @@ from gproxy.protocol.trojan.packets import TrojanPackets
 from gproxy.protocol.trojan.wire import MAX_PACKET, Packet, decode_packet, encode_packet
 from gproxy.rt.sync import Event, Queue
 from gproxy.wire.cursor import Cursor
+from gproxy.wire.socksaddr import encode_address
 from gproxy.wire.uot import MAX_FRAME, Frame, decode_frame, encode_frame
 from tests.support.pipe import pipe
 from tests.support.playbook import new_session
@@ -165,6 +167,34 @@ def trojan() -> PacketPair:
     return PacketPair(conn, FAR, lambda data: far.sendall(encode_packet(Packet(FAR, data))), hear, close, 65536)
 
 
+def _mux(only: Address | None, request: bytes | None) -> PacketPair:
+    near, far = pipe()
+    conn = MuxPackets(near, only, request=request)
+    peer = Buffered(far)
+    name = b"" if only else encode_address(FAR)
+
+    def hear() -> bytes:
+        return peer.decode(partial(_mux_frame, name), 65535 + 300)
+
+    def close() -> None:
+        conn.close()
+        far.close()
+
+    if request is not None:
+        conn.send_to(b"hello", FAR)
+        peer.decode(lambda cursor: cursor.take(len(request)), 100)
+        hear()
+        far.sendall(b"\0")
+    return PacketPair(
+        conn, FAR, lambda data: far.sendall(name + len(data).to_bytes(2, "big") + data), hear, close, 65536
+    )
+
+
+def _mux_frame(name: bytes, cursor: Cursor) -> bytes:
+    assert cursor.take(len(name)) == name
+    return cursor.take(cursor.u16())
+
+
 class _Handing:
     """A Dispatcher that hands its clients to a test."""
 
@@ -255,6 +285,10 @@ PAIRS: dict[str, Callable[[], PacketPair]] = {
     "associated": associated,
     "over_stream": over_stream,
     "trojan": trojan,
+    "mux-client": partial(_mux, None, b"request"),
+    "mux-client-connected": partial(_mux, FAR, b"request"),
+    "mux-server": partial(_mux, None, None),
+    "mux-server-connected": partial(_mux, FAR, None),
     **{f"shadowsocks-client-{method}": partial(shadowsocks_client, method) for method in _SHADOWSOCKS},
     **{f"shadowsocks-server-{method}": partial(shadowsocks_server, method) for method in _SHADOWSOCKS},
 }
