@@ -150,8 +150,8 @@ def connecting(options: Options, via: Dialer, trusted: Trusted) -> Connect:
         shared = trusted.trust() if tls.believes_others() else None
         layered = TlsClient(_for(transport, tls), server.host, shared).connecting(layered)
     if transport is not None:
-        name = tls.server_name if tls.enabled else ""
-        host = name or _authority(server, 443 if tls.enabled else 80)
+        named = parse_host(tls.server_name) if tls.enabled and tls.server_name else None
+        host = _authority(Address(named, 443) if named is not None else server, 443 if tls.enabled else 80)
         layered = transports.client(transport, host, tls=tls.enabled).connecting(layered)
     if isinstance(options, ClientPlugin) and (obfs := options.obfs()) is not None:
         layered = _obfs_client(obfs, options.server_port).connecting(layered)

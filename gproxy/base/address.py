@@ -20,6 +20,8 @@ MAX_LABEL = 63
 
 _REMEMBERED = 4096
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# IDNA of 2003, which Python has, writes other names for these than IDNA of 2008 and browsers do: `fass` for `faß`.
+_AMBIGUOUS = frozenset("ßς\u200c\u200d")
 _DOMAIN_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
@@ -60,6 +62,8 @@ def parse_host(text: str) -> Host:
 
 def _parse_domain(text: str) -> str:
     if not text.isascii():
+        if not _AMBIGUOUS.isdisjoint(text):
+            raise ValueError(f"not the same name to everybody, write it as `xn--…`: {text!r}")
         try:
             text = text.encode("idna").decode("ascii")
         except UnicodeError as error:

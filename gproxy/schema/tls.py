@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from gproxy.base.defaults import HANDSHAKE_TIMEOUT
 from gproxy.schema.acme import Acme, CertificateProvider
-from gproxy.schema.fields import Duration
+from gproxy.schema.fields import Duration, is_host
 from gproxy.schema.model import Options, doc
 
 Version = Literal["1.0", "1.1", "1.2", "1.3"]
@@ -222,8 +222,10 @@ class TlsOutbound(Tls):
     ] = False
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """Pins are hashes, and an own certificate has its key."""
+        """Names are names, pins are hashes, and an own certificate has its key."""
         yield from super().check()
+        if self.server_name and not is_host(self.server_name):
+            yield "server_name", "expected a domain or an IP address"
         yield from _check_pins("certificate_public_key_sha256", self.certificate_public_key_sha256)
         shown = bool(self.client_certificate or self.client_certificate_path)
         if shown != bool(self.client_key or self.client_key_path):

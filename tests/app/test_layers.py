@@ -207,6 +207,33 @@ def test_the_host_that_is_asked_for(transport: Transport, port: int, tls: TlsOut
     (talk << re.compile(rb"GET \S+ HTTP/1\.1\r\nHost: %s\r\n" % host)).stop()
 
 
+@pytest.mark.parametrize(
+    ("told", "asked"), [("bücher.test", "xn--bcher-kva.test"), ("2001:db8::1", "[2001:db8::1]"), ("", "192.0.2.1:81")]
+)
+def test_the_name_within_tls_is_asked_for(told: str, asked: str) -> None:
+    outbound = TlsOutbound(enabled=True, server_name=told, certificate=(AUTHORITY.chain,))
+    client = TrojanOutboundOptions(
+        type="trojan", server="192.0.2.1", server_port=Port(81), password=Secret("x"), tls=outbound, transport=UPGRADE
+    )
+    server = TrojanInboundOptions(
+        type="trojan", users=(), tls=TlsInbound(enabled=True, certificate=(GOOD.chain,), key=(GOOD.key,))
+    )
+    near, far = pipe()
+    heads: list[bytes] = []
+
+    def note(opened: Stream, session: Session) -> None:
+        heads.append(opened.recv())
+
+    with Group("test") as group:
+        serving = group.spawn(layers.accepting(server, note), far, new_session())
+        dial = group.spawn(
+            layers.connecting(client, FakeOutbound(lambda target, session: near), TRUSTED), new_session()
+        )
+        serving.join()
+        dial.kill()
+    assert b"Host: %s\r\n" % asked.encode() in heads[0]
+
+
 def test_whom_to_believe_is_read_when_it_is_needed_and_once() -> None:
     wrong = layers.Trusted(Authorities(store="none", certificate=("no PEM",)))
     server = {"type": "trojan", "server": "a.test", "server_port": Port(443), "password": Secret("x")}

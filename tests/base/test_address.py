@@ -86,6 +86,12 @@ def test_neither_an_ip_nor_a_domain(text: str) -> None:
         parse_host(text)
 
 
+@pytest.mark.parametrize("text", ["faß.example", "ὀδυσσεύς.example", "a\u200cb.example", "a\u200db.example"])
+def test_what_would_be_another_name_elsewhere(text: str) -> None:
+    with pytest.raises(ValueError, match="write it as `xn--"):
+        parse_host(text)
+
+
 def test_full_width_digits_are_no_way_around_the_parser() -> None:
     with pytest.raises(ValueError):
         parse_host("１２７.０.０.１")

@@ -75,6 +75,8 @@ def test_wrong_inbounds(tree, key, words):
     [
         {"enabled": True},
         {"enabled": True, "certificate_public_key_sha256": [PIN]},
+        {"enabled": True, "server_name": "bücher.test"},
+        {"enabled": True, "server_name": "2001:db8::1"},
         {"enabled": True, "fragment": True, "record_fragment": True, "fragment_fallback_delay": "1s"},
         {"enabled": True, "client_certificate_path": "a", "client_key_path": "b", "disable_sni": True},
     ],
@@ -90,6 +92,7 @@ def test_right_outbounds(tree):
         ({"certificate_public_key_sha256": [PIN[:-4]]}, "certificate_public_key_sha256"),
         ({"client_key_path": "b"}, "client_certificate"),
         ({"utls": {"enabled": True}}, "utls"),
+        ({"server_name": "a b"}, "server_name"),
         ({"fragment": True, "disable_sni": True}, "fragment"),
         ({"record_fragment": True, "disable_sni": True}, "record_fragment"),
         ({"record_fragment": True, "fragment_fallback_delay": "1s"}, "fragment_fallback_delay"),
