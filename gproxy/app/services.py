@@ -20,11 +20,13 @@ from gproxy.net.stream import SocketStream
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
 from gproxy.schema.groups import Manageable
+from gproxy.schema.tls import TlsListen
 from gproxy.service import SERVICES
 from gproxy.service.management import Management, Service, ServiceWiring
 
 if TYPE_CHECKING:
     from gproxy.service.acme.manager import Manager
+    from gproxy.service.expiry import Expiry
 
 # More clients of all services at once wait in the queue of the listening socket.
 _MOST_CLIENTS = 64
@@ -55,6 +57,7 @@ class Services:
     management: Management
     all: list[Service]
     doors: list[ServiceDoor]
+    expiry: Expiry | None = None  # of certificates
 
 
 def build_services(root: Root, certificates: Certificates | None = None) -> Services:
@@ -64,7 +67,7 @@ def build_services(root: Root, certificates: Certificates | None = None) -> Serv
         for index, options in enumerate(root.inbounds)
         if isinstance(options, Manageable) and options.managed
     }
-    services = Services(Management(checks), [], [])
+    services = Services(Management(checks), [], [], _expiry(root))
     for index, options in enumerate(root.services):
         tag = options.tag or str(index)
         wiring = ServiceWiring(tag, services.management, logging.getLogger(f"gproxy.service.{tag}"))
@@ -76,6 +79,22 @@ def build_services(root: Root, certificates: Certificates | None = None) -> Serv
         manager = certificates.manager
         services.doors.extend(ServiceDoor(endpoint, manager) for endpoint in certificates.endpoints)
     return services
+
+
+def _expiry(root: Root) -> Expiry | None:
+    """What looks after the certificates that stand in options; the others are renewed by who orders them."""
+    own = [
+        (options.tag or str(index), each)
+        for index, options in enumerate(root.inbounds)
+        if isinstance(options, TlsListen) and options.tls.enabled
+        for each in (options.tls, *options.tls.certificates)
+        if each.shows()
+    ]
+    if not own:
+        return None
+    from gproxy.service.expiry import Expiry, Watched
+
+    return Expiry([Watched(tag, each) for tag, each in own])
 
 
 def _never(stream: Stream, session: Session) -> None:
@@ -90,6 +109,7 @@ class ServicePlane:
     ) -> None:
         """`manager` orders certificates while this serves."""
         self._services = services.all
+        self._expiry = services.expiry
         self._manager = manager
         self._room = Room(_MOST_CLIENTS)
         self._clients = Group("service clients")
@@ -115,12 +135,16 @@ class ServicePlane:
             self._saver.spawn(self._save_now_and_then)
         if self._manager is not None:
             self._manager.start()
+        if self._expiry is not None:
+            self._expiry.start()
 
     def make_room(self) -> None:
         """Another process is to serve instead: save all and change nothing any more."""
         self.stop()
         if self._manager is not None:
             self._manager.stop()
+        if self._expiry is not None:
+            self._expiry.stop()
         for service in self._services:
             service.hold()
 
@@ -146,6 +170,8 @@ class ServicePlane:
         self.stop()
         if self._manager is not None:
             self._manager.stop()
+        if self._expiry is not None:
+            self._expiry.stop()
         self._clients.kill()
         self._saver.kill()
         self.save()
