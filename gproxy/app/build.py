@@ -151,7 +151,7 @@ def _doors(
         log = logging.getLogger(f"gproxy.inbound.{tag}")
         boundary = Boundary(tag, table, meter, options.udp_timeout or UDP_IDLE)
         inbound_dispatcher = dispatching(options, inbound_dispatcher, boundary.branch, log)
-        wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, replays, log, straight)
+        wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, replays, log, straight, boundary.branch)
         inbound: Inbound = INBOUNDS.row(options.type).build(options, wiring)
         if isinstance(options, Manageable) and options.managed and isinstance(inbound, Managed):
             managed[tag] = inbound

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gproxy.base.address import Address
-from gproxy.base.iface import Connect, Dialer, Dispatcher, PacketConn
+from gproxy.base.iface import Accept, Branch, Connect, Dialer, Dispatcher, PacketConn, Stream
 from gproxy.base.session import Session
 
 BindPackets = Callable[[Session], tuple[PacketConn, Address]]
@@ -30,12 +30,18 @@ class Replays:
     lasting: SaltFilter  # bounded: the longest known are forgotten first: for handshakes without a time
 
 
+def no_branch(accept: Accept, stream: Stream, session: Session) -> None:
+    """See Branch: there is none."""
+    raise AssertionError("nobody has said what becomes of streams within this inbound's")
+
+
 @dataclass(frozen=True, slots=True)
 class InboundWiring:
     """For the server side of a protocol.
 
     `dispatcher` sends sessions where the rules say. `straight` asks no rule and takes the system's own sockets: it is
-    for sessions whose target stands in the inbound's own options.
+    for sessions whose target stands in the inbound's own options. `branch` makes sessions of the streams that one of
+    the inbound's own carries.
     """
 
     tag: str
@@ -44,6 +50,7 @@ class InboundWiring:
     replays: Replays
     log: logging.Logger
     straight: Dispatcher
+    branch: Branch = no_branch
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from gproxy.base.address import Address, parse_host
 from gproxy.base.clock import now
 from gproxy.base.defaults import HANDSHAKE_TIMEOUT
 from gproxy.base.errors import AuthError, ProtocolError
-from gproxy.base.iface import Entrance, ResetReply, Stream, StreamEntrance
+from gproxy.base.iface import Accept, Branch, Entrance, ResetReply, Stream, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring
 from gproxy.net.buffered import Buffered
+from gproxy.net.link import Link, LinkStream
 from gproxy.net.unwelcome import swallow
+from gproxy.observe import access
 from gproxy.protocol.trojan import wire
 from gproxy.protocol.trojan.options import Fallback, TrojanInboundOptions, warn_of_plain
 from gproxy.protocol.trojan.packets import TrojanPackets
@@ -20,6 +22,7 @@ from gproxy.protocol.trojan.users import Users
 from gproxy.rt.deadline import deadline
 from gproxy.wire.cursor import Cursor
 from gproxy.wire.proxyproto import encode_v1, encode_v2
+from gproxy.wire.smux import Smux
 
 
 class TrojanInbound:
@@ -40,6 +43,7 @@ class TrojanInbound:
         self._sites = {name: _Site(fallback) for name, fallback in options.fallback_for_alpn.items()}
         self._dispatcher = wiring.dispatcher
         self._straight = wiring.straight
+        self._branch = wiring.branch
         self._log = wiring.log
         warn_of_plain(options.tls, wiring.log)
 
@@ -61,6 +65,19 @@ class TrojanInbound:
             return
         with deadline(HANDSHAKE_TIMEOUT, _late()):
             command, session.target = client.decode(wire.decode_request, wire.MAX_REQUEST)
+        if command == wire.MULTIPLEX:
+            _Streams(self._branch, self._accept_stream, session).serve(client)
+        else:
+            self._dispatch(command, client, session)
+
+    def _accept_stream(self, stream: Stream, session: Session) -> None:
+        """Serve one of the streams of a link. Raises ProtocolError."""
+        client = Buffered(stream)
+        with deadline(HANDSHAKE_TIMEOUT, _late()):
+            command, session.target = client.decode(wire.decode_stream_request, wire.MAX_REQUEST)
+        self._dispatch(command, client, session)
+
+    def _dispatch(self, command: int, client: Buffered, session: Session) -> None:
         if command == wire.CONNECT:
             self._dispatcher.stream(session, client, ResetReply(client))
         else:
@@ -87,6 +104,26 @@ class TrojanInbound:
         if self._sites and alpn:
             return self._sites.get(alpn)
         return self._site
+
+
+class _Streams:
+    """A link of trojan-go's own kind, which gets no answers: its streams become sessions."""
+
+    __slots__ = ("_accept", "_branch", "_session")
+
+    def __init__(self, branch: Branch, accept: Accept, session: Session) -> None:
+        self._branch = branch
+        self._accept = accept
+        self._session = session
+
+    def serve(self, client: Stream) -> None:
+        """Until the link is over. Raises ProtocolError and StreamClosed."""
+        began = now()
+        Link(client, Smux(client=False), self._begin).run()
+        access.finished(self._session, "ok", 0, 0, now() - began, "a link")
+
+    def _begin(self, stream: LinkStream, head: object) -> None:
+        self._branch(self._accept, stream, self._session)
 
 
 class _Site:

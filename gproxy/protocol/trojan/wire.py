@@ -6,7 +6,8 @@ r"""The Trojan protocol: trojan-gfw.github.io/trojan/protocol. All of it is said
 |          56           |  2   |    1    |    variable    |  2   |
 
 Hexadecimal digits are in lower case. Command 1 is CONNECT: what follows is the target's. Command 3 is UDP ASSOCIATE:
-what follows is datagrams, and so is what comes back. Command 0x7f, an extension, is several streams in one.
+what follows is datagrams, and so is what comes back. Command 0x7f, an extension of trojan-go's, is a link of streams by
+smux, whatever its address; each of them begins with a request, without CRLF.
 
 +----------------+--------+------+----------
 | SOCKS5 address | length | CRLF | datagram
@@ -46,7 +47,7 @@ _DIGITS = b"0123456789abcdef"
 
 
 class Request(NamedTuple):
-    """What a client asks for: CONNECT or UDP_ASSOCIATE."""
+    """What a client asks for: CONNECT, UDP_ASSOCIATE or MULTIPLEX."""
 
     command: int
     target: Address
@@ -83,19 +84,33 @@ def encode_key(key: bytes) -> bytes:
 
 def decode_request(cursor: Cursor) -> Request:
     """Read what follows the key. Raises Unsupported for a command or an address type, ProtocolError for the rest."""
-    command = cursor.u8()
-    if command == MULTIPLEX:
-        raise Unsupported("Trojan's own multiplexing (command 0x7f)", reason="multiplex")
-    if command not in (CONNECT, UDP_ASSOCIATE):
-        raise Unsupported(f"Trojan command {command}", reason="command")
-    target = decode_address(cursor)
+    request = Request(_command(cursor, (CONNECT, UDP_ASSOCIATE, MULTIPLEX)), decode_address(cursor))
     _crlf(cursor)
-    return Request(command, target)
+    return request
+
+
+def decode_stream_request(cursor: Cursor) -> Request:
+    """Read what a link's stream is for. Raises Unsupported for a command or an address type, ProtocolError for the
+    rest.
+    """
+    return Request(_command(cursor, (CONNECT, UDP_ASSOCIATE)), decode_address(cursor))
+
+
+def _command(cursor: Cursor, known: tuple[int, ...]) -> int:
+    command = cursor.u8()
+    if command not in known:
+        raise Unsupported(f"Trojan command {command}", reason="command")
+    return command
+
+
+def encode_stream_request(request: Request) -> bytes:
+    """Write what a link's stream is for. A domain longer than 255 octets raises ValueError."""
+    return bytes((request.command,)) + encode_address(request.target)
 
 
 def encode_request(request: Request) -> bytes:
     """Write what follows the key. A domain longer than 255 octets raises ValueError."""
-    return bytes((request.command,)) + encode_address(request.target) + _CRLF
+    return encode_stream_request(request) + _CRLF
 
 
 def decode_packet(cursor: Cursor) -> Packet:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 from ipaddress import IPv4Address
 
 from gproxy.base.address import Address
+from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import StreamEntrance
 from gproxy.base.wiring import InboundWiring, OutboundWiring
 from gproxy.protocol.trojan import INBOUND, OUTBOUND
@@ -47,8 +49,19 @@ def options(model, **tree):
 def make_inbound(dispatcher=None, straight=None, **tree):
     """An inbound as the assembly builds it. `straight` is where the others go."""
     dispatcher, straight = (each or RecordingDispatcher() for each in (dispatcher, straight))
-    wiring = InboundWiring("in", dispatcher, None, no_replays(), logging.getLogger("test"), straight)
+    wiring = InboundWiring("in", dispatcher, None, no_replays(), logging.getLogger("test"), straight, branch)
     return INBOUND.build(options(TrojanInboundOptions, **{"users": USERS, **tree}), wiring)
+
+
+def branch(accept, stream, session):
+    """A stream of a link becomes a session, as a boundary sees to it."""
+    session = dataclasses.replace(session, id=session.id + 1)
+    try:
+        accept(stream, session)
+    except ProtocolError:
+        stream.abort()
+    finally:
+        stream.close()
 
 
 def accepting(dispatcher=None, straight=None, **tree):

@@ -10,9 +10,11 @@ import pytest
 from gproxy.base.address import Address
 from gproxy.base.clock import now
 from gproxy.base.errors import AuthError, DialError, ProtocolError, StreamClosed, Unsupported
+from gproxy.net.link import Link
 from gproxy.protocol.trojan import inbound as module
 from gproxy.wire.cursor import Cursor
 from gproxy.wire.proxyproto import decode_proxy_header
+from gproxy.wire.smux import Smux
 from tests.protocol.trojan.lab import NAME, NAME_BYTES, V4, V4_BYTES, accepting, key, packet, request
 from tests.support.dispatch import RecordingDispatcher
 from tests.support.pipe import pipe
@@ -96,7 +98,6 @@ def test_datagrams():
     ("words", "word"),
     [
         (request(command=2), "unsupported-command"),
-        (request(command=0x7F), "unsupported-multiplex"),
         (request(b"\x02"), "unsupported-address"),
         (request(b"\x03\x03a b\x00\x50"), "protocol"),
         (request(V4_BYTES + b"\n"), "protocol"),
@@ -125,6 +126,46 @@ def test_a_target_that_is_not_to_be_had_is_a_reset():
     with pytest.raises(StreamClosed):
         while far.recv():
             pass
+
+
+# -- links of trojan-go's own kind -------------------------------------------------------------------------------------
+
+
+def linked(users):
+    """A link to an inbound, and the conversation that it is."""
+    talk = play(accepting(users)) >> key() + request(b"\x03\x08MUX_CONN\x00\x00", command=0x7F)
+    link = Link(talk._ours, Smux(client=True))
+    link.start()
+    return talk, link
+
+
+def test_a_link_of_streams_without_answers():
+    users = RecordingDispatcher()
+    talk, link = linked(users)
+    first, second = link.open(), link.open()
+    first.sendall(b"\x01" + V4_BYTES + b"hello")
+    second.sendall(b"\x03" + NAME_BYTES + packet(b"ping"))
+    assert first.recv() == b"hello"
+    assert second.recv() == packet(b"ping")
+    first.close()
+    second.close()
+    link.close()
+    talk.result()
+    assert [(each.target, each.network, each.user) for each in users.sessions] == [
+        (V4, "tcp", "one"),
+        (NAME, "udp", "one"),
+    ]
+
+
+def test_a_stream_of_a_link_that_asks_for_nothing_sensible(users):
+    talk, link = linked(users)
+    wrong, right = link.open(), link.open()
+    wrong.sendall(b"\x7f" + V4_BYTES)
+    assert wrong.recv() == b""
+    right.sendall(b"\x01" + V4_BYTES + b"hello")
+    wait_until(lambda: users.received == b"hello", lambda: users.received)
+    link.close()
+    talk.result()
 
 
 # -- the others, with a web site ---------------------------------------------------------------------------------------

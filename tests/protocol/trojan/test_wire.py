@@ -19,11 +19,19 @@ def test_a_known_key():
     assert wire.key_of("") == b"d14a028c2a3a2bc9476102bb288234c415a2b01f828ea62ac5b3e42f"  # FIPS 180, of nothing
 
 
-@pytest.mark.parametrize(("command", "reason"), [(2, "command"), (0, "command"), (0x7F, "multiplex")])
-def test_commands_that_are_refused(command, reason):
+@pytest.mark.parametrize(
+    ("decode", "command"),
+    [
+        (wire.decode_request, 2),
+        (wire.decode_request, 0),
+        (wire.decode_stream_request, 2),
+        (wire.decode_stream_request, 0x7F),
+    ],
+)
+def test_commands_that_are_refused(decode, command):
     with pytest.raises(Unsupported) as caught:
-        wire.decode_request(Cursor(request(command=command)))
-    assert caught.value.word == f"unsupported-{reason}"
+        decode(Cursor(request(command=command)))
+    assert caught.value.word == "unsupported-command"
 
 
 def test_the_longest_datagram():
