@@ -149,14 +149,23 @@ class Http2:
     `opened` has the Request, `head` the Response without trailers, and `ended` the trailers, if there were any.
     """
 
-    def __init__(self, *, client: bool, idle_timeout: float = 0, ping_timeout: float = 15, always: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        client: bool,
+        idle_timeout: float = 0,
+        ping_timeout: float = 15,
+        first_timeout: float = 0,
+        always: bool = True,
+    ) -> None:
         """After `idle_timeout` seconds in which nothing was heard, a client asks with a PING whether the server is
         there, and gives it `ping_timeout` to answer; `always`: even if no stream is open. A server gives up a link
-        that has had no stream for as long. 0: never.
+        that has had no stream for as long, and one that has had none at all for `first_timeout`. 0: never.
         """
         self._client = client
         self._idle = idle_timeout
         self._patience = ping_timeout
+        self._first = first_timeout
         self._always = always
         self._encoder = Encoder()
         self._decoder = Decoder(max_header_list_size=MAX_HEADERS)
@@ -395,11 +404,12 @@ class Http2:
             self._refilled = at
             self._allowance = _IDLE_FRAMES
         again = self._refilled + _REFILL
-        if not self._idle:
+        patience = self._idle if self._client or self._newest else self._first or self._idle
+        if not patience:
             return again
         if self._last is None:
             self._last = at
-        return min(again, self._look_after(at) if self._client else self._wait_for_streams(at))
+        return min(again, self._look_after(at) if self._client else self._wait_for_streams(at, patience))
 
     def _look_after(self, at: float) -> float:
         """A client's part of the time."""
@@ -420,14 +430,16 @@ class Http2:
             return at + self._patience
         return self._last + self._idle
 
-    def _wait_for_streams(self, at: float) -> float:
+    def _wait_for_streams(self, at: float, patience: float) -> float:
         """A server's part of the time."""
         assert self._last is not None, "time has begun"
         if self._theirs:
             self._last = at
-        elif at - self._last >= self._idle:
+        elif at - self._last >= patience:
+            if not self._newest:
+                self._fail(_NO_ERROR, "no request in time", "timeout")
             self._fail(_NO_ERROR, "no stream for too long", "idle")
-        return self._last + self._idle
+        return self._last + patience
 
     # -- in -----------------------------------------------------------------------------------------------------------
 

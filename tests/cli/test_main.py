@@ -126,7 +126,7 @@ USUAL = {"click", "gevent", "greenlet", "zope"}
 CIPHERS = {"cryptography", "_cffi_backend", "blake3"}
 RETIRED = {"Crypto", "cffi", "pycparser"}
 TLS = {"OpenSSL", "cryptography", "_cffi_backend"}
-LIBRARIES = USUAL | CIPHERS | RETIRED | TLS | {"msgspec", "re2"}
+LIBRARIES = USUAL | CIPHERS | RETIRED | TLS | {"msgspec", "re2", "hpack"}
 
 
 def libraries_of(configuration, here):
@@ -149,6 +149,13 @@ def test_what_nobody_seals_needs_no_cipher(here):
 def test_tls_brings_openssl(here):
     text = '[[outbounds]]\ntype = "http"\nserver = "192.0.2.1"\nserver_port = 443\ntls = { enabled = true }\n'
     assert libraries_of(text, here) == USUAL | TLS
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_http2_brings_hpack(kind, here):
+    text = '[[outbounds]]\ntype = "trojan"\nserver = "192.0.2.1"\nserver_port = 443\npassword = "x"\n'
+    assert "hpack" not in libraries_of(text, here)
+    assert "hpack" in libraries_of(text + f'transport = {{ type = "{kind}" }}\n', here)
 
 
 @pytest.mark.parametrize(("side", "address"), [("inbounds", "listen"), ("outbounds", "server")])

@@ -392,10 +392,24 @@ def test_a_server_gives_up_a_link_without_streams(server):
     server.reset(1)
     server.feed(frame(PING, payload=bytes(8)))
     assert server.tick(120) == 125
-    with pytest.raises(ProtocolError, match="no stream") as failed:
+    with pytest.raises(ProtocolError, match="no stream for too long") as failed:
         server.tick(125)
     assert failed.value.reason == "idle"
     assert kinds(server.drain())[-1] == GOAWAY
+
+
+def test_a_server_waits_for_the_first_request_less_long():
+    server = Http2(client=False, first_timeout=15, idle_timeout=100)
+    assert server.tick(100) == 115
+    server.feed(PREFACE + frame(SETTINGS))
+    assert server.tick(110) == 115
+    with pytest.raises(ProtocolError, match="no request in time") as failed:
+        server.tick(115)
+    assert failed.value.reason == "timeout"
+    server = Http2(client=False, first_timeout=15)
+    server.tick(100)
+    server.feed(PREFACE + frame(SETTINGS) + frame(HEADERS, 4, 1, head()))
+    assert server.tick(1000) == 1030
 
 
 def test_nothing_is_due_without_timeouts(server):

@@ -7,6 +7,7 @@ before the server has agreed to them; that it did not is heard by whoever reads.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 from typing import Final
@@ -58,7 +59,7 @@ class Http2Server(ABC):
 
     def serve(self, stream: Stream, session: Session, then: Accept) -> None:
         """Serve one link until it is over. Raises ProtocolError and StreamClosed, unless that was in order."""
-        core = Http2(client=False, idle_timeout=self._idle_timeout)
+        core = Http2(client=False, idle_timeout=self._idle_timeout, first_timeout=HANDSHAKE_TIMEOUT)
         try:
             Link(stream, core, partial(self._one, session, then)).run()
         except ProtocolError as error:
@@ -157,7 +158,7 @@ class Http2Client(ABC):
 
     def _dial(self, via: Connect, session: Session) -> None:
         try:
-            stream = via(session)
+            stream = via(replace(session))  # the link outlives the session
         except DialError as error:
             self._failed = (error.message, error.reason)  # type: ignore[assignment]  # DialError takes no other reasons
             raise

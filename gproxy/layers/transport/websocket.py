@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, cast
 
 from gproxy.base.defaults import HANDSHAKE_TIMEOUT
 from gproxy.base.errors import CloseReason, ProtocolError, StreamClosed
-from gproxy.base.iface import Buffer, Connect, Record, Stream
+from gproxy.base.iface import Buffer, Connect, Ending, Record, Stream
 from gproxy.base.session import Session
 from gproxy.layers.transport.upgrade import Headers, NotHere, UpgradeClient, UpgradeServer, ask
 from gproxy.net.around import Around
@@ -262,8 +263,29 @@ class _Unhalved(Around):
         return None if self._shut else self._inner.bare()
 
     def record(self) -> Record | None:
-        """See Stream."""
-        return None if self._shut else self._inner.record()
+        """See Stream: nor does a pump end it."""
+        record = None if self._shut else self._inner.record()
+        if record is None or record.ending is None:
+            return record
+        return replace(record, ending=_Silent(record.ending))
+
+
+class _Silent:
+    """An Ending that is heard and not said."""
+
+    __slots__ = ("_ending",)
+
+    def __init__(self, ending: Ending) -> None:
+        self._ending = ending
+
+    @property
+    def heard(self) -> bool:
+        """See Ending."""
+        return self._ending.heard
+
+    def say(self) -> bytes:
+        """See Ending."""
+        return b""
 
 
 # -- server -----------------------------------------------------------------------------------------------------------
