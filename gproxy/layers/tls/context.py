@@ -26,6 +26,10 @@ _VERSIONS: Final = {
 }
 _GROUPS: Final = {"P256": "P-256", "P384": "P-384", "P521": "P-521"}
 
+# All that can be chosen. A client begins with what has a star; a server takes what a client has begun with, where that
+# is as good: a slash ends those that are equally good.
+_ALL_GROUPS: Final = "*X25519MLKEM768/*X25519:P-256/P-384:P-521"
+
 # The first one costs least: its hash is fast in hardware, and a handshake hashes much.
 _SUITES_OF_1_3: Final = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
@@ -43,8 +47,8 @@ def new_context(method: int, options: Tls) -> SSL.Context:
     # The versions before 1.2 know none of these: who asks for them gets what they have.
     context.set_cipher_list((suites if options.min_version >= "1.2" else f"{suites}:ECDHE+AES@SECLEVEL=0").encode())
     context.set_tls13_ciphersuites(_SUITES_OF_1_3)
-    if options.curve_preferences:
-        set_groups(context, ":".join(_GROUPS.get(name, name) for name in options.curve_preferences))
+    chosen_groups = ":".join(_GROUPS.get(name, name) for name in options.curve_preferences)
+    set_groups(context, chosen_groups or _ALL_GROUPS)
     return context
 
 

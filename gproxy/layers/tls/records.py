@@ -11,10 +11,7 @@ end is not in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
-
-from OpenSSL import SSL
 
 from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Buffer
@@ -104,18 +101,18 @@ class TlsOpener:
                 made += size
         except TlsFault as error:
             raise ProtocolError(f"TLS: {error}", reason="tls") from error
+        if pipes.waiting() > _BESIDES:
+            raise ProtocolError("TLS: a peer that wants more answers than it takes", reason="tls")
         return end, made
 
 
 class TlsEnding:
     """How a session says that no more will come (see Ending): close_notify."""
 
-    __slots__ = ("_pipes", "_said", "_then")
+    __slots__ = ("_pipes", "_said")
 
-    def __init__(self, pipes: Pipes, then: Callable[[SSL.Connection], None] | None = None) -> None:
-        """`then` is called after the word was said: only then can the session be resumed."""
+    def __init__(self, pipes: Pipes) -> None:
         self._pipes = pipes
-        self._then = then
         self._said = False
 
     @property
@@ -128,7 +125,4 @@ class TlsEnding:
         if self._said:
             return b""
         self._said = True
-        words = self._pipes.farewell()
-        if self._then is not None:
-            self._then(self._pipes.connection)
-        return words
+        return self._pipes.farewell()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import struct
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gproxy.base.errors import AuthError, DialError, ProtocolError, StreamClosed
 from gproxy.relay import relay
 from gproxy.rt.group import Group
 from tests.conformance.streams import tcp_pair
-from tests.layers.tls.lab import AUTHORITY, NAME, Both, client, make, server
+from tests.layers.tls.lab import AUTHORITY, NAME, Both, client, connection_of, make, server
 from tests.support.pipe import pipe
 from tests.support.playbook import new_session, play
+from tests.wire.laws_clienthello import FULL, records
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -209,9 +212,9 @@ def test_what_is_not_tls(words):
 
 
 def test_a_hello_that_is_cut_anywhere():
-    data = hello()
-    for cut in range(0, len(data), 7):
-        talk = play(server().accepting(never))
+    data, tls = hello(), server()
+    for cut in range(len(data)):
+        talk = play(tls.accepting(never))
         if cut:
             talk = talk >> data[:cut]
         talk.end()
@@ -219,11 +222,11 @@ def test_a_hello_that_is_cut_anywhere():
 
 
 def test_a_hello_with_any_wrong_byte_is_bounded():
-    data = hello()
-    for at in range(5, len(data), 11):
+    data, tls = hello(), server(handshake_timeout=0.05)
+    for at in range(5, len(data), 23):
         wrong = bytearray(data)
         wrong[at] ^= 0xFF
-        talk = play(server(handshake_timeout=0.05).accepting(never)) >> bytes(wrong)
+        talk = play(tls.accepting(never)) >> bytes(wrong)
         assert refused(talk).reason in ("tls", "timeout"), at
 
 
@@ -248,3 +251,111 @@ def test_a_record_that_is_not_the_peers(record):
         with pytest.raises(StreamClosed) as caught:
             both.far.recv()
         assert caught.value.reason == "corrupt"
+
+
+class Forger:
+    """Makes records of a client's TLS 1.2 session that no client makes."""
+
+    def __init__(self, both):
+        connection = connection_of(both.near)
+        assert connection.get_cipher_name() == "ECDHE-ECDSA-AES128-GCM-SHA256"
+        seed = b"key expansion" + connection.server_random() + connection.client_random()
+        block = self._expand(connection.master_key(), seed, 40)
+        self._aead, self._fixed = AESGCM(block[:16]), block[32:36]
+        self._number = 1  # the Finished was number 0
+        self._stream = both.near._inner
+
+    @staticmethod
+    def _expand(secret, seed, size):
+        made, step = b"", seed
+        while len(made) < size:
+            step = hmac.digest(secret, step, "sha256")
+            made += hmac.digest(secret, step + seed, "sha256")
+        return made
+
+    def record(self, kind, payload):
+        number = struct.pack(">Q", self._number)
+        self._number += 1
+        head = struct.pack(">BH", kind, 0x0303)
+        sealed = self._aead.encrypt(self._fixed + number, payload, number + head + struct.pack(">H", len(payload)))
+        return head + struct.pack(">H", 8 + len(sealed)) + number + sealed
+
+    def send(self, data):
+        self._stream.sendall(data)
+
+
+def old():
+    return Both(server(), client(max_version="1.2", cipher_suites=("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",)))
+
+
+def test_renegotiation_is_declined_and_a_flood_of_it_ends_the_session():
+    message = records(FULL)[5:]
+    with old() as both:
+        forger = Forger(both)
+        forger.send(forger.record(22, message) + forger.record(23, b"goes on"))
+        assert read(both.far, 7) == b"goes on"
+        with pytest.raises(StreamClosed, match="more answers"):
+            for _ in range(1000):
+                forger.send(forger.record(22, message) + forger.record(23, b"x"))
+                assert both.far.recv() == b"x"
+        waits = both.far._opener._pipes.waiting()
+        assert 0 < waits < 5000
+
+
+@pytest.mark.parametrize("kind", [21, 22, 23])
+def test_a_flood_of_empty_records_ends_the_session(kind):
+    with old() as both:
+        forger = Forger(both)
+        forger.send(b"".join(forger.record(kind, b"") for _ in range(16 * 1024 // 29)))
+        with pytest.raises(StreamClosed) as caught:
+            both.far.recv()
+        assert caught.value.reason == "corrupt"
+
+
+@pytest.mark.parametrize("kind", [20, 21, 22, 23])
+def test_16_kib_of_empty_records_instead_of_a_hello(kind):
+    talk = play(server().accepting(never)) >> struct.pack(">BHH", kind, 0x0301, 0) * 3276
+    assert refused(talk).reason == "tls"
+
+
+def test_warnings_without_an_end():
+    with old() as both:
+        forger = Forger(both)
+        forger.send(b"".join(forger.record(21, b"\x01\x5a") for _ in range(100)))
+        with pytest.raises(StreamClosed):
+            both.far.recv()
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_many_handshakes_in_a_row(version):
+    """A thousand of them are in tests.interop.test_tls."""
+    tls = server()
+    for _ in range(50):
+        with Both(tls, client(max_version=version)) as both:
+            both.near.sendall(b"x")
+            assert both.far.recv() == b"x"
+
+
+def test_tickets_leave_with_the_first_payload():
+    sent = []
+
+    class Counting:
+        def __init__(self, inner):
+            self._inner = inner
+
+        def __getattr__(self, name):
+            return getattr(self._inner, name)
+
+        def sendall(self, data):
+            sent.append(len(data))
+            self._inner.sendall(data)
+
+    def pair():
+        near, far = tcp_pair()
+        return near, Counting(far)
+
+    with Both(server(), client(max_version="1.3"), pair) as both:
+        assert len(sent) == 1
+        both.far.sendall(b"x")
+        assert len(sent) == 2
+        assert both.near.recv() == b"x"
