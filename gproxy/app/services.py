@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gproxy.service.acme.manager import Manager
     from gproxy.service.expiry import Expiry
 
-# More clients of all services at once wait in the queue of the listening socket.
+# More clients of one service at once wait in the queue of the listening socket.
 _MOST_CLIENTS = 64
 
 # How often what services know is saved, in seconds, beside at once when somebody has changed it.
@@ -111,12 +111,13 @@ class ServicePlane:
         self._services = services.all
         self._expiry = services.expiry
         self._manager = manager
-        self._room = Room(_MOST_CLIENTS)
         self._clients = Group("service clients")
         self._saver = Group("services")
+        self._rooms = {id(door.service): Room(_MOST_CLIENTS) for door in services.doors}
         self._listeners = [
-            StreamListener(sock, _Guest(door.service, self._clients, self._room).welcome, self._room)
+            StreamListener(sock, _Guest(door.service, self._clients, room).welcome, room)
             for door in services.doors
+            for room in (self._rooms[id(door.service)],)
             for sock in sockets[door.endpoint].values()
         ]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gproxy.app import services as module
+from gproxy.app.certificates import build_certificates
 from gproxy.app.services import ServicePlane, Services, build_services
 from gproxy.net.bind import Endpoint
 from gproxy.net.stream import SocketStream
@@ -150,5 +151,31 @@ def test_a_client_that_errs_harms_nobody(plane: Plane, caplog: pytest.LogCapture
             client.close()
         wait_until(lambda: not len(served._clients), "they are still there")
         assert plane.end(plane.begin()) == 200
-        wait_until(lambda: not served._room.taken, "a place is not given back")
+        wait_until(lambda: not any(room.taken for room in served._rooms.values()), "a place is not given back")
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_whoever_answers_authorities_has_places_of_its_own(plane: Plane, tmp_path: Path) -> None:
+    """It is there for anybody: whoever takes all of its places takes none of a service's."""
+    acme = {
+        "type": "acme",
+        "domain": "site.test",
+        "data_directory": str(tmp_path),
+        "alternative_http_port": free_port(),
+    }
+    root = root_of(certificate_providers=[acme])
+    certificates = build_certificates(root)
+    plane.services.doors.extend(build_services(root, certificates).doors)
+    door = plane.services.doors[-1]
+    assert door.service is certificates.manager
+    plane.sockets[door.endpoint] = {0: door.endpoint.open()}
+    with ServicePlane(plane.services, plane.sockets) as served:
+        assert len(served._rooms) == 2
+        served.start()
+        waiting = [client_of(door.endpoint.port) for _ in range(2)]
+        asked = client_of(door.endpoint.port)
+        asked.sendall(b"GET /.well-known/acme-challenge/x HTTP/1.1\r\nHost: site.test\r\n\r\n")
+        assert plane.end(asked) == 404
+        assert plane.end(plane.begin()) == 200
+        for client in waiting:
+            client.close()

@@ -91,7 +91,7 @@ class Order:
     def read(cls, body: bytes) -> Order:
         """Raises ValueError."""
         table = table_of(body)
-        authorizations = tuple(_as_url(each, "authorizations") for each in _list(table, "authorizations"))
+        authorizations = tuple(as_url(each, "authorizations") for each in _list(table, "authorizations"))
         certificate = _url(table, "certificate") if table.get("certificate") else ""
         return cls(
             _text(table, "status"), authorizations, _url(table, "finalize"), certificate, Problem.of(table.get("error"))
@@ -192,10 +192,11 @@ def _text(table: Table, key: str) -> str:
 
 
 def _url(table: Table, key: str) -> str:
-    return _as_url(table.get(key), key)
+    return as_url(table.get(key), key)
 
 
-def _as_url(value: object, key: str) -> str:
+def as_url(value: object, key: str) -> str:
+    """An https URL that can stand in a request. Raises ValueError."""
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError(f"expected a URL in {key}")
     if urlsplit(value).scheme != "https":

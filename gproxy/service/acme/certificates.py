@@ -11,6 +11,7 @@ from random import Random
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -37,6 +38,11 @@ _DAY: Final = datetime.timedelta(days=1)
 _LEFT: Final = 1 / 3
 _EARLIER: Final = 0.03
 
+# What reading a certificate may raise.
+_UNREADABLE: Final = (
+    ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Issued:
@@ -55,19 +61,25 @@ class Issued:
             leaf = x509.load_pem_x509_certificates(chain)[0]
             private = load_pem_private_key(key, None)
             theirs = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        except (ValueError, TypeError) as error:
+            found = _names_in(leaf)
+            begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+            renewal_id = _renewal_id(leaf)
+        except _UNREADABLE as error:
             raise ValueError("not a chain of certificates with a key") from error
         if theirs != private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
             raise ValueError("a certificate of another key")
-        if missing := set(names) - _names_in(leaf):
+        if missing := set(names) - found:
             raise ValueError(f"a certificate without {', '.join(sorted(missing))}")
-        begins, ends = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-        return cls(key, chain, begins, ends, _renewal_id(leaf))
+        return cls(key, chain, begins, ends, renewal_id)
 
     def renewal(self, dice: Random) -> float:
         """When it should be renewed, in seconds since the epoch, if the authority does not say."""
         life = self.ends - self.begins
         return self.ends - life * (_LEFT + _EARLIER * dice.random())
+
+    def latest_renewal(self) -> float:
+        """When it should have been renewed, whoever says what."""
+        return self.ends - (self.ends - self.begins) * _EARLIER
 
     def expired(self) -> bool:
         """Whether nobody takes it any more."""

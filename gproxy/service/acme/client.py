@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from gproxy.base.errors import GproxyError
-from gproxy.service.acme.answers import Directory, Problem, Window
+from gproxy.service.acme.answers import Directory, Problem, Window, as_url
 from gproxy.service.acme.jws import Key
 from gproxy.service.acme.web import Ask, Response
 
@@ -114,10 +114,10 @@ def read(model: type[_T], response: Response, what: str) -> _T:
 
 def made(response: Response, what: str) -> str:
     """The URL of what was made. Raises AcmeError."""
-    url = response.fields.get("location", "")
-    if not url.startswith("https://"):
-        raise AcmeError(f"{what} without a URL")
-    return url
+    try:
+        return as_url(response.fields.get("location"), "Location")
+    except ValueError as error:
+        raise AcmeError(f"{what} without a URL") from error
 
 
 def _error(response: Response) -> AcmeError:

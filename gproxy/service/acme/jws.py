@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -43,8 +44,8 @@ class Key:
         """One in PEM. Raises ValueError for what is none, or of a kind that authorities don't take."""
         try:
             private = serialization.load_pem_private_key(text, None)
-        except TypeError as error:
-            raise ValueError("the key is encrypted") from error
+        except (TypeError, UnsupportedAlgorithm) as error:
+            raise ValueError("a key that is encrypted, or of an unknown kind") from error
         if isinstance(private, rsa.RSAPrivateKey):
             return cls(private)
         if isinstance(private, ec.EllipticCurvePrivateKey) and private.curve.name in _CURVES:

@@ -126,7 +126,7 @@ class Keeper:
                 again = min(max(again, _ASK_SOONEST), _ASK_LATEST) if again else _ASK_AGAIN
                 if self._window != (window.start, window.end):
                     self._window = (window.start, window.end)
-                    self._due = min(self._dice.uniform(window.start, window.end), self._issued.ends)
+                    self._due = min(self._dice.uniform(window.start, window.end), self._issued.latest_renewal())
         self._ask_at = wall() + again
 
     def attempt(self) -> None:
@@ -176,10 +176,18 @@ class Keeper:
     def _reach(self) -> Client:
         """With the account's key, if there is one."""
         if self._client is None:
-            kept = self._store.account()
+            kept = self._account()
             key = Key.read(self._given.encode()) if self._given else kept[0] if kept else Key.new()
             self._client = Client(self._ask, self._options.directory(), key, kept[1] if kept else "")
         return self._client
+
+    def _account(self) -> tuple[Key, str] | None:
+        """The one that was kept. Raises OSError."""
+        try:
+            return self._store.account()
+        except ValueError as error:
+            self._log.error("the account beside %s can't be used, a new one is opened: %s", self._store, error)
+            return None
 
     def _obtain(self) -> Issued:
         client = self._reach()
@@ -238,7 +246,7 @@ class Keeper:
         private = offload(new_key, self._key_type)
         replaces = self._issued.renewal_id if self._issued is not None else ""
         url, order = place(client, self._names, self._profile, replaces)
-        chain = fulfil(client, url, order, prover, request(private, self._names))
+        chain = fulfil(client, url, order, prover, self._names, request(private, self._names))
         try:
             issued = Issued.read(key_pem(private), chain, self._names)
         except ValueError as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from gproxy.base.clock import now
 from gproxy.rt.sync import sleep
+from gproxy.schema.acme import normal
 from gproxy.service.acme.answers import Authorization, Challenge, Order
 from gproxy.service.acme.client import AcmeError, Client, made, read
 from gproxy.service.acme.jws import b64
@@ -34,8 +35,8 @@ class Prover(Protocol):
     def wait(self) -> None:
         """Return when all that is shown can be seen by everybody. Raises GproxyError."""
 
-    def hide(self) -> None:
-        """Take back all that was shown. Never raises for what can't be: it is logged."""
+    def hide(self, *, hurry: bool = False) -> None:
+        """Take back all that was shown, at once if there is a `hurry`. Never raises: what can't be is logged."""
 
 
 class Unproved(AcmeError):
@@ -76,14 +77,14 @@ def _identifier(name: str) -> dict[str, str]:
     return {"type": "ip", "value": name}
 
 
-def fulfil(client: Client, url: str, order: Order, prover: Prover, request: bytes) -> bytes:
-    """Prove what is asked, hand in the certificate request (DER), and fetch the chain (PEM).
+def fulfil(client: Client, url: str, order: Order, prover: Prover, names: Sequence[str], request: bytes) -> bytes:
+    """Prove what is asked of these names, hand in the certificate request (DER), and fetch the chain (PEM).
 
     Raises Unproved when the prover's way is closed, or does not convince; and GproxyError.
     """
     end = now() + PATIENCE
     if order.status == "pending":
-        _prove(client, order, prover, end)
+        _prove(client, order, prover, {name.removeprefix("*.") for name in names}, end)
         order = _until(client, Order, url, lambda each: each.status != "pending", end)
     if order.status == "ready":
         client.post(order.finalize, {"csr": b64(request)})
@@ -93,12 +94,14 @@ def fulfil(client: Client, url: str, order: Order, prover: Prover, request: byte
     return client.post(order.certificate, None).body
 
 
-def _prove(client: Client, order: Order, prover: Prover, end: float) -> None:
+def _prove(client: Client, order: Order, prover: Prover, ours: Container[str], end: float) -> None:
     todo: list[tuple[str, Authorization, Challenge]] = []
     for url in order.authorizations:
         authorization = client.fetch(Authorization, url)[0]
         if authorization.status == "valid":
             continue
+        if normal(authorization.name) not in ours:
+            raise AcmeError("it wants something else to be proved than was asked for")
         challenge = authorization.challenges.get(prover.kind)
         if challenge is None:
             raise Unproved(f"it does not take {prover.kind} for {authorization.name}")
@@ -112,8 +115,10 @@ def _prove(client: Client, order: Order, prover: Prover, end: float) -> None:
             client.post(challenge.url, {})
         for url, _, _ in todo:
             _check(_until(client, Authorization, url, lambda each: each.status != "pending", end), prover.kind)
-    finally:
-        prover.hide()
+    except BaseException as error:
+        prover.hide(hurry=not isinstance(error, Exception))  # whoever ends this process waits
+        raise
+    prover.hide()
 
 
 def _check(authorization: Authorization, kind: str) -> None:

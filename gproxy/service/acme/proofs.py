@@ -48,7 +48,7 @@ class OnPort80:
     def wait(self) -> None:
         """See Prover: they can be read at once."""
 
-    def hide(self) -> None:
+    def hide(self, *, hurry: bool = False) -> None:
         """See Prover."""
         while self._mine:
             self._pages.answers.pop(self._mine.pop(), None)
@@ -73,7 +73,7 @@ class InHandshakes:
         self._tell(self._mine)
         sleep(SETTLE)
 
-    def hide(self) -> None:
+    def hide(self, *, hurry: bool = False) -> None:
         """See Prover."""
         if self._mine:
             self._mine = {}

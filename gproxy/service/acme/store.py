@@ -27,6 +27,7 @@ from gproxy.service.files import write
 
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _MOST: Final = 1 << 20  # bytes of a file
+_LONGEST: Final = 100  # characters of a name: systems don't take all that DNS does
 
 
 def state_folder() -> Path:
@@ -64,7 +65,8 @@ class Store:
         account = _hash(directory, options.email, bound, given)
         what = _hash(directory, *sorted(names), own.key_type if own else "p256", own.profile if own else "")
         self._account = self._folder / f"account-{account}.json"
-        self._certificate = self._folder / f"{names[0].replace('*', '_').replace(':', '_')}-{what}.pem"
+        name = names[0].replace("*", "_").replace(":", "_")[:_LONGEST]
+        self._certificate = self._folder / f"{name}-{what}.pem"
         self._failures = self._certificate.with_suffix(".json")
 
     def __str__(self) -> str:

@@ -71,13 +71,11 @@ class Web:
 
     def ask(self, method: str, url: str, body: bytes, fields: Mapping[str, str]) -> Response:
         """See Ask."""
-        parts = urlsplit(url)
-        if parts.scheme not in _PORTS:
-            raise ProtocolError(f"not a URL for HTTP: {url}")
         try:
+            parts = urlsplit(url)
             address = Address(parse_host(parts.hostname or ""), parts.port or _PORTS[parts.scheme])
-        except ValueError as error:
-            raise ProtocolError(f"{url}: {error}") from error
+        except (ValueError, KeyError) as error:
+            raise ProtocolError(f"not a URL for HTTP: {url}") from error
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         head = _request(method, target, parts.netloc.rpartition("@")[2], body, fields)
         with deadline(PATIENCE, DialError(f"{parts.netloc}: no answer in time", reason="timeout")):

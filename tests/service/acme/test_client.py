@@ -86,6 +86,7 @@ def test_errors_say_what_and_when() -> None:
         ("/new-nonce", Response(404, {}, b""), "it answers 404"),
         ("/new-account", Response(201, {}, b"{}"), "an account without a URL"),
         ("/new-account", Response(201, {"location": "http://ca.test/x"}, b"{}"), "an account without a URL"),
+        ("/new-account", Response(201, {"location": "https://ca.test/a b"}, b"{}"), "an account without a URL"),
         ("/new-account", Response(500, {}, b"\xff" * 1000), "it answers 500"),
     ],
 )

@@ -214,6 +214,23 @@ def test_an_account_that_the_authority_has_forgotten(kept: Kept) -> None:
     assert kept.keeper.pause() > 0
 
 
+def test_an_account_that_can_t_be_read_is_replaced(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    kept.keeper.attempt()
+    [path] = Path(kept.options.data_directory).rglob("account-*")
+    path.write_text("nonsense")
+    kept.clock.advance(60 * DAY)
+    kept.again().attempt()
+    assert len(kept.authority.accounts) == 2
+    assert any("a new one is opened" in each for each in caplog.messages)
+
+
+def test_an_authority_that_wants_a_renewal_too_late(kept: Kept) -> None:
+    ends = kept.clock.wall() + 90 * DAY
+    kept.authority.windows = [(ends + DAY, ends + 2 * DAY)]
+    kept.keeper.attempt()
+    assert 85 * DAY < kept.keeper.pause() < 89 * DAY
+
+
 def test_what_can_t_be_kept_is_not_ordered(kept: Kept, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "ca.test").write_text("a file where a folder should be")
     kept.keeper.attempt()

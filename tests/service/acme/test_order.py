@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography import x509
+from greenlet import GreenletExit
 
 from gproxy.base.errors import GproxyError
 from gproxy.service.acme import order as module
@@ -32,8 +33,8 @@ class Shown:
         if self.fails:
             raise AcmeError("can't be seen")
 
-    def hide(self) -> None:
-        self.heard.append("hide")
+    def hide(self, *, hurry: bool = False) -> None:
+        self.heard.append("hide at once" if hurry else "hide")
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +48,7 @@ def obtained(authority: Authority, prover: Shown, *names: str, profile: str = ""
     client = Client(authority.ask, f"{BASE}/dir", KEY)
     client.register("")
     url, order = place(client, names, profile, replaces)
-    return fulfil(client, url, order, prover, request(new_key("p256"), names))
+    return fulfil(client, url, order, prover, names, request(new_key("p256"), names))
 
 
 @pytest.mark.parametrize("kind", ["http-01", "tls-alpn-01", "dns-01"])
@@ -79,7 +80,7 @@ def test_what_was_proved_lately_is_not_proved_again() -> None:
     authority.answers["/authz/1"] = [Response(200, {}, valid)]
     authority.orders[1]["status"] = "ready"
     prover.heard.clear()
-    assert fulfil(client, url, order, prover, request(new_key("p256"), ["site.test"]))
+    assert fulfil(client, url, order, prover, ["site.test"], request(new_key("p256"), ["site.test"]))
     assert prover.heard == ["hide"]
 
 
@@ -103,6 +104,29 @@ def test_what_can_t_be_seen_is_taken_back_and_not_asked_for() -> None:
     with pytest.raises(AcmeError, match="can't be seen"):
         obtained(authority, prover, "site.test")
     assert (prover.heard[-1], authority.triggered) == ("hide", [])
+
+
+def test_other_names_are_not_proved() -> None:
+    """Whoever says so might want to have records set, or programs run, for names of its choice."""
+    authority, prover = Authority(), Shown()
+    other = b'{"status": "pending", "identifier": {"type": "dns", "value": "other.test"}, "challenges": []}'
+    authority.answers["/authz/0"] = [Response(200, {}, other)]
+    with pytest.raises(AcmeError, match="something else to be proved"):
+        obtained(authority, prover, "site.test")
+    assert prover.heard == []
+
+
+def test_an_order_that_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, prover = Authority(), Shown()
+    authority.looks = 9
+
+    def killed(seconds: float) -> None:
+        raise GreenletExit
+
+    monkeypatch.setattr(module, "sleep", killed)
+    with pytest.raises(GreenletExit):
+        obtained(authority, prover, "site.test")
+    assert prover.heard[-1] == "hide at once"
 
 
 def test_an_order_that_never_ends(monkeypatch: pytest.MonkeyPatch, quick: list[float]) -> None:

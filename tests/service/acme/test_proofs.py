@@ -21,7 +21,7 @@ def test_pages() -> None:
     found = ask(pages, ".well-known", "acme-challenge", "token-1")
     assert (found.status, found.body, found.kind) == (200, b"token-1.print", "application/octet-stream")
     one.hide()
-    one.hide()
+    one.hide(hurry=True)
     assert ask(pages, ".well-known", "acme-challenge", "token-1").status == 404
     assert ask(pages, ".well-known", "acme-challenge", "token-2").status == 200
 

@@ -68,6 +68,13 @@ def test_what_can_t_be_used(tmp_path: Path, text: bytes) -> None:
         store.certificate()
 
 
+def test_a_long_name(tmp_path: Path) -> None:
+    name = ".".join(["x" * 60] * 4)
+    store = Store(options(tmp_path, domain=(name,)))
+    store.keep(issued(name))
+    assert store.certificate() is not None
+
+
 def test_a_certificate_of_other_names(tmp_path: Path) -> None:
     store = Store(options(tmp_path))
     store.keep(issued("other.test"))

@@ -24,11 +24,12 @@ from gproxy.service.acme.jws import b64
 
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
-# How long a name server may take for an answer, how often it is asked, and how long taking back a record may last, in
-# seconds. The last is short, since a process that is to make room for another one waits for it.
+# How long a name server may take for an answer, and how often it is asked; how long taking back a record may last, and
+# taking back all of them when a process that is to make room for another one waits for that. In seconds.
 _ANSWER: Final = 3.0
 _STEP: Final = 2.0
-_CLEANUP: Final = 5.0
+_CLEANUP: Final = 30.0
+_HURRY: Final = 2.0
 
 Look = Callable[[Address, str], Sequence[bytes]]
 """Ask the name server at this address for the texts of a domain. Raises GproxyError."""
@@ -104,12 +105,14 @@ class InDns:
             self._log.debug("%s does not say what %s is: %s", server, record, error)
             return False
 
-    def hide(self) -> None:
+    def hide(self, *, hurry: bool = False) -> None:
         """See Prover."""
+        end = now() + _HURRY
         while self._mine:
             record, value = self._mine.pop()
+            patience = max(0.001, end - now()) if hurry else _CLEANUP
             try:
-                with deadline(_CLEANUP, DialError("no answer in time", reason="timeout")):
+                with deadline(patience, DialError("no answer in time", reason="timeout")):
                     self._setter.cleanup(record, value)
             except GproxyError as error:
                 self._log.warning("the record %s can't be taken back: %s", record, error)

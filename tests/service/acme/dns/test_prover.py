@@ -11,8 +11,10 @@ import pytest
 
 from gproxy.app.layers import system_dialer
 from gproxy.base.address import Address, parse_ip
+from gproxy.base.clock import now
 from gproxy.base.errors import DialError
 from gproxy.rt.group import Group
+from gproxy.rt.sync import Event
 from gproxy.schema.acme import Exec
 from gproxy.schema.fields import Duration
 from gproxy.schema.groups import Dial
@@ -126,6 +128,24 @@ def test_what_can_t_be_taken_back(caplog: pytest.LogCaptureFixture) -> None:
     dns.show("site.test", "token", "token.print")
     dns.hide()
     assert caplog.messages == ["the record _acme-challenge.site.test can't be taken back: no"]
+
+
+def test_in_a_hurry(passing: list[float]) -> None:
+    """What one record takes is missing for the others."""
+    zone = Zone()
+    dns = prover(zone)
+    for _ in range(3):
+        dns.show("site.test", "token", "token.print")
+
+    def cleanup(record: str, value: str) -> None:
+        passing.append(1.5)
+        Event().wait()
+
+    zone.cleanup = cleanup  # type: ignore[method-assign]
+    began = now()
+    dns.hide(hurry=True)
+    assert now() - began < 2.7
+    assert len(passing) == 3
 
 
 class Server:
