@@ -179,13 +179,16 @@ class DataPlane:
             channel.tell(Traffic(rows))
 
     def _drain(self) -> int:
-        """Accept no more and wait for the open sessions; how many had to be ended."""
+        """Accept no more and wait for the open sessions, but for links on which there are none; how many of them had
+        to be ended.
+        """
         for server in self._servers.values():
             server.stop()
         table = self._house.table
-        while len(table) and now() < self._until:
+        while table.busy() and now() < self._until:
             sleep(_DRAIN_LOOK)
-        ended = table.end_all(_DRAINED)
+        ended = table.busy()
+        table.end_all(_DRAINED)
         until = now() + _LAST_WORDS
         while len(table) and now() < until:
             sleep(_DRAIN_LOOK)

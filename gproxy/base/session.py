@@ -53,3 +53,4 @@ class Session:
     udp_timeout: float = UDP_IDLE  # seconds of silence that end it, unless a rule or the target's port says otherwise
     rule: str = ""  # how the deciding rule is called in the log
     outbound: str = ""  # tag of the outbound that was chosen
+    carries: bool = False  # its stream is a link, whose streams are sessions of their own

@@ -44,7 +44,7 @@ class Boundary:
 
     def branch(self, accept: Accept, stream: Stream, session: Session) -> None:
         """Serve one of the streams that a session's stream carries (see Branch), of whatever inbound. Never raises."""
-        self._serve(accept, stream, dataclasses.replace(session, id=self._table.next_id()))
+        self._serve(accept, stream, dataclasses.replace(session, id=self._table.next_id(), carries=False))
 
     def _serve(self, accept: Any, opened: Stream | PacketConn, session: Session) -> None:
         began = now()

@@ -39,6 +39,10 @@ class Table:
     def __len__(self) -> int:
         return len(self._live)
 
+    def busy(self) -> int:
+        """How many there are besides links that only carry others."""
+        return sum(not session.carries for session, _ in self._live.values())
+
     def end(self, session_id: int, reason: CloseReason) -> bool:
         """Make a session end where it waits; False if there is none of that id."""
         if session_id not in self._live:

@@ -160,6 +160,18 @@ def test_a_stop_lets_open_sessions_end_by_themselves(plane: Plane) -> None:
     assert plane.hear(Stopped) == Stopped(0)
 
 
+def test_a_stop_waits_for_no_link_on_which_there_is_nothing(plane: Plane) -> None:
+    plane.begin()
+    client, target = plane.connect()
+    [(session, _)] = plane.house.table._live.values()
+    session.carries = True
+    plane.channel.order(Stop(60))
+    assert plane.hear(Snapshot).statuses == {"closed-drained": 1}
+    assert plane.hear(Stopped) == Stopped(0)
+    client.close()
+    target.close()
+
+
 def test_a_stop_accepts_no_more_and_leaves_the_queue(plane: Plane) -> None:
     plane.begin()
     plane.channel.order(Stop(60))

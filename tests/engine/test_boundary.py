@@ -172,11 +172,13 @@ def test_a_stream_within_a_session_is_a_session_of_its_own() -> None:
 
     def branching() -> None:
         assert house.session is not None
+        house.session.carries = True
         house.boundary.branch(accept, within, house.session)
 
     house.serve(branching)
     assert house.session is not None
     assert (seen[0].id, seen[0].source, seen[0].inbound) == (2, house.session.source, "in")
+    assert not seen[0].carries
     assert house.session.user is None
     assert within.closed
     assert house.meter.statuses == {"protocol-x": 1}

@@ -56,6 +56,14 @@ def test_one_is_ended_where_it_waits_and_no_other() -> None:
         assert (one.ended, other.ended, len(table)) == ("killed", "", 1)
 
 
+def test_a_link_that_carries_others_is_not_busy_itself() -> None:
+    table = Table()
+    with Group("test") as group:
+        clients = [Client(table, group) for _ in range(3)]
+        clients[1].session.carries = True
+        assert (len(table), table.busy()) == (3, 2)
+
+
 def test_all_are_ended() -> None:
     table = Table()
     with Group("test") as group:

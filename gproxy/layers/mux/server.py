@@ -49,6 +49,7 @@ class MuxServer:
             raise Unsupported("a link without padding, which this inbound demands", reason="unpadded")
         served = _Served(self._then, self._branch, session, client, self._rates, request.kind)
         beneath = Padded(client) if request.padded else client
+        session.carries = True
         Link(beneath, make_core(request.kind, client=False), served.serve).run()
         access.finished(session, "ok", 0, 0, now() - began, f"a link of {served.count} streams")
 

@@ -119,6 +119,7 @@ class _Streams:
     def serve(self, client: Stream) -> None:
         """Until the link is over. Raises ProtocolError and StreamClosed."""
         began = now()
+        self._session.carries = True
         Link(client, Smux(client=False), self._begin).run()
         access.finished(self._session, "ok", 0, 0, now() - began, "a link")
 

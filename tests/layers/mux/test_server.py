@@ -108,6 +108,7 @@ def test_each_stream_is_a_session_of_its_own(kind, padded):
         stream.close()
     served.end()
     assert served.reply.said == ["accept"]
+    assert served.session.carries
     assert [session.target.port for session in served.then.sessions] == [1, 2]
     assert {session.user for session in served.then.sessions} == {"me"}
     assert {session.inbound for session in served.then.sessions} == {served.session.inbound}
