@@ -67,6 +67,9 @@ SCRATCH = 256 * 1024
 RECORD_SCRATCH = 1024 * 1024
 RECORD_READ = 256 * 1024
 
+# The most of an incomplete record that is kept between two others. No format's records are longer.
+RECORD_KEPT = 128 * 1024
+
 # From this much in one read on, a flow counts as bulk and moves on to splice; below it, copying is cheaper.
 SPLICE_FROM = 128 * 1024
 

@@ -72,8 +72,9 @@ class Opener(Protocol):
         """Open the complete records at the beginning of `source`, as far as `target` holds them.
 
         How many bytes of the source were used up, and how many were made; what was not used is given again, with more
-        behind it. A target as large as the source holds everything. Raises ProtocolError for bytes that no further
-        ones can make right; nothing may be opened after that.
+        behind it. A target as large as the source holds everything, or one that is RECORD_KEPT larger where records lie
+        within records. Raises ProtocolError for bytes that no further ones can make right; nothing may be opened after
+        that.
         """
 
 
@@ -112,6 +113,8 @@ class Record:
     unopened: bytes  # sealed bytes that were read already
     ending: Ending | None = None
     answering: Answering | None = None
+    midway: Callable[[], bool] = lambda: False  # whether what was opened so far ends inside a record
+    depth: int = 0  # how many kinds of records lie beneath
 
 
 class Happened(NamedTuple):
@@ -198,6 +201,23 @@ class PacketConn(Protocol):
 
     def close(self) -> None:
         """Idempotent and quiet; wakes whoever waits."""
+
+
+Take = Callable[[Buffer, Address], bool]
+"""Takes a datagram where it arrives, in the hub: it neither waits nor raises. False: it wants it from `recv_from`."""
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """A PacketConn that needs no greenlet for each datagram."""
+
+    def offer(self, take: Take | None, /) -> None:
+        """From now on offer each datagram to `take`; None: no more. `recv_from` gives out those that it does not want,
+        and tells the end.
+        """
+
+    def prompt(self, to: Address, /) -> bool:
+        """Whether sending to this address never waits."""
 
 
 Accept = Callable[[Stream, Session], None]

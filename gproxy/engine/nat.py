@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import inf
 
-from gproxy.base.address import Address
+from gproxy.base.address import UNSPECIFIED, Address
 from gproxy.base.clock import now
 from gproxy.base.defaults import UDP_DECISIONS, UDP_PORT_TIMEOUTS, UDP_RETRY
 from gproxy.base.errors import ASKED, DialError, GproxyError, StreamClosed
-from gproxy.base.iface import Outbound, PacketConn
+from gproxy.base.iface import Buffer, Outbound, PacketConn, Prompt
 from gproxy.base.session import Session
 from gproxy.engine.decide import Decides
 from gproxy.observe.meter import Account
@@ -31,10 +31,17 @@ class _Way:
     upstream: PacketConn | None
     target: Address
     again: float = inf  # when a way that could not be opened is tried again, by `now`
+    prompt: bool = False  # sending on it never waits
+
+
+_NOWHERE = _Way(None, UNSPECIFIED)
 
 
 class Nat:
-    """Serves one client until it is silent for long enough, leaves, or is ended."""
+    """Serves one client until it is silent for long enough, leaves, or is ended.
+
+    Datagrams for known destinations move in the hub, where both sides are prompt; the greenlets here see the others.
+    """
 
     def __init__(self, session: Session, conn: PacketConn, decider: Decides, account: Account | None = None) -> None:
         self._account = account
@@ -47,6 +54,8 @@ class Nat:
         self._conn = conn
         self._decider = decider
         self._patience = 0.0
+        self._prompt = isinstance(conn, Prompt) and conn.prompt(session.source)
+        self._last: tuple[Address | None, _Way] = None, _NOWHERE  # of the prompt ways: datagrams come in runs
         self._ways: dict[Address, _Way] = {}
         self._upstreams: dict[tuple[str, Address | None], PacketConn] = {}
         self._asked: dict[Address, Address] = {}  # where a rule sent datagrams → where the client wanted them
@@ -66,6 +75,8 @@ class Nat:
         except GproxyError as error:
             self._end, self._detail = error.word, str(error)
         finally:
+            if isinstance(self._conn, Prompt):
+                self._conn.offer(None)
             SWEEPER.remove(self)
             for upstream in self._upstreams.values():
                 upstream.close()
@@ -74,28 +85,52 @@ class Nat:
     def _forward(self) -> None:
         ways = self._ways  # for as long as we run: `_lose` and `_open` change it in place
         recv_from = self._conn.recv_from
-        account = self._account
+        if isinstance(self._conn, Prompt):
+            self._conn.offer(self._take)
         while True:
             data, to = recv_from()
             way = ways.get(to)
             if way is None or (way.upstream is None and now() >= way.again):
                 way = self._open(to)
-            if way.upstream is None:
-                continue
-            self.up += len(data)
-            self._datagrams += 1
-            if account is not None:
-                account.up_packets += 1
             try:
-                way.upstream.send_to(data, way.target)
+                self._send(way, data)
             except StreamClosed as error:
                 if error.reason in ASKED:
                     raise
                 self._lose(way.upstream)
-            except GproxyError as why:  # this destination can't be reached; others can
-                self._note(why)
-                if isinstance(why, DialError) and why.reason in _SLOW:
-                    way.upstream, way.again = None, now() + UDP_RETRY
+
+    def _take(self, data: Buffer, to: Address) -> bool:
+        """See Take."""
+        last, way = self._last
+        if to is not last:
+            known = self._ways.get(to)
+            if known is None or not known.prompt:
+                return False
+            way = known
+            self._last = to, way
+        try:
+            self._send(way, data)
+        except StreamClosed:
+            self._lose(way.upstream)
+        return True
+
+    def _send(self, way: _Way, data: Buffer) -> None:
+        """Raises StreamClosed when the upstream has ended."""
+        if way.upstream is None:
+            return
+        self.up += len(data)
+        self._datagrams += 1
+        if self._account is not None:
+            self._account.up_packets += 1
+        try:
+            way.upstream.send_to(data, way.target)
+        except StreamClosed:
+            raise
+        except GproxyError as why:  # this destination can't be reached; others can
+            self._note(why)
+            if isinstance(why, DialError) and why.reason in _SLOW:
+                way.upstream, way.again, way.prompt = None, now() + UDP_RETRY, False
+                self._last = None, _NOWHERE
 
     def _open(self, to: Address) -> _Way:
         """Decide where datagrams for `to` go. A refusal is remembered too, and a failure for a while."""
@@ -106,7 +141,8 @@ class Nat:
         try:
             outbound = self._decider.decide(one)
             way.target = one.target
-            way.upstream = self._upstream(one, outbound)
+            way.upstream = upstream = self._upstream(one, outbound)
+            way.prompt = isinstance(upstream, Prompt) and upstream.prompt(way.target)
         except StreamClosed as ended:
             if ended.reason in ASKED:
                 raise
@@ -125,6 +161,7 @@ class Nat:
         """There are too many destinations to remember. Upstreams that are connected to one each go with them."""
         self._ways.clear()
         self._asked.clear()
+        self._last = None, _NOWHERE
         for key in [key for key in self._upstreams if key[1] is not None]:
             self._upstreams.pop(key).close()
 
@@ -156,31 +193,39 @@ class Nat:
         if self._end == "ok":
             self._end, self._detail = why.word, str(why)
 
-    def _lose(self, upstream: PacketConn) -> None:
+    def _lose(self, upstream: PacketConn | None) -> None:
         """An upstream ended by itself: its destinations are decided anew."""
+        if upstream is None:
+            return
         upstream.close()
+        self._last = None, _NOWHERE
         for key in [key for key, conn in self._upstreams.items() if conn is upstream]:
             del self._upstreams[key]
         for to in [to for to, way in self._ways.items() if way.upstream is upstream]:
             del self._ways[to]
 
     def _backward(self, upstream: PacketConn) -> None:
-        asked = self._asked
-        send_to = self._conn.send_to
-        account = self._account
+        if self._prompt and isinstance(upstream, Prompt):
+            upstream.offer(self._answer)
         try:
             while True:
-                data, source = upstream.recv_from()
-                self.down += len(data)
-                self._datagrams += 1
-                if account is not None:
-                    account.down_packets += 1
-                try:
-                    send_to(data, asked.get(source, source) if asked else source)
-                except DialError as why:  # this answer is lost; the next one may arrive
-                    self._note(why)
+                self._answer(*upstream.recv_from())
         except StreamClosed:
             self._lose(upstream)
+
+    def _answer(self, data: Buffer, source: Address) -> bool:
+        """See Take."""
+        self.down += len(data)
+        self._datagrams += 1
+        if self._account is not None:
+            self._account.down_packets += 1
+        try:
+            self._conn.send_to(data, self._asked.get(source, source) if self._asked else source)
+        except DialError as why:  # this answer is lost; the next one may arrive
+            self._note(why)
+        except StreamClosed:  # the greenlet that reads from the client sees it too
+            pass
+        return True
 
     def moved(self) -> int:
         """See Idler: datagrams count, not bytes, since an empty one is a sign of life too."""

@@ -12,7 +12,7 @@ from typing import Any
 from gproxy.base.address import Address, parse_ip
 from gproxy.base.defaults import DATAGRAM_BURST, MAX_DATAGRAM, UDP_INBOX, UDP_SESSIONS
 from gproxy.base.errors import StreamClosed
-from gproxy.base.iface import Admit, Buffer
+from gproxy.base.iface import Admit, Buffer, Take
 from gproxy.limit.room import Room
 from gproxy.net.handover import Link, make_link
 from gproxy.rt.crew import launch
@@ -32,7 +32,7 @@ class ClientConn:
     Answers leave from the shared socket whoever they are from; a protocol that tells the client more wraps this.
     """
 
-    __slots__ = ("_closed", "_demux", "_gate", "_inbox", "_name", "dropped")
+    __slots__ = ("_closed", "_demux", "_gate", "_inbox", "_name", "_take", "dropped")
 
     def __init__(self, demux: Demux, name: Any) -> None:
         self._demux = demux
@@ -40,12 +40,15 @@ class ClientConn:
         self._inbox: deque[bytes] = deque()
         self._gate = Gate()
         self._closed = False
+        self._take: Take | None = None
         self.dropped = 0
 
     def deliver(self, data: bytes) -> None:
         """A datagram for this client; dropped when its inbox is full."""
         if len(self._inbox) >= UDP_INBOX:
             self.dropped += 1
+            return
+        if self._take is not None and self._take(data, self._demux.local):
             return
         self._inbox.append(data)
         self._gate.open()
@@ -58,16 +61,25 @@ class ClientConn:
             self._gate.wait()
         return self._inbox.popleft(), self._demux.local
 
+    def offer(self, take: Take | None, /) -> None:
+        """See Prompt."""
+        self._take = take
+
     def send_to(self, data: Buffer, to: Address, /) -> None:
         """See PacketConn."""
         if self._closed:
             raise StreamClosed("closed here", reason="local")
         self._demux.send(data, self._name)
 
+    def prompt(self, to: Address, /) -> bool:
+        """See Prompt: always."""
+        return True
+
     def close(self) -> None:
         """See PacketConn."""
         if not self._closed:
             self._closed = True
+            self._take = None
             self._demux.forget(self._name)
             if self.dropped:
                 _log.info("%s:%s: %d datagrams were dropped, its inbox was full", *self._name[:2], self.dropped)

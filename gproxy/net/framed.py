@@ -7,6 +7,7 @@ import contextlib
 from gproxy.base.errors import CloseReason, ProtocolError, StreamClosed
 from gproxy.base.iface import Answering, Buffer, Ending, Opener, Record, Sealer, Stream
 from gproxy.net.around import Around
+from gproxy.net.nested import nested
 from gproxy.rt.sync import Event
 
 
@@ -160,7 +161,10 @@ class Framed(Around):
             return None
         fd = self._inner.bare()
         if fd is None:
-            return None
+            beneath = self._inner.record()
+            if beneath is None:
+                return None
+            return nested(beneath, self._opener, self._sealer, self._unopened, self._ending, self._answering)
         return Record(fd, self._opener, self._sealer, self._unopened, self._ending, self._answering)
 
     def held(self) -> bool:

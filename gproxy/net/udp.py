@@ -6,15 +6,16 @@ import contextlib
 import errno
 import socket as consts
 from _socket import socket
+from collections import deque
 from collections.abc import Callable
 
 from gproxy.base.address import IP, Address, Host, parse_ip
-from gproxy.base.defaults import MAX_DATAGRAM
+from gproxy.base.defaults import DATAGRAM_BURST, MAX_DATAGRAM, UDP_INBOX
 from gproxy.base.errors import DialError, StreamClosed
-from gproxy.base.iface import Buffer
+from gproxy.base.iface import Buffer, Take
 from gproxy.net.oserror import closed, dial_failed
 from gproxy.net.tcp import SocketOptions
-from gproxy.rt.sockets import READ, Readiness
+from gproxy.rt.sockets import READ, Gate, Readiness
 
 # ICMP errors that an unconnected socket reports for some earlier datagram: they say nothing about the next one.
 _PASSING = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EMSGSIZE, errno.EPROTO})
@@ -29,6 +30,18 @@ _view = memoryview(_scratch)
 Resolve = Callable[[str], tuple[IP, ...]]
 
 
+class _Offering:
+    """What an UdpConn has besides when its datagrams are offered where they arrive."""
+
+    __slots__ = ("end", "gate", "take", "unwanted")
+
+    def __init__(self, take: Take | None) -> None:
+        self.take = take
+        self.unwanted: deque[tuple[Buffer, Address]] = deque(maxlen=UDP_INBOX)
+        self.gate = Gate()
+        self.end: StreamClosed | None = None
+
+
 class UdpConn:
     """One unconnected UDP socket (full cone). A domain is resolved at its first datagram and keeps that address.
 
@@ -36,7 +49,7 @@ class UdpConn:
     families, since its IPv4 peers appear as mapped addresses.
     """
 
-    __slots__ = ("_ipv6", "_names", "_readable", "_resolve", "_sock", "_targets", "_unmap")
+    __slots__ = ("_ipv6", "_last", "_names", "_offering", "_readable", "_resolve", "_sock", "_targets", "_unmap")
 
     def __init__(self, sock: socket, resolve: Resolve | None = None, *, unmap: bool = True) -> None:
         self._sock: socket | None = sock
@@ -46,9 +59,13 @@ class UdpConn:
         self._unmap = unmap
         self._targets: dict[Address, tuple[str, int]] = {}
         self._names: dict[tuple[str, int], Address] = {}
+        self._last: tuple[Address | None, tuple[str, int]] = None, ("", 0)  # of the targets: they come in runs
+        self._offering: _Offering | None = None
 
     def recv_from(self) -> tuple[Buffer, Address]:
         """See PacketConn."""
+        if self._offering is not None:
+            return self._unwanted(self._offering)
         while True:
             if self._sock is None:
                 raise StreamClosed("closed here", reason="local")
@@ -64,6 +81,50 @@ class UdpConn:
             # The scratch belongs to every UdpConn, so the datagram leaves it before anyone else can run.
             return bytes(_view[:size]), self._address(name)
 
+    @staticmethod
+    def _unwanted(offering: _Offering) -> tuple[Buffer, Address]:
+        while not offering.unwanted:
+            if offering.end is not None:
+                raise offering.end
+            offering.gate.wait()
+        return offering.unwanted.popleft()
+
+    def offer(self, take: Take | None, /) -> None:
+        """See Prompt. Nobody may be waiting in `recv_from`."""
+        if self._offering is not None:
+            self._offering.take = take
+        elif self._sock is not None:
+            self._offering = _Offering(take)
+            self._readable.call(self._arrived)
+
+    def _arrived(self) -> None:
+        offering = self._offering
+        assert offering is not None, "what arrives is offered"
+        for _ in range(DATAGRAM_BURST):
+            if self._sock is None:  # the datagram before has led to the end
+                return
+            try:
+                size, name = self._sock.recvfrom_into(_scratch)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in _PASSING:
+                    self._end(closed(error))
+                    return
+                continue
+            data, source = bytes(_view[:size]), self._address(name)
+            if offering.take is None or not offering.take(data, source):
+                offering.unwanted.append((data, source))
+                offering.gate.open()
+
+    def _end(self, why: StreamClosed) -> None:
+        if self._offering is None:
+            self._readable.wake(why)
+        elif self._offering.end is None:
+            self._offering.end = why
+            self._readable.stop()
+            self._offering.gate.open()
+
     def _address(self, name: tuple[str, int]) -> Address:
         known = self._names.get(name[:2])
         if known is None:
@@ -74,9 +135,10 @@ class UdpConn:
 
     def send_to(self, data: Buffer, to: Address, /) -> None:
         """See PacketConn."""
-        target = self._targets.get(to)
-        if target is None:
-            target = self._learn(to)
+        last, target = self._last
+        if to is not last:
+            target = self._targets.get(to) or self._learn(to)
+            self._last = to, target
         if self._sock is None:
             raise StreamClosed("closed here", reason="local")
         try:
@@ -84,6 +146,10 @@ class UdpConn:
         except OSError as error:
             if error.errno not in _LOST:
                 raise dial_failed(to, error.errno or 0) from error
+
+    def prompt(self, to: Address, /) -> bool:
+        """See Prompt: a domain may have to be looked up."""
+        return not to.is_domain
 
     def _learn(self, to: Address) -> tuple[str, int]:
         ip = self._ip_of(to.host)
@@ -96,8 +162,9 @@ class UdpConn:
         return target
 
     def _make_room(self) -> None:
-        """Both tables at once: a target must not outlive the name that its answers carry."""
+        """All tables at once: a target must not outlive the name that its answers carry."""
         if len(self._targets) >= _KNOWN or len(self._names) >= _KNOWN:
+            self._last = None, ("", 0)
             self._targets.clear()
             self._names.clear()
 
@@ -133,7 +200,7 @@ class UdpConn:
         """See PacketConn."""
         sock, self._sock = self._sock, None
         if sock is not None:
-            self._readable.wake(StreamClosed("closed here", reason="local"))
+            self._end(StreamClosed("closed here", reason="local"))
             self._readable.close()
             with contextlib.suppress(OSError):
                 sock.close()

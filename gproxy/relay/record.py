@@ -11,7 +11,7 @@ from collections.abc import Callable
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from os import readv, write
 
-from gproxy.base.defaults import RECORD_READ, RECORD_SCRATCH
+from gproxy.base.defaults import RECORD_KEPT, RECORD_READ, RECORD_SCRATCH
 from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Answering, Ending, Opener, Record, Sealer
 from gproxy.relay.pump import Flow, Pump
@@ -19,7 +19,7 @@ from gproxy.relay.terms import OTHER, Side
 
 # Mapped, so that a worker with no record stream has no memory in them.
 _read = memoryview(mmap(-1, RECORD_SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS))
-_payload = memoryview(mmap(-1, RECORD_SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS))
+_payload = memoryview(mmap(-1, RECORD_SCRATCH + RECORD_KEPT, MAP_PRIVATE | MAP_ANONYMOUS))
 _sealed = memoryview(
     mmap(-1, 2 * RECORD_SCRATCH + 4096, MAP_PRIVATE | MAP_ANONYMOUS)
 )  # the most that a Sealer may want
@@ -53,6 +53,7 @@ class RecordFlow(Flow):
     __slots__ = (
         "_answering",
         "_farewell",
+        "_midway",
         "_opener",
         "_over",
         "_reach",
@@ -67,13 +68,14 @@ class RecordFlow(Flow):
         self._opener: Opener | None = None
         self._sealer: Sealer | None = None
         self._unopened = b""
+        self._midway: Callable[[], bool] | None = None
         self._source_ending: Ending | None = None
         self._source_answering: Answering | None = None
         self._farewell: Ending | None = None
         self._answering: Answering | None = None  # the target's: what it has asked is answered here
         self._over = False  # the source has said all, and the target has still to take the last of it
         if isinstance(source, Record):
-            self._source_ending, self._source_answering = source.ending, source.answering
+            self._source_ending, self._source_answering, self._midway = source.ending, source.answering, source.midway
             self._opener, self._unopened, source = source.opener, source.unopened, source.fd
         if isinstance(target, Record):
             self._farewell, self._answering = target.ending, target.answering
@@ -93,15 +95,15 @@ class RecordFlow(Flow):
             self._pump.fail(self._side, error)
             return
         if size == 0:
-            if kept:
+            if kept or (self._midway is not None and self._midway()):
                 self._pump.break_off(self._side, "truncated")
             else:
                 self._end()
             return
         try:
             data = self._opened(kept + size) if self._opener is not None else _read[:size]
-        except ProtocolError:
-            self._pump.break_off(self._side, "corrupt")
+        except ProtocolError as error:
+            self._pump.break_off(self._side, "truncated" if error.reason == "truncated" else "corrupt")
             return
         if data:
             self.moved += len(data)

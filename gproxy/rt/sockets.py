@@ -41,6 +41,14 @@ class Readiness:
             watcher.stop()
             self._waiting = None
 
+    def call(self, callback: Callable[[], object]) -> None:
+        """From now on call back in the hub whenever the descriptor is ready, until `stop`. Nobody waits any more."""
+        self._watcher.start(callback)
+
+    def stop(self) -> None:
+        """The end of `call`."""
+        self._watcher.stop()
+
     def wake(self, error: BaseException) -> None:
         """Raise `error` in whoever waits."""
         if self._waiting is not None:

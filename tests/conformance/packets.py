@@ -292,3 +292,6 @@ PAIRS: dict[str, Callable[[], PacketPair]] = {
     **{f"shadowsocks-client-{method}": partial(shadowsocks_client, method) for method in _SHADOWSOCKS},
     **{f"shadowsocks-server-{method}": partial(shadowsocks_server, method) for method in _SHADOWSOCKS},
 }
+
+STREAMED = {"over_stream", "trojan"} | {name for name in PAIRS if name.startswith("mux-")}
+"""Those whose datagrams travel on a stream, and so may have to wait."""

@@ -9,7 +9,15 @@ from gproxy.base.iface import Stream
 from gproxy.net.buffered import Buffered
 from gproxy.relay.copy import Copy
 from gproxy.relay.pump import Pump
-from tests.conformance.streams import framed_memory_pair, framed_pair, memory_pair, tcp_pair, unix_pair
+from tests.conformance.streams import (
+    framed_memory_pair,
+    framed_pair,
+    memory_pair,
+    nested_pair,
+    tcp_pair,
+    unix_pair,
+    ws_in_records_pair,
+)
 
 
 @dataclass
@@ -67,6 +75,22 @@ def _sealed_in_memory() -> Sides:
     return Sides(*framed_memory_pair(), *framed_memory_pair())
 
 
+def _nested() -> Sides:
+    return Sides(*nested_pair(), *nested_pair())
+
+
+def _nested_to_tcp() -> Sides:
+    return Sides(*nested_pair(), *tcp_pair())
+
+
+def _ws_in_records_to_tcp() -> Sides:
+    return Sides(*ws_in_records_pair(), *tcp_pair())
+
+
+def _tcp_to_ws_in_records() -> Sides:
+    return Sides(*tcp_pair(), *ws_in_records_pair())
+
+
 PUMPS: dict[str, tuple[Callable[[], Sides], type[Pump] | type[Copy]]] = {
     "tcp": (_tcp, Pump),
     "unix": (_unix, Pump),
@@ -76,6 +100,10 @@ PUMPS: dict[str, tuple[Callable[[], Sides], type[Pump] | type[Copy]]] = {
     "sealed": (_sealed, Pump),
     "sealed to tcp": (_sealed_to_tcp, Pump),
     "tcp to sealed": (_tcp_to_sealed, Pump),
+    "nested": (_nested, Pump),
+    "nested to tcp": (_nested_to_tcp, Pump),
+    "ws in records to tcp": (_ws_in_records_to_tcp, Pump),
+    "tcp to ws in records": (_tcp_to_ws_in_records, Pump),
     "sealed to memory": (_sealed_to_memory, Copy),
     "sealed in memory": (_sealed_in_memory, Copy),
 }

@@ -12,6 +12,7 @@ from typing import Any
 from gproxy.base.errors import StreamClosed
 from gproxy.base.iface import Accept, Branch, ClientLayer, Multiplexer, ServerLayer, Stream
 from gproxy.base.session import Session
+from gproxy.layers.mux.padding import Padded
 from gproxy.layers.transport.grpc import GrpcClient, GrpcServer
 from gproxy.layers.transport.http2 import Http2Client
 from gproxy.layers.transport.httpstream import Http1Client, StreamClient, StreamServer
@@ -134,6 +135,17 @@ def framed_pair() -> Pair:
     return framed(near), framed(far)
 
 
+def nested_pair() -> Pair:
+    """Records within records within records."""
+    near, far = framed_pair()
+    return framed(framed(near)), framed(framed(far))
+
+
+def ws_in_records_pair() -> Pair:
+    """A WebSocket within records, as within TLS: it has a word for the end, and what lies beneath is not ended."""
+    return upgrade_pair(WsClient("a.test", "/", {}), WsServer("/", {}), framed_pair)
+
+
 def framed_memory_pair() -> Pair:
     """Records over a stream without a descriptor."""
     near, far = memory_pair()
@@ -178,9 +190,9 @@ def obfs_tls_pair() -> Pair:
     return obfs_pair(TlsClient("a.test"), TlsServer())
 
 
-def upgrade_pair(client: ClientLayer, server: ServerLayer) -> Pair:
+def upgrade_pair(client: ClientLayer, server: ServerLayer, over: Callable[[], Pair] | None = None) -> Pair:
     """Two ends of a transport that begins as an HTTP request: the client has asked, and the server has agreed."""
-    near, far = tcp_pair()
+    near, far = (over or tcp_pair)()
     opened: list[Stream] = []
     with Group("test") as group:
         group.spawn(server.accepting(lambda stream, session: opened.append(stream)), far, new_session())
@@ -315,6 +327,12 @@ def grpc_pair() -> Pair:
     return request_pair(GrpcClient("a.test", "Gun", scheme="http"), lambda branch: GrpcServer("Gun", branch))
 
 
+def padded_pair() -> Pair:
+    """A stream whose first pieces are padded."""
+    near, far = tcp_pair()
+    return Padded(near), Padded(far)
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
     "unix": unix_pair,
     "tcp": tcp_pair,
@@ -331,9 +349,12 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     "obfs tls": obfs_tls_pair,
     "ws": ws_pair,
     "ws early": ws_early_pair,
+    "nested": nested_pair,
+    "ws in records": ws_in_records_pair,
     "httpupgrade": httpupgrade_pair,
     "smux": smux_pair,
     "yamux": yamux_pair,
+    "padded": padded_pair,
     "http2": http2_pair,
     "http1": http1_pair,
     "grpc": grpc_pair,
@@ -341,7 +362,7 @@ PAIRS: dict[str, Callable[[], Pair]] = {
 
 BOUND = {
     "tcp", "buffered", "framed", "framed with a head", "headed", "headed framed", "obfs http", "obfs tls", "ws",
-    "ws early", "httpupgrade", "smux", "yamux", "http2", "http1", "grpc",
+    "ws early", "nested", "ws in records", "httpupgrade", "smux", "yamux", "padded", "http2", "http1", "grpc",
 }  # fmt: skip
 """Where a stream has an address of its own."""
 

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from gproxy.base.address import Address
 from gproxy.base.errors import StreamClosed
+from gproxy.base.iface import Buffer, Prompt
 from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
-from tests.conformance.packets import PAIRS, PacketPair
+from tests.conformance.packets import PAIRS, STREAMED, PacketPair
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -123,3 +126,105 @@ def test_many_in_a_row(pair: PacketPair) -> None:
         pair.conn.send_to(b"%d" % number, pair.address)
     assert [bytes(pair.conn.recv_from()[0]) for _ in range(100)] == [b"%d" % number for number in range(100)]
     assert [pair.hear() for _ in range(100)] == [b"%d" % number for number in range(100)]
+
+
+class Taker:
+    """Takes what it is offered, but for what begins with a no."""
+
+    def __init__(self, pair: PacketPair) -> None:
+        conn = pair.conn
+        assert isinstance(conn, Prompt)
+        pair.say(b"first")  # some hear who their client is before there is a connection
+        assert bytes(conn.recv_from()[0]) == b"first"
+        self.taken: list[tuple[bytes, Address]] = []
+        self.conn = conn
+        conn.offer(self.take)
+
+    def take(self, data: Buffer, address: Address) -> bool:
+        if bytes(data[:2]) == b"no":
+            return False
+        self.taken.append((bytes(data), address))
+        return True
+
+    def wait(self, count: int) -> list[bytes]:
+        """What was taken, when it is so many."""
+        wait_until(lambda: len(self.taken) >= count, lambda: f"{self.taken}")
+        return [data for data, _ in self.taken]
+
+
+@pytest.fixture(params=sorted(set(PAIRS) - STREAMED))
+def prompt_pair(request: pytest.FixtureRequest) -> Iterator[PacketPair]:
+    pair = PAIRS[request.param]()
+    yield pair
+    pair.close()
+
+
+@pytest.mark.parametrize("name", sorted(STREAMED))
+def test_what_travels_on_a_stream_is_not_prompt(name: str) -> None:
+    pair = PAIRS[name]()
+    assert not isinstance(pair.conn, Prompt)
+    pair.close()
+
+
+def test_datagrams_are_taken_where_they_arrive(prompt_pair: PacketPair) -> None:
+    taker = Taker(prompt_pair)
+    for number in range(100):
+        prompt_pair.say(b"%d" % number)
+    assert taker.wait(100) == [b"%d" % number for number in range(100)]
+    assert {address for _, address in taker.taken} == {prompt_pair.address}
+    assert taker.conn.prompt(prompt_pair.address)
+    taker.conn.send_to(b"answer", prompt_pair.address)
+    assert prompt_pair.hear() == b"answer"
+
+
+def test_what_is_not_taken_is_for_the_reader(prompt_pair: PacketPair) -> None:
+    taker = Taker(prompt_pair)
+    got: list[Any] = []
+    with Group("test") as group:
+        group.spawn(outcome, got, taker.conn.recv_from)
+        sleep(0)
+        for word in (b"yes", b"no, thanks", b"yes again", b"no, really"):
+            prompt_pair.say(word)
+        assert taker.wait(2) == [b"yes", b"yes again"]
+        assert group.join(5)
+    data, address = got[0]
+    assert (bytes(data), address) == (b"no, thanks", prompt_pair.address)
+    assert bytes(taker.conn.recv_from()[0]) == b"no, really"
+
+
+def test_after_the_offer_all_are_for_the_reader_again(prompt_pair: PacketPair) -> None:
+    taker = Taker(prompt_pair)
+    taker.conn.offer(None)
+    prompt_pair.say(b"yes")
+    assert bytes(taker.conn.recv_from()[0]) == b"yes"
+    assert not taker.taken
+
+
+def test_the_end_is_for_the_reader(prompt_pair: PacketPair) -> None:
+    taker = Taker(prompt_pair)
+    got: list[Any] = []
+    with Group("test") as group:
+        group.spawn(outcome, got, taker.conn.recv_from)
+        sleep(0)
+        taker.conn.close()
+        assert group.join(5)
+    assert isinstance(got[0], StreamClosed)
+    with pytest.raises(StreamClosed):
+        taker.conn.recv_from()
+
+
+def test_a_taker_may_end_it(prompt_pair: PacketPair) -> None:
+    taker = Taker(prompt_pair)
+    taken: list[bytes] = []
+
+    def close(data: Buffer, address: Address) -> bool:
+        taken.append(bytes(data))
+        taker.conn.close()
+        return True
+
+    taker.conn.offer(close)
+    for word in (b"last words", b"too late"):
+        prompt_pair.say(word)
+    with pytest.raises(StreamClosed):
+        taker.conn.recv_from()
+    assert taken == [b"last words"]

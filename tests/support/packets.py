@@ -6,7 +6,7 @@ from collections import deque
 
 from gproxy.base.address import Address
 from gproxy.base.errors import StreamClosed
-from gproxy.base.iface import Buffer
+from gproxy.base.iface import Buffer, Take
 from gproxy.rt.deadline import deadline
 from gproxy.rt.sync import Event
 
@@ -57,3 +57,24 @@ class MemoryPackets:
         """See PacketConn."""
         self.closed = True
         self._arrived.set()
+
+
+class PromptPackets(MemoryPackets):
+    """See Prompt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._take: Take | None = None
+
+    def offer(self, take: Take | None, /) -> None:
+        """See Prompt."""
+        self._take = take
+
+    def prompt(self, to: Address, /) -> bool:
+        """See Prompt."""
+        return not to.is_domain
+
+    def deliver(self, data: bytes, address: Address) -> None:
+        """Let a datagram arrive, in the hub."""
+        if self.closed or self._take is None or not self._take(data, address):
+            super().deliver(data, address)

@@ -9,6 +9,7 @@ from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Buffer, Entrance, PacketConn, PacketEntrance, ResetReply, Stream, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring
+from gproxy.net.wrapped import Wrapped
 from gproxy.protocol.direct.options import DirectInboundOptions
 
 
@@ -47,23 +48,18 @@ class DirectInbound:
         return Address(local.host if self._host is None else self._host, self._port or local.port)
 
 
-class _OneTarget:
+class _OneTarget(Wrapped):
     """A client's datagrams, all of which go to the same place."""
 
-    __slots__ = ("_conn", "_target")
+    __slots__ = ("_target",)
 
     def __init__(self, conn: PacketConn, target: Address) -> None:
-        self._conn = conn
+        super().__init__(conn)
         self._target = target
 
-    def recv_from(self) -> tuple[Buffer, Address]:
-        """See PacketConn."""
-        return self._conn.recv_from()[0], self._target
+    def _open(self, data: Buffer, peer: Address) -> tuple[Buffer, Address]:
+        return data, self._target
 
     def send_to(self, data: Buffer, to: Address, /) -> None:
         """See PacketConn: whoever answers, the client sees the tunnel."""
         self._conn.send_to(data, to)
-
-    def close(self) -> None:
-        """See PacketConn."""
-        self._conn.close()

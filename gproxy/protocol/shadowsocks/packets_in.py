@@ -15,6 +15,7 @@ from gproxy.base.iface import Buffer, PacketConn
 from gproxy.base.session import DEFAULT_DIAL, Session
 from gproxy.base.wiring import InboundWiring
 from gproxy.limit.bucket import TokenBucket
+from gproxy.net.wrapped import Wrapped
 from gproxy.protocol.shadowsocks.packets import LARGEST, Dropped, Heads, too_large
 from gproxy.protocol.shadowsocks.users import Credential, KeyRing
 from gproxy.protocol.shadowsocks.wire import packets
@@ -58,6 +59,8 @@ class KeyedPackets:
 
     def identify(self, packet: bytes, host: str, /) -> Opened:
         """See Opener."""
+        if (only := self.ring.only) is not None:
+            return only, *self.open(packet, only)
         source = parse_ip(host)
         for number, credential in enumerate(self.ring.candidates(source)):
             if number and not self._trials.take():
@@ -109,14 +112,14 @@ class PacketDoor:
             session = afresh(session)
 
 
-class ServedClient:
+class ServedClient(Wrapped):
     """A client as a PacketConn in the server direction. What is bad is dropped."""
 
-    __slots__ = ("_conn", "_credential", "_door", "_first", "_heads", "_host", "_version", "following")
+    __slots__ = ("_credential", "_door", "_first", "_heads", "_host", "_version", "following")
 
     def __init__(self, door: PacketDoor, conn: PacketConn, host: str, first: Opened) -> None:
+        super().__init__(conn)
         self._door = door
-        self._conn = conn
         self._host = host
         self._credential, *_ = first
         self._first: Opened | None = first
@@ -130,17 +133,19 @@ class ServedClient:
         if self._first is not None:
             (_, payload, target), self._first = self._first, None
             return payload, target
+        return super().recv_from()
+
+    def _open(self, data: Buffer, peer: Address) -> tuple[Buffer, Address] | None:
         opener = self._door.opener
-        while True:
-            data, _ = self._conn.recv_from()
-            if self._version != opener.ring.version:
-                self._stay()
-            try:
-                return opener.open(bytes(data), self._credential)
-            except AuthError as why:
-                self._ask_who(bytes(data), why)
-            except ProtocolError as why:
-                self._door.dropped.note(self._host, why)
+        if self._version != opener.ring.version:
+            self._stay()
+        try:
+            return opener.open(bytes(data), self._credential)
+        except AuthError as why:
+            self._ask_who(bytes(data), why)
+        except ProtocolError as why:
+            self._door.dropped.note(self._host, why)
+        return None
 
     def _stay(self) -> None:
         """The users have been replaced. Raises StreamClosed if this one is gone."""
@@ -176,10 +181,6 @@ class ServedClient:
             self._door.dropped.note(self._host, too_large(len(data)))
         elif sealed:
             self._conn.send_to(sealed, to)
-
-    def close(self) -> None:
-        """See PacketConn."""
-        self._conn.close()
 
 
 def afresh(session: Session) -> Session:

@@ -11,6 +11,7 @@ from gproxy.base.errors import DialError, ProtocolError, ReplayError
 from gproxy.base.iface import Buffer, PacketConn
 from gproxy.base.session import Session
 from gproxy.base.wiring import OutboundWiring
+from gproxy.net.wrapped import Wrapped
 from gproxy.protocol.shadowsocks.packets import LARGEST, Dropped, Heads, too_large
 from gproxy.protocol.shadowsocks.wire.methods import Method
 from gproxy.protocol.shadowsocks.wire.packets import Codec, codec, split
@@ -141,32 +142,34 @@ class ClientPackets:
         return ServerConn(conn, self._server, self._keyed or SessionCipher(self._method, self._keys), self.dropped)
 
 
-class ServerConn:
+class ServerConn(Wrapped):
     """The way through a server, as a PacketConn in the client direction.
 
     Only the server is heard. What is bad is dropped.
     """
 
-    __slots__ = ("_cipher", "_conn", "_dropped", "_heads", "_host", "_server")
+    __slots__ = ("_cipher", "_dropped", "_heads", "_host", "_server")
 
     def __init__(self, conn: PacketConn, server: Address, cipher: ClientCipher, dropped: Dropped) -> None:
-        self._conn = conn
+        super().__init__(conn)
         self._server = server
         self._host = str(server.host)
         self._cipher = cipher
         self._dropped = dropped
         self._heads = Heads()
 
-    def recv_from(self) -> tuple[Buffer, Address]:
-        """See PacketConn."""
-        while True:
-            data, peer = self._conn.recv_from()
-            if peer is not self._server and not self._may_be_server(peer):
-                continue
-            try:
-                return self._cipher.open(bytes(data))
-            except ProtocolError as why:
-                self._dropped.note(self._host, why)
+    def _open(self, data: Buffer, peer: Address) -> tuple[Buffer, Address] | None:
+        if peer is not self._server and not self._may_be_server(peer):
+            return None
+        try:
+            return self._cipher.open(bytes(data))
+        except ProtocolError as why:
+            self._dropped.note(self._host, why)
+            return None
+
+    def prompt(self, to: Address, /) -> bool:
+        """See Prompt: whatever is to be reached, it goes to the server."""
+        return super().prompt(self._server)
 
     def _may_be_server(self, peer: Address) -> bool:
         """Which address a server that is known by its domain has, only the dialer beneath knows."""
@@ -186,7 +189,3 @@ class ServerConn:
             self._dropped.note(self._host, too_large(len(data)))
         else:
             self._conn.send_to(sealed, self._server)
-
-    def close(self) -> None:
-        """See PacketConn."""
-        self._conn.close()

@@ -24,6 +24,7 @@ from gproxy.base.errors import AuthError, Overloaded, ProtocolError, ReplayError
 from gproxy.base.iface import Buffer, PacketConn
 from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring, SaltFilter
+from gproxy.net.wrapped import Wrapped
 from gproxy.protocol.shadowsocks.packets import LARGEST, Dropped, Heads, too_large
 from gproxy.protocol.shadowsocks.packets_in import afresh
 from gproxy.protocol.shadowsocks.users import Credential, KeyRing
@@ -238,7 +239,7 @@ class SessionDoor:
                 self._sessions.pop(oldest.id, None)
 
 
-class SessionClient:
+class SessionClient(Wrapped):
     """A session's client as a PacketConn in the server direction. What is bad is dropped."""
 
     __slots__ = ("_door", "_heads", "_path", "_pending", "_sealer", "_session")
@@ -246,6 +247,7 @@ class SessionClient:
     def __init__(
         self, door: SessionDoor, session: ClientSession, sealer: PacketSealer, path: Path, first: Arrival
     ) -> None:
+        super().__init__(path.conn)
         self._door = door
         self._session = session
         self._sealer = sealer
@@ -256,7 +258,10 @@ class SessionClient:
     def move(self, path: Path, arrival: Arrival) -> None:
         """A packet of this session has come from another address: go on there."""
         before, self._path = self._path, path
+        self._conn = path.conn
+        self._unwanted.clear()  # the reader will not get the datagrams that they are for
         self._pending.append(arrival)
+        self.offer(self._take)
         before.conn.close()  # who reads there wakes, and reads from the new one
         before.release()
 
@@ -272,22 +277,23 @@ class SessionClient:
                 return payload, target
             path = self._path
             try:
-                data, _ = path.conn.recv_from()
+                return super().recv_from()
             except StreamClosed:
                 if path is self._path:
                     raise
-                continue
-            if self._session.version != self._door.ring.version:
-                self._stay()
-            try:
-                arrival = session, _, payload, target = self._door.receive(bytes(data))
-            except (ProtocolError, Overloaded) as why:
-                self._door.dropped.note(path.host, why)
-                continue
-            if session is self._session:
-                return payload, target
-            path.following = arrival
-            raise StreamClosed("another session has taken the address", reason="eof")
+
+    def _open(self, data: Buffer, peer: Address) -> tuple[Buffer, Address] | None:
+        if self._session.version != self._door.ring.version:
+            self._stay()
+        try:
+            arrival = session, _, payload, target = self._door.receive(bytes(data))
+        except (ProtocolError, Overloaded) as why:
+            self._door.dropped.note(self._path.host, why)
+            return None
+        if session is self._session:
+            return payload, target
+        self._path.following = arrival
+        raise StreamClosed("another session has taken the address", reason="eof")
 
     def _stay(self) -> None:
         """The users have been replaced. Raises StreamClosed if this one is gone."""
@@ -311,8 +317,4 @@ class SessionClient:
         if len(sealed) > LARGEST:
             self._door.dropped.note(path.host, too_large(size))
         else:
-            path.conn.send_to(sealed, to)
-
-    def close(self) -> None:
-        """See PacketConn."""
-        self._path.conn.close()
+            self._conn.send_to(sealed, to)

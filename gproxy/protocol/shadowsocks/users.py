@@ -38,13 +38,15 @@ class KeyRing:
         self.several = several
         self.version = 0
         self.key = b"" if several and method.kind != "2022" else self._key(password)
+        self.only: Credential | None = None  # the one that there is, if there never are several
         self._all: tuple[Credential, ...] = ()
         self._by_hash: dict[bytes, Credential] = {}
         self._seen: OrderedDict[Any, tuple[Credential, ...]] = OrderedDict()
         if several:
             self.replace(users)
         else:
-            self._all = (Credential(None, self.key),)
+            self.only = Credential(None, self.key)
+            self._all = (self.only,)
 
     def replace(self, users: Iterable[tuple[str, str, Any]]) -> None:
         """From now on these are the users."""

@@ -9,17 +9,18 @@ from __future__ import annotations
 from gproxy.base.address import Address
 from gproxy.base.errors import ProtocolError, StreamClosed
 from gproxy.base.iface import Buffer, PacketConn, Stream
+from gproxy.net.wrapped import Wrapped
 from gproxy.protocol.socks.wire import decode_datagram, encode_datagram_head
 from gproxy.wire.cursor import Cursor, Incomplete
 
 
-class _Wrapped:
+class _Datagrams(Wrapped):
     """A packet connection whose datagrams carry an address before their payload."""
 
-    __slots__ = ("_conn", "_head", "_head_of", "_left")
+    __slots__ = ("_head", "_head_of", "_left")
 
     def __init__(self, conn: PacketConn) -> None:
-        self._conn = conn
+        super().__init__(conn)
         self._left = False
         # Answers come in runs from the same address object, so the last head is kept.
         self._head_of: Address | None = None
@@ -49,12 +50,18 @@ class _Wrapped:
             self._left = True
             self.close()
 
-    def close(self) -> None:
-        """See PacketConn."""
-        self._conn.close()
+
+def _unwrap(data: Buffer) -> tuple[Buffer, Address] | None:
+    raw = bytes(data)
+    cursor = Cursor(raw)
+    try:
+        address = decode_datagram(cursor)
+    except (Incomplete, ProtocolError):
+        return None
+    return raw[cursor.at :], address
 
 
-class AssociatedClient(_Wrapped):
+class AssociatedClient(_Datagrams):
     """Server direction: the datagrams of the one client that asked for the association.
 
     Only the host of the control connection is heard, and of its ports the one that the request announced, or else the
@@ -72,20 +79,13 @@ class AssociatedClient(_Wrapped):
         if announced.port and (host == source.host or (not isinstance(host, str) and host.is_unspecified)):
             self._client = Address(source.host, announced.port)
 
-    def recv_from(self) -> tuple[Buffer, Address]:
-        """See PacketConn."""
-        while True:
-            data, peer = self._receive()
-            if peer is not self._client and not self._may_be_client(peer):
-                continue
-            raw = bytes(data)
-            cursor = Cursor(raw)
-            try:
-                target = decode_datagram(cursor)
-            except (Incomplete, ProtocolError):
-                continue
+    def _open(self, data: Buffer, peer: Address) -> tuple[Buffer, Address] | None:
+        if peer is not self._client and not self._may_be_client(peer):
+            return None
+        opened = _unwrap(data)
+        if opened is not None:
             self._client = peer
-            return raw[cursor.at :], target
+        return opened
 
     def _may_be_client(self, peer: Address) -> bool:
         return peer.host == self._host if self._client is None else peer == self._client
@@ -96,7 +96,7 @@ class AssociatedClient(_Wrapped):
             self._conn.send_to(self._wrap(to, data), self._client)
 
 
-class RelayedPackets(_Wrapped):
+class RelayedPackets(_Datagrams):
     """Client direction: datagrams through the relay of a SOCKS5 server, for as long as `control` lives."""
 
     __slots__ = ("_control", "_relay")
@@ -106,19 +106,14 @@ class RelayedPackets(_Wrapped):
         self._relay = relay
         self._control = control
 
-    def recv_from(self) -> tuple[Buffer, Address]:
-        """See PacketConn."""
-        while True:
-            data, peer = self._receive()
-            if peer is not self._relay and not self._may_be_relay(peer):
-                continue
-            raw = bytes(data)
-            cursor = Cursor(raw)
-            try:
-                source = decode_datagram(cursor)
-            except (Incomplete, ProtocolError):
-                continue
-            return raw[cursor.at :], source
+    def _open(self, data: Buffer, peer: Address) -> tuple[Buffer, Address] | None:
+        if peer is not self._relay and not self._may_be_relay(peer):
+            return None
+        return _unwrap(data)
+
+    def prompt(self, to: Address, /) -> bool:
+        """See Prompt: whatever is to be reached, it goes to the relay."""
+        return super().prompt(self._relay)
 
     def _may_be_relay(self, peer: Address) -> bool:
         """Which address a relay that is known by its domain has, only the dialer beneath knows."""
