@@ -16,7 +16,7 @@ class Recorder:
     """A relay to a port of ours, for TCP and UDP at the same port, as a context.
 
     `streams` is what each connection has sent so far, `answers` what it was sent, `packets` each datagram that a client
-    has sent.
+    has sent; `ended` counts the connections of which neither side says more.
     """
 
     def __init__(self, server: int) -> None:
@@ -25,6 +25,7 @@ class Recorder:
         self.streams: list[bytearray] = []
         self.answers: list[bytearray] = []
         self.packets: list[bytes] = []
+        self._over = 0
         self._listener = socket.create_server((LOOPBACK, self.port))
         self._datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._datagrams.bind((LOOPBACK, self.port))
@@ -43,8 +44,17 @@ class Recorder:
             record, answer = bytearray(), bytearray()
             self.streams.append(record)
             self.answers.append(answer)
-            threading.Thread(target=_copy, args=(near, far, record), daemon=True).start()
-            threading.Thread(target=_copy, args=(far, near, answer), daemon=True).start()
+            threading.Thread(target=self._copy, args=(near, far, record), daemon=True).start()
+            threading.Thread(target=self._copy, args=(far, near, answer), daemon=True).start()
+
+    @property
+    def ended(self) -> int:
+        """See the class."""
+        return self._over // 2
+
+    def _copy(self, source: socket.socket, to: socket.socket, record: bytearray) -> None:
+        _copy(source, to, record)
+        self._over += 1
 
     def _forward_packets(self) -> None:
         """One client at a time: answers go to the one that has sent last."""

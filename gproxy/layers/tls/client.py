@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import logging
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from typing import Final
 
@@ -16,12 +18,13 @@ from gproxy.base.clock import now, wall
 from gproxy.base.errors import ConfigError, DialError, DialReason, ProtocolError, StreamClosed
 from gproxy.base.iface import Connect, Record, Stream
 from gproxy.base.session import Session
-from gproxy.layers.tls.bindings import Pipes, TlsFault, expect_name, is_resumed, staple_of, use_key, verify_result
+from gproxy.layers.tls.bindings import TlsFault, expect_name, is_resumed, staple_of, use_key, verify_result
 from gproxy.layers.tls.context import certificates_in, key_in, new_context, show_chain, text_of
 from gproxy.layers.tls.fragment import Cutter
 from gproxy.layers.tls.handshake import Handshake
 from gproxy.layers.tls.trust import Trust
 from gproxy.net.around import Around
+from gproxy.net.framed import Framed
 from gproxy.rt.deadline import deadline
 from gproxy.schema.tls import TlsOutbound
 
@@ -85,9 +88,8 @@ class TlsClient:
         """The stream within, after the handshake. Raises DialError, and leaves the stream to its owner."""
         self._renew()
         connection = self._connection()
-        handshake = Handshake(connection, stream, self._keep, self._send)
         try:
-            opened = handshake.run()
+            opened = Handshake(connection, stream, self._send).run_to(_Kept)
         except TlsFault as error:
             raise self._refusal(connection, error) from error
         except (ProtocolError, StreamClosed) as error:
@@ -96,7 +98,8 @@ class TlsClient:
             raise DialError(f"the public key of {self._name} is none of those that are pinned", reason="tls-pin")
         if self._trust is not None and not is_resumed(connection):
             self._check_revocation(connection)
-        return _Whole(opened, handshake.pipes) if self._strict else opened
+        opened.at_end = partial(self._keep, connection)
+        return _Whole(opened, opened.heard) if self._strict else opened
 
     def _connection(self) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
@@ -153,24 +156,48 @@ class TlsClient:
             )
 
     def _keep(self, connection: SSL.Connection) -> None:
+        # OpenSSL takes a session for broken whose end was not said. Many servers don't say it.
+        connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
         session = connection.get_session()
         if session is not None:
             self._sessions.append((now() + _KEPT_FOR, session))
 
 
+class _Kept(Framed):
+    """A stream whose session is kept when it ends."""
+
+    __slots__ = ("at_end",)
+
+    at_end: Callable[[], None]
+
+    def close(self) -> None:
+        """See Stream."""
+        self.at_end()
+        self.at_end = _nothing
+        super().close()
+
+    def heard(self) -> bool:
+        """Whether the server has said that no more will come."""
+        return self._ending is not None and self._ending.heard
+
+
+def _nothing() -> None:
+    """What is left to do when all has been done."""
+
+
 class _Whole(Around):
-    """A stream whose end the peer has to say."""
+    """A stream whose end the server has to say."""
 
-    __slots__ = ("_pipes",)
+    __slots__ = ("_heard",)
 
-    def __init__(self, inner: Stream, pipes: Pipes) -> None:
+    def __init__(self, inner: Stream, heard: Callable[[], bool]) -> None:
         super().__init__(inner)
-        self._pipes = pipes
+        self._heard = heard
 
     def recv(self) -> bytes:
         """See Stream. Raises StreamClosed also for an end that nobody has said."""
         data = self._inner.recv()
-        if not data and not self._pipes.over:
+        if not data and not self._heard():
             raise StreamClosed("the stream ended without a word of it (close_notify)", reason="truncated")
         return data
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from OpenSSL import SSL
 
@@ -19,6 +19,8 @@ from gproxy.net.framed import Framed
 _TICKETS: Final = 1024
 _TLS_1_3: Final = 0x0304
 
+_F = TypeVar("_F", bound=Framed)
+
 
 class Handshake:
     """Both sides' messages until the session stands."""
@@ -27,14 +29,12 @@ class Handshake:
         self,
         connection: SSL.Connection,
         stream: Stream,
-        after: Callable[[SSL.Connection], None] | None = None,
         send: Callable[[Stream, Buffer], None] | None = None,
         *,
         serves: bool = False,
     ) -> None:
-        """`after`: see TlsEnding. `send`: what sends a flight over the stream. `serves`: this is the server's side."""
+        """`send`: what sends a flight over the stream. `serves`: this is the server's side."""
         self.pipes = Pipes(connection)
-        self._after = after
         self._send = send
         self._serves = serves
         self._stream = stream
@@ -42,6 +42,10 @@ class Handshake:
 
     def run(self) -> Framed:
         """The stream within. Raises TlsFault, ProtocolError and StreamClosed; the peer has been told by then."""
+        return self.run_to(Framed)
+
+    def run_to(self, kind: type[_F]) -> _F:
+        """See `run`; the stream is of this kind."""
         pipes = self.pipes
         try:
             while not pipes.shake():
@@ -53,8 +57,8 @@ class Handshake:
             raise
         if not self._serves or pipes.version != _TLS_1_3 or pipes.waiting() > _TICKETS:
             self._flush()
-        ending = TlsEnding(pipes, self._after)
-        return Framed(self._stream, TlsOpener(pipes), TlsSealer(pipes), pipes.unread() + self._unread, ending=ending)
+        unopened = pipes.unread() + self._unread
+        return kind(self._stream, TlsOpener(pipes), TlsSealer(pipes), unopened, ending=TlsEnding(pipes))
 
     def _flush(self) -> None:
         if not (data := self.pipes.drain()):

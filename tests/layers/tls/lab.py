@@ -227,6 +227,6 @@ class Both:
 
     def __exit__(self, *what) -> None:
         self._over.set()
-        self._near.close()
+        self.near.close()
         self._far.close()
         self._group.__exit__(*what)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 from OpenSSL import SSL
 
-from gproxy.base.errors import ConfigError, DialError
+from gproxy.base.errors import ConfigError, DialError, StreamClosed
 from gproxy.layers.tls.bindings import is_resumed
 from gproxy.layers.tls.client import TlsClient
 from gproxy.layers.tls.layer import TlsServer
@@ -222,7 +222,28 @@ def test_a_session_is_gone_on_with_once_and_by_its_own_outbound_only(version):
     with Both(layer, dialling) as one, Both(layer, dialling) as two:
         assert is_resumed(connection_of(one.near))
         assert not is_resumed(connection_of(two.near))
-    assert not talk(layer, dialling), "both were cut off"
+    assert talk(layer, dialling)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_session_whose_end_nobody_has_said_is_gone_on_with_too(version):
+    layer, dialling = server(), client(max_version=version)
+    for turn in range(3):
+        with Both(layer, dialling) as both:
+            both.far.sendall(b"x")
+            assert both.near.recv() == b"x"
+            assert is_resumed(connection_of(both.near)) == bool(turn)
+
+
+def test_a_session_that_was_broken_is_not_gone_on_with():
+    layer, dialling = server(), client()
+    with Both(layer, dialling) as both:
+        both.far.sendall(b"x")
+        assert both.near.recv() == b"x"
+        both.far._inner.sendall(b"\x17\x03\x03\0\x14" + bytes(20))
+        with pytest.raises(StreamClosed):
+            both.near.recv()
+    assert not talk(layer, dialling)
 
 
 def test_sessions_are_few_and_not_old(held_clock):
