@@ -6,9 +6,12 @@ import hashlib
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509 import ocsp
 
 from tests.interop import peers
-from tests.interop.lab import credentials, fetch, start_gproxy
+from tests.interop.lab import credentials, fetch, program, start_gproxy
 from tests.interop.peers import USER
 from tests.interop.test_http_outbound import check_site
 from tests.support.origin import HELLO, Server, digest
@@ -164,6 +167,34 @@ def test_a_proxy_that_is_not_believed(
     with pytest.raises(ProcessFailed):
         fetch(f"socks5h://{LOOPBACK}:{port}", f"http://{site.authority}/")
     gproxy.wait_log(word)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("revoked", [False, True])
+def test_a_server_that_brings_its_authoritys_word(
+    version: str, revoked: bool, processes: Processes, site: Server, certificate: Certificate
+) -> None:
+    server, response = free_port(), processes.open_folder() / "response.der"
+    response.write_bytes(_says(certificate, revoked=revoked))
+    shown = ("-cert", str(certificate.chain), "-key", str(certificate.key), "-status_file", str(response))
+    processes.start(program("openssl"), "s_server", "-accept", f"{LOOPBACK}:{server}", "-rev", *shown, tcp=[server])
+    port, gproxy = client(processes, server, to(certificate, max_version=version))
+    with pytest.raises(ProcessFailed):
+        fetch(f"socks5h://{LOOPBACK}:{port}", f"http://{site.authority}/")
+    gproxy.wait_log("dial-tls-revoked" if revoked else "dial-declined")  # it is no proxy, after all
+
+
+def _says(certificate: Certificate, *, revoked: bool) -> bytes:
+    """An OCSP response of the authority's."""
+    leaf = x509.load_pem_x509_certificate(certificate.chain.read_bytes())
+    issuer = x509.load_pem_x509_certificate(certificate.authority.read_bytes())
+    key = serialization.load_pem_private_key(certificate.authority.with_suffix(".key").read_bytes(), None)
+    status = ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD
+    at = leaf.not_valid_before_utc
+    times = (at, leaf.not_valid_after_utc, at if revoked else None, None)
+    builder = ocsp.OCSPResponseBuilder().responder_id(ocsp.OCSPResponderEncoding.HASH, issuer)
+    response = builder.add_response(leaf, issuer, hashes.SHA1(), status, *times).sign(key, hashes.SHA256())
+    return response.public_bytes(serialization.Encoding.DER)
 
 
 def test_whom_the_configuration_believes(processes: Processes, site: Server, certificate: Certificate) -> None:
