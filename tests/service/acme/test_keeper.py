@@ -235,6 +235,7 @@ def test_what_can_t_be_kept_is_not_ordered(kept: Kept, tmp_path: Path, caplog: p
     (tmp_path / "ca.test").write_text("a file where a folder should be")
     kept.keeper.attempt()
     assert kept.orders() == 0
+    assert "POST /new-account" not in kept.authority.asked
     assert kept.keeper.pause() > 40
     assert any("no certificate for site.test" in each for each in caplog.messages)
 

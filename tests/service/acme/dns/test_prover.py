@@ -160,6 +160,8 @@ class Server:
     def serve(self) -> None:
         question, client = self._sock.recvfrom(512)
         number = int.from_bytes(question[:2], "big")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
+            elsewhere.sendto(answer(record(16, b"\x04them"), number=number), client)
         for each in (*self._before, answer(record(16, b"\x02me"), number=number ^ 1),
                      answer(record(16, b"\x03you"), number=number)):  # fmt: skip
             self._sock.sendto(each, client)
