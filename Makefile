@@ -16,7 +16,7 @@ unexport http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PR
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev run test static unit e2e interop bench lint fmt lock wheelhouse deb rpm image audit test-packages clean
+.PHONY: help venv dev run test static unit e2e interop interop-full bench lint fmt lock wheelhouse deb rpm image audit test-packages clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ e2e: $(VENV)/dev.stamp  ## real processes, curl; each test in a network namespac
 
 interop: $(VENV)/dev.stamp  ## real peers, which `sh tests/interop/setup.sh` installs, as root
 	$(call suite,tests/interop)
+
+interop-full: $(VENV)/dev.stamp  ## the same, with every combination of protocol, transport, TLS and multiplexing
+	GPROXY_FULL=1 $(MAKE) --no-print-directory interop
 
 bench: $(VENV)/dev.stamp  ## gproxy beside sing-box, ss-server, microsocks and pproxy: tables of ratios
 	$(BIN)/python -m tests.bench
