@@ -33,6 +33,9 @@ _ASK_AGAIN = 1.0
 _MOST_PIECES = 256
 _SMALL = 256
 
+# What is given out at once, roughly: the peer may send as much again while it is on its way.
+_MOST_AT_ONCE = 256 * 1024
+
 
 class LinkStream:
     """One of a link's streams; see Stream. It may be used before the head of its answer has come."""
@@ -57,7 +60,7 @@ class LinkStream:
     # -- what its owner calls ------------------------------------------------------------------------------------------
 
     def recv(self) -> bytes:
-        """See Stream: all that has come."""
+        """See Stream: what has come, unless that is very much."""
         while not self._inbox:
             if self._over():
                 return b""
@@ -88,9 +91,17 @@ class LinkStream:
 
     def _take(self) -> bytes:
         inbox = self._inbox
-        data = inbox[0] if len(inbox) == 1 else b"".join(inbox)
-        inbox.clear()
-        self.unread = 0
+        if self.unread <= _MOST_AT_ONCE or len(inbox) == 1:
+            data = inbox[0] if len(inbox) == 1 else b"".join(inbox)
+            inbox.clear()
+        else:
+            count = size = 0
+            while size < _MOST_AT_ONCE:
+                size += len(inbox[count])
+                count += 1
+            data = b"".join(inbox[:count])
+            del inbox[:count]
+        self.unread -= len(data)
         self._link.taken(self, len(data))
         return data
 

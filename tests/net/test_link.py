@@ -168,6 +168,25 @@ def test_without_windows_a_slow_reader_stops_the_link_and_what_it_holds_is_bound
     far.close()
 
 
+def test_what_is_given_out_at_once_is_bounded(group: Group) -> None:
+    near, far = pipe(capacity=4 << 20)
+    link = Link(near, Smux(client=True))
+    link.start()
+    stream = link.open()
+    far.sendall(
+        b"".join(HEADER.pack(1, PSH, 1000, stream.number) + BULK[at : at + 1000] for at in range(0, 10**6, 1000))
+    )
+    wait_until(lambda: stream.unread == 10**6, "not all has come")
+    pieces = [stream.recv() for _ in range(4)]
+    assert stream.unread == 0
+    assert b"".join(pieces) == BULK[: 10**6]
+    assert max(map(len, pieces)) < 300_000
+    assert link._unread == 0
+    stream.close()
+    link.close()
+    far.close()
+
+
 def test_many_small_pieces_take_no_more_than_they_hold(group: Group) -> None:
     near, far = pipe()
     link = Link(near, Smux(client=True))
