@@ -32,10 +32,11 @@ def _control_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @_control_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def status(sources: Sources, control: str | None, as_json: bool) -> None:
-    """Show what a running gproxy does."""
+def status(sources: Sources, control: str | None, as_json: bool) -> int:
+    """Show what a running gproxy does. Fails if it serves nobody, not yet or no more."""
     facts = _ask(_place(sources, control), "status")
     click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(describe(facts)))
+    return 0 if any(each["state"] == "serving" for each in facts["generations"]) else 1
 
 
 @click.command()

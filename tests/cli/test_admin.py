@@ -74,6 +74,13 @@ def test_status_for_machines(master, capsys):
     assert json.loads(capsys.readouterr().out) == facts(generation(1))
 
 
+@pytest.mark.parametrize("state", ["loading", "forking", "taking over", "starting", "draining"])
+def test_status_fails_while_nothing_serves(state, master, capsys):
+    master.answers(facts(generation(1, state)))
+    assert main(["status", "--control", master.path]) == 1
+    assert f"generation 1 {state}" in capsys.readouterr().out
+
+
 def test_status_of_one_that_has_just_begun():
     coming = {**generation(1, "loading"), "active": None, "workers": {}}
     told = describe({**facts(coming), "listeners": [], "counters": {**COUNTERS, "statuses": {}}})
