@@ -96,7 +96,7 @@ class Proxy:
                 self.process.signal(signal.SIGTERM)
             return self.process.returncode is not None
 
-        wait_until(ended, "it does not end")
+        wait_until(ended, "it does not end", 30)
         assert self.process.returncode == 0, self.process.log[-3000:]
         self.check_log()
 

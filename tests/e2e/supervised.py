@@ -83,6 +83,13 @@ class Supervised:
         records = [json.loads(line) for line in self.process.log.split("\n")[:-1] if line.startswith("{")]
         return [each["message"] for each in records if each["level"] in {"error", "fatal"}]
 
+    def wait_error(self, text: str, times: int = 1) -> None:
+        """Until its log has told so many errors with this text."""
+        wait_until(
+            lambda: sum(text in each for each in self.errors()) >= times,
+            lambda: f"{text!r} is not told {times} times:\n{self.process.log[-3000:]}",
+        )
+
     def check_log(self) -> None:
         """No trace of a fault."""
         assert "Traceback" not in self.process.log, self.process.log[-4000:]

@@ -108,7 +108,7 @@ def test_one_that_dies_comes_back(program: str, processes: Processes, site: Serv
     wait_until(lambda: len(running(program)) == 2, "they do not come back", 10)
     assert not before.keys() & running(program).keys()
     wait_for_hello(tables, site)
-    assert sum("killed by SIGKILL (the plugin listens)" in each for each in gproxy.errors()) == 2
+    gproxy.wait_error("killed by SIGKILL (the plugin listens)", 2)
     gproxy.stop()
 
 
@@ -174,7 +174,7 @@ def test_one_that_does_not_want_to_run(program: str, processes: Processes, site:
     tables["inbounds"][1]["plugin_opts"] = "server;fail"
     gproxy = start(processes, tables)
     gproxy.process.wait_log("started again in 1 s")
-    assert any("exit status 1 (the plugin does not want to)" in each for each in gproxy.errors())
+    gproxy.wait_error("exit status 1 (the plugin does not want to)")
     gproxy.stop()
 
 

@@ -61,7 +61,7 @@ def test_a_broken_file_changes_nothing(gproxy: Supervised, echo: Server, site: S
         assert b"inbounds[0].listen_prot" in done.stderr
         assert b"did you mean" in done.stderr.lower() or b"listen_port" in done.stderr
         gproxy.process.wait_log("generation 2 was refused")
-        assert "inbounds[0].listen_prot" in gproxy.process.log
+        gproxy.process.wait_log("inbounds[0].listen_prot")
         gproxy.send(signal.SIGHUP)
         gproxy.process.wait_log("generation 3 was refused")
         still_echoes(open_session)
@@ -233,7 +233,7 @@ def test_too_many_generations(gproxy: Supervised, echo: Server) -> None:
         assert everything(sessions[0]) == b""
         for each in sessions[1:]:
             still_echoes(each)
-    assert "generation 1 ends early: too many are draining" in gproxy.process.log
+    gproxy.process.wait_log("generation 1 ends early: too many are draining")
     gproxy.wait_alone()
     gproxy.stop()
 
@@ -296,10 +296,10 @@ def test_two_instances(processes: Processes, site: Server) -> None:
     assert fetched(port_of(other), site)
     # A third can take neither the port nor the control socket of the second.
     third = processes.gproxy({**other.config, "runtime": {**other.config["runtime"], "control": one.control}}, tcp=())
-    assert third.wait(20) == FAILED
+    assert third.wait(50) == FAILED
     assert "Address already in use" in third.log
     fourth = processes.gproxy({**other.config, "inbounds": [inbound("mixed", free_port())]}, tcp=())
-    assert fourth.wait(20) == FAILED
+    assert fourth.wait(50) == FAILED
     assert f"no control socket at {other.control}" in fourth.log
     assert fetched(port_of(other), site)
     assert other.ask("status")["pid"] == other.process.pid
@@ -417,7 +417,7 @@ def test_a_port_that_is_not_for_everybody(tmp_path: Path) -> None:
     runtime = {"workers": 2, "control": str(tmp_path / "control.sock")}
     path = write_config(tmp_path, 0, {"inbounds": [inbound("mixed", 80)], "runtime": runtime})
     setpriv = ("setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service")
-    done = run(*setpriv, *GPROXY, "run", "-c", str(path), seconds=20)
+    done = run(*setpriv, *GPROXY, "run", "-c", str(path), seconds=50)
     assert done.returncode == FAILED
     assert f"can't listen on {LOOPBACK}:80/tcp: Permission denied" in done.stderr.decode()
     assert not (tmp_path / "control.sock").exists()
@@ -426,6 +426,6 @@ def test_a_port_that_is_not_for_everybody(tmp_path: Path) -> None:
 def test_a_broken_file_at_the_start(tmp_path: Path) -> None:
     """It is found before there is a master."""
     path = write_config(tmp_path, 0, {"runtime": {"workers": 2}, "nonsense": 1})
-    done = run(*GPROXY, "run", "-c", str(path), seconds=20)
+    done = run(*GPROXY, "run", "-c", str(path), seconds=50)
     assert done.returncode == REFUSED
     assert b"nonsense" in done.stderr

@@ -155,7 +155,7 @@ def test_ports_that_are_taken(output: str, processes: Processes, tmp_path: Path)
                 inbound("mixed", tag="far", listen="192.0.2.55", listen_port=free),
             ],
         }
-        done = run(*GPROXY, "run", "-c", str(write_config(tmp_path, 0, config)), seconds=20)
+        done = run(*GPROXY, "run", "-c", str(write_config(tmp_path, 0, config)), seconds=50)
     errors = done.stderr.decode()
     assert done.returncode == FAILED
     assert "Traceback" not in errors
@@ -174,7 +174,7 @@ def test_a_unix_socket_that_is_served_is_left_alone(launch: Launcher, site: Serv
     path = tmp_path / "in.sock"
     proxy = launch(inbound("mixed", listen=f"unix:{path}"))
     config = {"inbounds": [inbound("mixed", listen=f"unix:{path}")]}
-    second = run(*GPROXY, "run", "-c", str(write_config(tmp_path, 9, config)), seconds=20)
+    second = run(*GPROXY, "run", "-c", str(write_config(tmp_path, 9, config)), seconds=50)
     assert second.returncode == FAILED
     assert f"unix:{path}: Address already in use" in second.stderr.decode()
     with tunnel(str(path), (site.host, site.port)) as sock:
@@ -187,7 +187,7 @@ def test_a_port_that_is_not_for_everybody(tmp_path: Path) -> None:
     needs("setpriv")
     config = write_config(tmp_path, 0, {"inbounds": [inbound("mixed", 80)]})
     setpriv = ("setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service")
-    done = run(*setpriv, *GPROXY, "run", "-c", str(config), seconds=20)
+    done = run(*setpriv, *GPROXY, "run", "-c", str(config), seconds=50)
     assert done.returncode == FAILED
     assert done.stderr.decode().splitlines()[-1] == f"gproxy: can't listen on {LOOPBACK}:80/tcp: Permission denied"
 
@@ -205,7 +205,7 @@ type = "direct"
 detour = "nowhere"
 """)
     for command in ("run", "check"):
-        done = run(*GPROXY, command, "-c", str(path), seconds=20)
+        done = run(*GPROXY, command, "-c", str(path), seconds=50)
         errors = done.stderr.decode()
         assert done.returncode == REFUSED
         assert done.stdout == b""
@@ -218,7 +218,7 @@ detour = "nowhere"
 
 @pytest.mark.parametrize("path", ["no-such-file.toml", "/", "/dev/null/x"])
 def test_a_file_that_can_t_be_read(path: str) -> None:
-    done = run(*GPROXY, "run", "-c", path, seconds=20)
+    done = run(*GPROXY, "run", "-c", path, seconds=50)
     assert done.returncode == REFUSED
     assert path in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()

@@ -73,7 +73,7 @@ def test_code_that_does_not_start_is_refused(processes: Processes, installed: Pa
     assert b"refused, nothing has changed" in done.stderr
     assert b"no_such_thing" in done.stderr
     gproxy.send(signal.SIGUSR2)
-    wait_until(lambda: sum("no upgrade" in each for each in gproxy.errors()) == 2, gproxy.process.log)
+    gproxy.wait_error("no upgrade", 2)
     assert gproxy.workers() == workers
     path.write_text(good, "utf-8")
     assert run(*GPROXY, "upgrade", "--control", gproxy.control).returncode == 0
