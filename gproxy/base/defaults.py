@@ -78,8 +78,9 @@ SPLICE_FROM = 128 * 1024
 LINK_INBOX = 8 * 1024 * 1024
 
 # What its streams may queue between two turns of its writer, and one of them at a time while others wait.
-LINK_OUTBOX = 256 * 1024
-LINK_TURN = 64 * 1024
+# A turn is enough for a whole READ_CHUNK and a head that a layer puts before it.
+LINK_TURN = READ_CHUNK + 64
+LINK_OUTBOX = 4 * LINK_TURN
 
 # The largest datagram that UDP over IPv4 or IPv6 can carry.
 MAX_DATAGRAM = 65535

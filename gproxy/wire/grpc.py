@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Buffer
+from gproxy.wire.cursor import Cursor, Incomplete
 
 MAX_HEAD: Final = 5 + 1 + 5
 """Octets of the longest head: payloads have less than 4 GiB."""
@@ -23,7 +24,6 @@ MAX_HEAD: Final = 5 + 1 + 5
 MAX_PAYLOAD: Final = 64 * 1024
 """The most payload of a message that is made here. gRPC's own libraries take messages of 4 MiB, in one piece."""
 
-_PREFIX: Final = 5
 _FIELD: Final = 0x0A
 
 # Messages without payload, in one piece of a stream. Nobody has a reason for more, and each costs more than its bytes.
@@ -41,99 +41,83 @@ def encode_head(size: int) -> bytes:
     return b"\0%b\x0a%b" % ((1 + len(varint) + size).to_bytes(4, "big"), bytes(varint))
 
 
-def decode_head(source: memoryview, at: int) -> tuple[int, int] | None:
-    """The head of the message at a place: where its payload begins, and how much that is. None if it is not complete.
-
-    Raises ProtocolError.
-    """
-    have = len(source)
-    if at < have and source[at]:
+def decode_head(cursor: Cursor) -> int:
+    """The head of a message: how much payload it has."""
+    if cursor.u8():
         raise ProtocolError("a gRPC message that is compressed")
-    body = at + _PREFIX
-    if body > have:
-        return None
-    length = int.from_bytes(source[at + 1 : body], "big")
+    length = cursor.u32()
     if not length:
-        return body, 0
-    if body == have:
-        return None
-    if source[body] != _FIELD:
+        return 0
+    if cursor.u8() != _FIELD:
         raise ProtocolError("a gRPC message with another field")
+    begin = cursor.at
     size = shift = 0
-    for place in range(body + 1, min(have, body + 6)):
-        octet = source[place]
+    while True:
+        octet = cursor.u8()
         size |= (octet & 0x7F) << shift
-        shift += 7
         if octet < 0x80:
-            if place + 1 - body + size != length:
-                raise ProtocolError("a gRPC message whose lengths disagree")
-            return place + 1, size
-    if shift == 35:
+            break
+        shift += 7
+        if shift == 35:
+            raise ProtocolError("a gRPC message whose lengths disagree")
+    if 1 + cursor.at - begin + size != length:
         raise ProtocolError("a gRPC message whose lengths disagree")
-    return None
+    return size
 
 
-class GrpcSealer:
-    """Payload as messages (see Sealer)."""
-
-    __slots__ = ()
-
-    def room(self, size: int, /) -> int:
-        """See Sealer."""
-        return size + (size // MAX_PAYLOAD + 1) * MAX_HEAD
-
-    def seal_into(self, source: Buffer, target: memoryview, /) -> int:
-        """See Sealer."""
-        made = 0
-        with memoryview(source) as view:
-            for at in range(0, len(view), MAX_PAYLOAD):
-                size = min(len(view) - at, MAX_PAYLOAD)
-                head = encode_head(size)
-                body = made + len(head)
-                target[made:body] = head
-                made = body + size
-                target[body:made] = view[at : at + size]
-        return made
+def wrap(data: Buffer) -> bytes:
+    """Payload, some at least, as messages."""
+    size = len(data)
+    if size <= MAX_PAYLOAD:
+        return b"".join((encode_head(size), data))
+    with memoryview(data) as view:
+        pieces = [view[at : at + MAX_PAYLOAD] for at in range(0, size, MAX_PAYLOAD)]
+        return b"".join([part for piece in pieces for part in (encode_head(len(piece)), piece)])
 
 
-class GrpcOpener:
-    """Messages as payload (see Opener). A long message is opened as it comes, so its length needs no bound.
+class Unwrapper:
+    """Messages as payload. A long message is given out as it comes, so its length needs no bound."""
 
-    Of a message that is not complete, the last byte that is there is left: an end behind it is one inside a record.
-    """
-
-    __slots__ = ("_left",)
+    __slots__ = ("_head", "_left")
 
     def __init__(self) -> None:
-        self._left = 0  # payload of the message that is still to come
+        self._head = b""  # the beginning of one
+        self._left = 0  # payload of a message that is still to come
 
-    def open_into(self, source: memoryview, target: memoryview, /) -> tuple[int, int]:
-        """See Opener."""
-        have, room = len(source), len(target)
-        used = made = empty = 0
-        while True:
-            if self._left:
-                size = min(self._left, room - made) if have - used >= self._left else min(have - 1 - used, room - made)
-                if size <= 0:
-                    break
-                target[made : made + size] = source[used : used + size]
-                used += size
-                made += size
-                self._left -= size
-                if self._left:
-                    break
-            head = decode_head(source, used)
-            if head is None:
+    @property
+    def inside(self) -> bool:
+        """Whether an end here would be one inside a message."""
+        return bool(self._left or self._head)
+
+    def feed(self, data: bytes) -> bytes:
+        """The payload of what has come. Raises ProtocolError."""
+        if self._left >= len(data):
+            self._left -= len(data)
+            return data
+        at, self._left = self._left, 0
+        if self._head:
+            data, self._head = self._head + data, b""
+        have, empty = len(data), 0
+        cursor = Cursor(data)
+        view = memoryview(data)
+        pieces = [view[:at]]
+        while at < have:
+            cursor.at = at
+            try:
+                size = decode_head(cursor)
+            except Incomplete:
+                self._head = data[at:]
                 break
-            body, size = head
-            if size and body == have:
-                break
-            used, self._left = body, size
+            begin = cursor.at
+            at = begin + size
+            pieces.append(view[begin:at])
             if not size:
                 empty += 1
                 if empty > _EMPTY:
                     raise ProtocolError("a flood of gRPC messages that carry nothing")
-        return used, made
+        if at > have:
+            self._left = at - have
+        return b"".join(pieces)
 
 
 # -- the call ---------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
 
-from gproxy.base.defaults import LINK_INBOX
+from gproxy.base.defaults import LINK_INBOX, LINK_TURN
 from gproxy.base.errors import Overloaded, ProtocolError, TooLarge
 from gproxy.base.iface import Buffer, Happened
 
@@ -59,8 +59,8 @@ _USUAL_FRAME: Final = 16 * 1024
 _USUAL_STREAMS: Final = 100  # until the peer has said how many it takes; Go's clients begin with as many
 _USUAL_TABLE: Final = 4096
 
-MAX_FRAME: Final = 64 * 1024
-"""The most payload of a frame, either way. Larger ones save nothing more, and others wait behind them."""
+MAX_FRAME: Final = LINK_TURN
+"""The most payload of a frame, either way: what a stream sends at once. Others wait behind it."""
 
 MAX_HEADERS: Final = 16 * 1024
 """The most octets of a head, compressed and not. Those of tunnels have a few hundred, of browsers a few thousand."""

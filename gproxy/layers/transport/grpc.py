@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from gproxy.base.errors import ProtocolError, Unsupported
-from gproxy.base.iface import Branch, Stream
+from gproxy.base.errors import CloseReason, ProtocolError, StreamClosed, Unsupported
+from gproxy.base.iface import Branch, Buffer, Stream
 from gproxy.layers.transport.http2 import Answered, Http2Client, Http2Server, Site
 from gproxy.layers.transport.upgrade import NotHere, UpgradeServer
+from gproxy.net.around import Around
 from gproxy.net.buffered import Buffered
-from gproxy.net.framed import Framed
 from gproxy.net.link import LinkStream
-from gproxy.wire.grpc import GrpcOpener, GrpcSealer, is_path, multi_path, tun_path
+from gproxy.wire.grpc import Unwrapper, is_path, multi_path, tun_path, wrap
 from gproxy.wire.http1.head import RequestHead
 from gproxy.wire.http2 import Request, Response
 
 _TYPE: Final = b"application/grpc"
-_SEALER: Final = GrpcSealer()  # it remembers nothing, so one is enough
 
 # As sing-box and so many others name themselves; some web servers look at it.
 _ASKING: Final = ((b"content-type", _TYPE), (b"user-agent", b"grpc-go/1.48.0"), (b"te", b"trailers"))
@@ -30,9 +29,43 @@ _UNKNOWN: Final = Response(
 )
 
 
-def grpc(stream: Stream) -> Framed:
-    """The stream within the messages of a call."""
-    return Framed(stream, GrpcOpener(), _SEALER)
+class Call(Around):
+    """The stream within the messages of a call. Messages that can't be right end it as `corrupt`."""
+
+    __slots__ = ("_broken", "_messages")
+
+    def __init__(self, inner: Stream) -> None:
+        super().__init__(inner)
+        self._messages = Unwrapper()
+        self._broken: tuple[str, CloseReason] | None = None
+
+    def recv(self) -> bytes:
+        """See Stream."""
+        while self._broken is None:
+            data = self._inner.recv()
+            if not data:
+                if not self._messages.inside:
+                    return b""
+                self._broken = "the stream ended inside a message", "truncated"
+            elif payload := self._unwrap(data):
+                return payload
+        raise StreamClosed(self._broken[0], reason=self._broken[1])
+
+    def _unwrap(self, data: bytes) -> bytes:
+        try:
+            return self._messages.feed(data)
+        except ProtocolError as error:
+            self._broken = f"the stream is corrupt: {error}", "corrupt"
+            return b""
+
+    def sendall(self, data: Buffer, /) -> None:
+        """See Stream."""
+        self._inner.sendall(wrap(data) if len(data) else b"")
+
+    def take(self) -> bytes:
+        """See Stream."""
+        data = b"" if self._broken is not None else self._inner.take()
+        return self._unwrap(data) if data else b""
 
 
 class GrpcServer(Site):
@@ -67,7 +100,7 @@ class _Calls(Http2Server):
         if not is_path(request.path, self._path) and not is_path(request.path, self._other):
             raise NotHere("a call of another service", reason="path")
         stream.answer(_AGREED)
-        return grpc(stream)
+        return Call(stream)
 
     def _refusal(self, error: ProtocolError) -> Response:
         return _UNKNOWN if isinstance(error, Unsupported) else super()._refusal(error)
@@ -94,4 +127,4 @@ class GrpcClient(Http2Client):
         return self._asked
 
     def _around(self, stream: LinkStream) -> Stream:
-        return grpc(Answered(stream))
+        return Call(Answered(stream))
