@@ -18,7 +18,7 @@ if [ ! -e "$policy" ]; then
 fi
 apt-get update -q
 apt-get install -qy --no-install-recommends \
-    curl openssl socat iproute2 proxychains4 apache2-utils hey pebble \
+    curl openssl sslscan socat iproute2 proxychains4 apache2-utils hey pebble \
     dante-server microsocks tinyproxy squid privoxy haproxy nginx \
     shadowsocks-libev simple-obfs shadowsocks-v2ray-plugin v2ray trojan
 
