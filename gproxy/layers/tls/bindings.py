@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
-from OpenSSL.crypto import PKey
+from OpenSSL.crypto import FILETYPE_ASN1, PKey, dump_certificate
 
 from gproxy.base.iface import Buffer
 
@@ -181,6 +181,12 @@ def verify_result(connection: SSL.Connection) -> tuple[int, str]:
 def is_resumed(connection: SSL.Connection) -> bool:
     """Whether the session goes on with an earlier one, so that the peer has shown nothing again."""
     return bool(lib.SSL_session_reused(connection._ssl))
+
+
+def shown_by(connection: SSL.Connection) -> bytes:
+    """The certificate that the peer has shown, in DER, as it came; empty if there was none."""
+    certificate = connection.get_peer_certificate()
+    return b"" if certificate is None else dump_certificate(FILETYPE_ASN1, certificate)
 
 
 def staple_of(connection: SSL.Connection) -> bytes:

@@ -10,7 +10,9 @@ from functools import partial
 from hashlib import sha256
 from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_der_x509_certificate
 from OpenSSL import SSL
 
 from gproxy.base.address import Host, parse_host
@@ -18,7 +20,7 @@ from gproxy.base.clock import now, wall
 from gproxy.base.errors import ConfigError, DialError, DialReason, ProtocolError, StreamClosed
 from gproxy.base.iface import Connect, Record, Stream
 from gproxy.base.session import Session
-from gproxy.layers.tls.bindings import TlsFault, expect_name, is_resumed, staple_of, use_key, verify_result
+from gproxy.layers.tls.bindings import TlsFault, expect_name, is_resumed, shown_by, staple_of, use_key, verify_result
 from gproxy.layers.tls.context import certificates_in, key_in, new_context, show_chain, text_of
 from gproxy.layers.tls.fragment import Cutter
 from gproxy.layers.tls.handshake import Handshake
@@ -136,21 +138,19 @@ class TlsClient:
         """Hear what its authority says of the certificate, if the server has brought that along, as some have to."""
         from gproxy.layers.tls.ocsp import Unusable, must_staple, revoked
 
-        certificate = connection.get_peer_certificate(as_cryptography=True)
-        assert certificate is not None, "a server that was verified has shown a certificate"
-        staple = staple_of(connection)
+        staple, shown = staple_of(connection), shown_by(connection)
         why = "came"
-        if staple:
-            chain = connection.get_verified_chain(as_cryptography=True) or [certificate]
-            try:
-                if revoked(staple, certificate, chain[min(1, len(chain) - 1)], wall()):
+        try:
+            if staple:
+                chain = connection.get_verified_chain(as_cryptography=True)
+                assert chain, "a server that was verified has one"
+                if revoked(staple, chain[0], chain[min(1, len(chain) - 1)], wall()):
                     raise DialError(f"the certificate of {self._name} was revoked", reason="tls-revoked")
-            except Unusable as error:
-                why = f"that counts: {error}"
-                _log.debug("the OCSP response of %s does not count: %s", self._name, error)
-            else:
                 return
-        if must_staple(certificate):
+        except (Unusable, ValueError) as error:  # ValueError: a certificate that OpenSSL alone can read
+            why = f"that counts: {error}"
+            _log.debug("the OCSP response of %s does not count: %s", self._name, error)
+        if must_staple(shown):
             raise DialError(
                 f"the certificate of {self._name} must come with an OCSP response, and none {why}", reason="tls-staple"
             )
@@ -207,10 +207,12 @@ class _Whole(Around):
 
 
 def _pin(connection: SSL.Connection) -> bytes:
-    certificate = connection.get_peer_certificate(as_cryptography=True)
-    assert certificate is not None, "a server shows a certificate"
-    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return sha256(key).digest()
+    """The hash of the public key that was shown; of nothing, if that can't be read."""
+    try:
+        key = load_der_x509_certificate(shown_by(connection)).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return b""
+    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
 def _context_for(options: TlsOutbound) -> SSL.Context:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -113,8 +113,6 @@ def test_a_response_without_an_end():
 
 def test_failures_and_garbage():
     failure = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
-    from cryptography.hazmat.primitives.serialization import Encoding
-
     with pytest.raises(Unusable, match="tells of a failure"):
         says(failure.public_bytes(Encoding.DER))
     whole = staple(GOOD)
@@ -133,6 +131,11 @@ def test_failures_and_garbage():
 
 
 def test_certificates_that_must_bring_one():
-    assert must_staple(make(NAME, must_staple=True).certificate)
-    assert not must_staple(GOOD.certificate)
-    assert x509.TLSFeatureType.status_request is not x509.TLSFeatureType.status_request_v2
+    def der(made):
+        return made.certificate.public_bytes(Encoding.DER)
+
+    must = der(make(NAME, must_staple=True))
+    assert must_staple(must)
+    assert not must_staple(der(GOOD))
+    assert must_staple(must[:-1]), "who can't be read can't be let off"
+    assert not must_staple(b"")
