@@ -53,7 +53,7 @@ def test_datagrams_go_past_the_program() -> None:
 
 
 def test_a_program_that_does_not_exist_is_refused_before_anything_is_built(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no program `v2ray-plugin`"):
-        root_of(outbounds=[outbound(plugin="v2ray-plugin")])
+    with pytest.raises(ConfigError, match="there is no program `nobodys-plugin`"):
+        root_of(outbounds=[outbound(plugin="nobodys-plugin")])
     with pytest.raises(ConfigError, match=f"there is no program `{tmp_path}/x`"):
         root_of(inbounds=[inbound(plugin=f"{tmp_path}/x")])
