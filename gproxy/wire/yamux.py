@@ -292,7 +292,7 @@ class Yamux:
         self.end(stream)
         if state.ended:
             self._forget(stream)
-        elif self._target == stream:  # in the middle of a payload
+        elif self._left and self._target == stream:  # in the middle of a payload
             self.reset(stream)
         else:
             state.gone = True

@@ -21,14 +21,16 @@ from tests.interop.lab import Association, dial, start_gproxy
 from tests.interop.traffic import MIB, Far, at_once, echo, far, half_closes, speaks_first
 from tests.support.netns import module_network as own_network
 from tests.support.origin import content
-from tests.support.ports import LOOPBACK, free_port
+from tests.support.ports import LOOPBACK, free_port, free_ports
 from tests.support.procs import Process, Processes
 from tests.support.tls import NAME, Certificate
+from tests.support.wait import wait_until
 
 __all__ = ["far", "own_network"]
 
 KINDS = ("smux", "yamux", "h2mux")
 WAYS = {"own": ("gproxy", "gproxy"), "ours": ("sing-box", "gproxy"), "theirs": ("gproxy", "sing-box")}  # client, server
+SHADOWSOCKS: dict[str, Any] = {"type": "shadowsocks", "method": "aes-128-gcm", "password": "pw1"}
 PADDED = {False: "plain", True: "padded"}
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -54,13 +56,12 @@ class Lab:
 
 def inbounds(certificate: Certificate) -> dict[str, dict[str, Any]]:
     """What both servers serve, by name."""
-    shadowsocks = {"type": "shadowsocks", "method": "aes-128-gcm", "password": "pw1"}
     files = {"certificate_path": str(certificate.chain), "key_path": str(certificate.key)}
     trojan = {"type": "trojan", "users": [{"name": "me", "password": "pw1"}], "tls": {"enabled": True, **files}}
     return {
         "plain": trojan | {"multiplex": {"enabled": True}},
-        "padded": shadowsocks | {"multiplex": {"enabled": True, "padding": True}},
-        "none": shadowsocks,
+        "padded": SHADOWSOCKS | {"multiplex": {"enabled": True, "padding": True}},
+        "none": SHADOWSOCKS,
     }
 
 
@@ -70,7 +71,7 @@ def outbound(name: str, certificate: Certificate, kind: str) -> dict[str, Any]:
     if name == "plain":
         tls = {"enabled": True, "server_name": NAME, "certificate_path": str(certificate.authority)}
         return {"type": "trojan", "password": "pw1", "tls": tls, "multiplex": multiplex}
-    return {"type": "shadowsocks", "method": "aes-128-gcm", "password": "pw1", "multiplex": multiplex}
+    return SHADOWSOCKS | {"multiplex": multiplex}
 
 
 NAMES = {"plain": "plain", "padded": "padded", "unpadded": "padded", "none": "none"}
@@ -190,6 +191,35 @@ def test_a_server_that_takes_no_links(lab: Lab, far: Far, way: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_rates_without_a_kernel_that_can(processes: Processes, far: Far, kind: str) -> None:
+    """What a server says of TCP Brutal reaches the log of its client, of whichever maker they are."""
+    rates = {"enabled": True, "up_mbps": 10, "down_mbps": 20}
+    outbound = outbound_padded(kind)
+    outbound["multiplex"]["brutal"] = rates
+    servers = free_ports(2)
+    made = [
+        {**SHADOWSOCKS, "listen": LOOPBACK, "listen_port": port, "multiplex": {"enabled": True, "brutal": rates}}
+        for port in servers
+    ]
+    start_gproxy(processes, {"inbounds": made[:1]})
+    peers.sing_box(processes, made[1:])
+    port = peers.sing_box_client(processes, outbound | {"server": LOOPBACK, "server_port": servers[0]})
+    check_unserved(port, far)
+    [*_, log] = sorted(processes.folder.glob("*-sing-box.log"))
+    wait_until(lambda: "this kernel has no TCP Brutal" in log.read_text(), log.read_text)
+    port = free_port()
+    client = start_gproxy(
+        processes,
+        {
+            "inbounds": [{"type": "mixed", "listen": LOOPBACK, "listen_port": port}],
+            "outbounds": [outbound | {"server": LOOPBACK, "server_port": servers[1]}],
+        },
+    )
+    check_unserved(port, far)
+    client.wait_log("no agreement on TCP Brutal: the server: enable TCP Brutal")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_link_that_is_cut_is_replaced(lab: Lab, far: Far, processes: Processes, kind: str) -> None:
     with Forwarder(lab.servers["gproxy", "padded"]) as between:
         there = {"server": LOOPBACK, "server_port": between.port}
@@ -212,8 +242,7 @@ def test_a_link_that_is_cut_is_replaced(lab: Lab, far: Far, processes: Processes
 
 
 def outbound_padded(kind: str) -> dict[str, Any]:
-    multiplex = {"enabled": True, "protocol": kind, "padding": True}
-    return {"type": "shadowsocks", "method": "aes-128-gcm", "password": "pw1", "multiplex": multiplex}
+    return {**SHADOWSOCKS, "multiplex": {"enabled": True, "protocol": kind, "padding": True}}
 
 
 def check_unserved(port: int, far: Far) -> None:

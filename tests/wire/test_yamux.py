@@ -140,6 +140,13 @@ def test_a_close_amid_a_payload_is_a_reset() -> None:
     assert core.drain() == frame(WINDOW, FIN, 1) + frame(WINDOW, RST, 1)
 
 
+def test_a_close_behind_a_whole_payload_is_none() -> None:
+    core = server()
+    core.feed(frame(DATA, 0, 1, 0, b"abcdef"))
+    core.close(1)
+    assert core.drain() == frame(WINDOW, FIN, 1)
+
+
 def test_data_after_our_close_is_answered_with_a_reset() -> None:
     core = client()
     core.close(1)
