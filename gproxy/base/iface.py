@@ -176,7 +176,8 @@ class Multiplexer(Protocol):
 
     def tick(self, at: float, /) -> float | None:
         """It is this late now, in seconds of `base.clock.now`: do what is due, such as a ping, and say when to be asked
-        again; None: never. Raises ProtocolError when the peer has been silent for too long.
+        again; None: never. Raises ProtocolError when the peer has been silent for too long, with the reason `idle` when
+        nobody has used the link for too long.
         """
 
     def goodbye(self) -> None:

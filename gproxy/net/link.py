@@ -530,9 +530,14 @@ class Link:
             self._fail(error)
 
     def _fail(self, error: ProtocolError) -> None:
-        if self._over is None:
-            self._why = type(error)(error.message, reason=error.reason)
-            self._end(str(error), "timeout" if error.reason == "timeout" else "corrupt")
+        """What the core can't go on with. A link that nobody uses (`idle`) ends in order."""
+        if self._over is not None:
+            return
+        if error.reason == "idle":
+            self._end(str(error), "idle")
+            return
+        self._why = type(error)(error.message, reason=error.reason)
+        self._end(str(error), "timeout" if error.reason == "timeout" else "corrupt")
 
     def _break(self, error: StreamClosed) -> None:
         if self._over is None:

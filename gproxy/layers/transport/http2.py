@@ -60,11 +60,7 @@ class Http2Server(ABC):
     def serve(self, stream: Stream, session: Session, then: Accept) -> None:
         """Serve one link until it is over. Raises ProtocolError and StreamClosed, unless that was in order."""
         core = Http2(client=False, idle_timeout=self._idle_timeout, first_timeout=HANDSHAKE_TIMEOUT)
-        try:
-            Link(stream, core, partial(self._one, session, then)).run()
-        except ProtocolError as error:
-            if error.reason != "idle":
-                raise
+        Link(stream, core, partial(self._one, session, then)).run()
 
     def _one(self, session: Session, then: Accept, stream: LinkStream, request: Request) -> None:
         self._branch(partial(self._accept, then, stream, request), stream, session)
