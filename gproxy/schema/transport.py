@@ -194,9 +194,7 @@ class GrpcTransport(KeptAlive):
             "it; the name of another call may stand behind a `|`, and is not used."
         ),
     ] = ""
-    permit_without_stream: Annotated[
-        bool, doc("Ask after silence on links without streams, too (outbounds).")
-    ] = False
+    permit_without_stream: Annotated[bool, doc("Ask after silence on links without streams, too (outbounds).")] = False
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The name becomes part of a path."""

@@ -59,6 +59,7 @@ class Http2Server(ABC):
 
     def serve(self, stream: Stream, session: Session, then: Accept) -> None:
         """Serve one link until it is over. Raises ProtocolError and StreamClosed, unless that was in order."""
+        session.carries = True
         core = Http2(client=False, idle_timeout=self._idle_timeout, first_timeout=HANDSHAKE_TIMEOUT)
         Link(stream, core, partial(self._one, session, then)).run()
 

@@ -91,6 +91,7 @@ def test_each_request_is_served_by_itself(house: House, group: Group) -> None:
     assert visit.error is None
     assert house.failed == []
     assert len(house.sessions) == 3
+    assert house.sessions[0].carries  # the boundary makes another one of it
 
 
 def test_who_asks_for_something_else_hears_it_and_may_stay(house: House, group: Group) -> None:
