@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import measure, shadowsocks, workers
+from tests.bench import measure, shadowsocks, tls, workers
 from tests.bench.bench import Bench
 from tests.bench.doors import Door
 from tests.bench.load import Client
@@ -72,7 +72,7 @@ def _new(label: str, level: str, suffix: str) -> Sample:
             opened = bench.client.call(Client.connections, door, count, _AT_ONCE)
         none_failed(opened)
         cost = {f"new-{label}{suffix}": spent.seconds / count * MICRO}
-        return cost | latency(f"busy-{label}{suffix}", opened)
+        return cost | latency(f"busy-{label}{suffix}", opened.latencies)
 
     return _through(label, measured, level)
 
@@ -94,7 +94,7 @@ def _first_byte(label: str) -> Sample:
     def measured(bench: Bench, _peer: Peer, door: Door) -> Figures:
         opened = bench.client.call(Client.connections, door, bench.work.first_bytes, 1)
         none_failed(opened)
-        return latency(f"first-{label}", opened)
+        return latency(f"first-{label}", opened.latencies)
 
     return _through(label, measured)
 
@@ -291,4 +291,5 @@ MEASURES = (
     Measure("many", _MANY_ROWS, (_many,), slow=True),
     workers.MEASURE,
     *shadowsocks.MEASURES,
+    *tls.MEASURES,
 )

@@ -28,6 +28,9 @@ class Talk(Protocol):
     def again(self) -> Step:
         """One more payload there and back."""
 
+    def farewell(self) -> bytes:
+        """What is said before the connection is closed; empty if the end of the stream says it all."""
+
 
 class Way(Protocol):
     """Where a client connects to on 127.0.0.1, and what it says there."""
@@ -49,6 +52,10 @@ class PlainTalk:
     def again(self) -> Step:
         """See Talk."""
         return self.steps[-1]
+
+    def farewell(self) -> bytes:
+        """See Talk."""
+        return b""
 
 
 class Declined(OSError):

@@ -6,6 +6,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import repeat
 
@@ -89,8 +90,8 @@ class Client:
     def release(self) -> int:
         """Close the held connections; return how many there were."""
         count = len(self._held)
-        for sock, _ in self._held:
-            sock.close()
+        for sock, talk in self._held:
+            _leave(sock, talk)
         self._held.clear()
         return count
 
@@ -210,10 +211,10 @@ class _Opening:
             return
         if not over:
             return
+        del self._talks[fd]
         if self._keep is None:
-            self._drop(fd, talk)
+            _leave(talk.sock, talk.talk)
         else:
-            del self._talks[fd]
             self._poll.unregister(fd)
             self._keep.append((talk.sock, talk.talk))
 
@@ -239,6 +240,13 @@ class _Opening:
     def _drop(self, fd: int, talk: _Opened) -> None:
         del self._talks[fd]
         talk.sock.close()
+
+
+def _leave(sock: socket.socket, talk: Talk) -> None:
+    """Close a connection whose conversation is over."""
+    with sock, suppress(OSError):  # the other side may have gone
+        if said := talk.farewell():
+            sock.send(said)
 
 
 def _poll(socks: list[socket.socket]) -> select.epoll:

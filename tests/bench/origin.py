@@ -3,10 +3,10 @@ process of its own.
 
 The bulk server reads a head of nine bytes, then moves that many bytes:
 
-    +---------+--------------------+
-    | D  or U | length, big-endian |      D: it sends `length` bytes and closes
-    |    1    |         8          |      U: it reads `length` bytes and answers one byte
-    +---------+--------------------+
+    +------------+--------------------+
+    | D, U  or P | length, big-endian |   D: it sends `length` bytes and closes
+    |     1      |         8          |   U: it reads `length` bytes and answers one byte
+    +------------+--------------------+   P: it sends `length` bytes and waits for the next head
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from tests.bench import sandbox
 HEAD = struct.Struct("!cQ")
 DOWNLOAD = b"D"
 UPLOAD = b"U"
+PART = b"P"
 _CHUNK = 1 << 20
+_STACK = 1 << 18  # for each thread: there are as many as held connections
 _DATAGRAM = 65535
 _BURST = 256  # events taken from one poll
 _BACKLOG = 4096
@@ -135,6 +137,7 @@ def _answer_once(client: socket.socket, answer: Callable[[bytes], bytes]) -> boo
 
 
 def _serve_bulk(listener: socket.socket) -> None:
+    threading.stack_size(_STACK)
     while True:
         client, _ = listener.accept()
         threading.Thread(target=_bulk_client, args=(client,), daemon=True).start()
@@ -143,13 +146,21 @@ def _serve_bulk(listener: socket.socket) -> None:
 def _bulk_client(client: socket.socket) -> None:
     with client:
         try:
-            operation, length = HEAD.unpack(client.recv(HEAD.size, socket.MSG_WAITALL))
+            operation, length = _head(client)
+            while operation == PART:
+                _send_bulk(client, length)
+                operation, length = _head(client)
             if operation == DOWNLOAD:
                 _send_bulk(client, length)
             else:
                 _receive_bulk(client, length)
         except (OSError, struct.error):
             return  # the load side counts what is missing
+
+
+def _head(client: socket.socket) -> tuple[bytes, int]:
+    operation, length = HEAD.unpack(client.recv(HEAD.size, socket.MSG_WAITALL))
+    return operation, length
 
 
 def _send_bulk(client: socket.socket, length: int) -> None:

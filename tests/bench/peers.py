@@ -57,6 +57,8 @@ class Program:
     socks: bool = True
     http: bool = False
     shadowsocks: bool = False
+    trojan: bool = False
+    transports: bool = False  # ws, grpc and multiplexing; chains too
     cpus: bool = False  # can be told how many to use
     workers: bool = False  # has a process for each of them
     bulk_share: float = 1.0  # of the bytes the others get, for a peer that is slower by far
@@ -202,6 +204,10 @@ def _ss_server(_plan: Plan, _home: Path, _level: str, _cpus: int) -> list[str]:
     raise PeerFailed("ss-server serves Shadowsocks only")
 
 
+def _trojan(_plan: Plan, _home: Path, _level: str, _cpus: int) -> list[str]:
+    raise PeerFailed("trojan serves Trojan only")
+
+
 def _microsocks(plan: Plan, _home: Path, _level: str, _cpus: int) -> list[str]:
     return ["-i", "127.0.0.1", "-p", str(plan.socks)]
 
@@ -259,14 +265,22 @@ def _find_ss_server() -> list[str] | None:
     return [found] if found else None
 
 
+def _find_trojan() -> list[str] | None:
+    found = shutil.which("trojan")
+    return [found] if found else None
+
+
+_EVERYTHING: dict[str, bool] = {
+    "direct": True, "udp": True, "http": True, "shadowsocks": True, "trojan": True, "transports": True, "cpus": True,
+}  # fmt: skip
+
 PROGRAMS = {
     program.name: program
     for program in (
-        Program(
-            "gproxy", _find_gproxy, _gproxy, direct=True, udp=True, http=True, shadowsocks=True, cpus=True, workers=True
-        ),
-        Program("sing-box", _find_sing_box, _sing_box, direct=True, udp=True, http=True, shadowsocks=True, cpus=True),
+        Program("gproxy", _find_gproxy, _gproxy, **_EVERYTHING, workers=True),
+        Program("sing-box", _find_sing_box, _sing_box, **_EVERYTHING),
         Program("ss-server", _find_ss_server, _ss_server, direct=False, udp=False, socks=False, shadowsocks=True),
+        Program("trojan", _find_trojan, _trojan, direct=False, udp=False, socks=False, trojan=True),
         Program("microsocks", _find_microsocks, _microsocks, direct=False, udp=False, bulk_share=0.25),
         Program("pproxy", _find_pproxy, _pproxy, direct=True, udp=False, bulk_share=0.25),
     )
@@ -275,9 +289,16 @@ PROGRAMS = {
 
 def version(program: Program, command: list[str]) -> str:
     """The first line of what the program says of its version."""
-    ask = {"gproxy": ["version"], "sing-box": ["version"], "pproxy": ["--version"], "ss-server": ["-h"]}
+    ask = {
+        "gproxy": ["version"],
+        "sing-box": ["version"],
+        "pproxy": ["--version"],
+        "ss-server": ["-h"],
+        "trojan": ["--version"],
+    }
     arguments = ask.get(program.name)
     if arguments is None:
         return "as installed"
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=_START_LIMIT, check=False)
-    return (done.stdout.strip().splitlines() or ["unknown"])[0]
+    said = (done.stdout.strip() or done.stderr.strip()).splitlines() or ["unknown"]
+    return said[0].removeprefix("Welcome to ")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from tests.bench import measure
 from tests.bench.bench import Bench
-from tests.bench.load import Opened
 from tests.bench.peers import Peer, Running
 from tests.bench.worker import WorkFailed
 
@@ -76,15 +76,21 @@ def fresh(bench: Bench, name: str, cpus: int = 0) -> Iterator[Peer]:
         peer.stop()
 
 
-def none_failed(*openings: Opened) -> None:
+class Counted(Protocol):
+    """What became of connections that were opened."""
+
+    failed: int
+
+
+def none_failed(*openings: Counted) -> None:
     """A proxy that drops work must not look cheap. Raises WorkFailed."""
     failed = sum(opened.failed for opened in openings)
     if failed:
         raise WorkFailed(f"{failed} connections failed")
 
 
-def latency(key: str, opened: Opened) -> Figures:
-    """The median and the 99th percentile of its latencies, in ms, as `key-p50` and `key-p99`."""
-    ordered = sorted(opened.latencies)
+def latency(key: str, seconds: list[float]) -> Figures:
+    """Their median and 99th percentile, in ms, as `key-p50` and `key-p99`."""
+    ordered = sorted(seconds)
     last = len(ordered) - 1
     return {f"{key}-p{part}": ordered[last * part // 100] * MILLI for part in (50, 99)}

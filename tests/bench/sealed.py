@@ -69,6 +69,10 @@ class SealedTalk:
         size = 2 + TAG + len(self._payload) + TAG
         return self._request.more(self._payload), lambda got: len(got) >= size
 
+    def farewell(self) -> bytes:
+        """See Talk."""
+        return b""
+
     def _answered(self, got: bytearray) -> bool:
         if len(got) < self._first:
             return False
