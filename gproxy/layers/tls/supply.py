@@ -23,8 +23,11 @@ _BEGIN = "-----BEGIN CERTIFICATE-----"
 class NoCertificate(GproxyError):
     """A handshake that can't be made, since the certificate has not been issued yet."""
 
+    status = "no-certificate"
+    blame = "operator"
+
     def __init__(self) -> None:
-        super().__init__("there is no certificate yet", reason="certificate")
+        super().__init__("there is no certificate yet")
 
 
 class Supply:

@@ -120,7 +120,7 @@ def test_without_a_certificate_nobody_is_served(caplog: pytest.LogCaptureFixture
     assert met.near.recv() == b"\x15\x03\x03\x00\x02\x02\x50"
     met.end()
     assert isinstance(met.error, NoCertificate)
-    assert met.error.word == "error-certificate"
+    assert met.error.word == "no-certificate"
     supply.take(pem(GOOD), {})
     with Both(layer, client()):
         pass
