@@ -27,6 +27,9 @@ _ZERO_RETURN: Final = lib.SSL_ERROR_ZERO_RETURN
 # RFC 6125 wants them, not in the subject.
 _NAME_FLAGS: Final = 0x4 | 0x20
 
+NO_AUTO_CHAIN: Final = 0x8
+"""SSL_MODE_NO_AUTO_CHAIN: show what there is, and don't look for issuers in each handshake."""
+
 PRIORITIZE_CHACHA: Final = 0x0020_0000
 """SSL_OP_PRIORITIZE_CHACHA: a client that puts ChaCha20 first has no AES in hardware, and gets it."""
 

@@ -20,7 +20,7 @@ from OpenSSL import SSL
 from OpenSSL.crypto import X509
 
 from gproxy.base.clock import now
-from gproxy.layers.tls.bindings import PRIORITIZE_CHACHA
+from gproxy.layers.tls.bindings import NO_AUTO_CHAIN, PRIORITIZE_CHACHA
 from gproxy.layers.tls.certificate import Certificate, Source
 from gproxy.layers.tls.context import key_hash, new_context, trust
 from gproxy.layers.tls.selfmade import SelfMade
@@ -122,6 +122,7 @@ class Serving:
         """A context that shows nothing yet."""
         options = self._options
         context = new_context(SSL.TLS_SERVER_METHOD, options)
+        context.set_mode(NO_AUTO_CHAIN)
         context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE | PRIORITIZE_CHACHA)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # tickets carry the sessions: any worker can resume them
         context.set_session_id(b"gproxy")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from hmac import compare_digest, digest
+from hashlib import blake2b
+from hmac import compare_digest
 
 from gproxy.protocol.trojan.wire import KEY_SIZE, key_of
 
@@ -24,7 +25,7 @@ class Users:
         self._by_digest = {self._digest(key): (key, name) for name, key in ((name, key_of(pw)) for name, pw in users)}
 
     def _digest(self, key: bytes) -> bytes:
-        return digest(self._secret, key, "sha256")
+        return blake2b(key, key=self._secret, digest_size=32).digest()  # a fifth of what an HMAC costs
 
     def find(self, key: bytes) -> str | None:
         """The name of the user whose key this is, or None."""

@@ -205,3 +205,11 @@ def test_authorities_alone_ask_for_a_certificate():
     assert welcome(tls, CLIENT)
     with pytest.raises(DialError):
         welcome(tls)
+
+
+def test_only_the_chain_that_was_given_is_shown():
+    """Not what OpenSSL would find among the authorities of clients, looking for it in each handshake."""
+    tls = server(client_authentication="verify-if-given", client_certificate=(AUTHORITY.chain,))
+    with Both(tls, client()) as both:
+        chain = connection_of(both.near).get_peer_cert_chain(as_cryptography=True)
+        assert chain == [GOOD.certificate]
