@@ -139,7 +139,8 @@ class Staple:
         self._path = path
         self._watch = Watch([path])
         self._response = b""
-        self._until = 0.0  # the verdict is as old as that
+        self._until = 0.0  # how long the verdict lasts
+        self._said = ""
 
     def forget(self) -> None:
         """Judge anew when it is asked for next: the certificate is another one."""
@@ -160,15 +161,21 @@ class Staple:
             response = Path(self._path).read_bytes()
             if len(response) > _LONGEST_STAPLE:
                 raise Unusable("it is too long")
-            if revoked(response, chain[0], _issuer(chain), wall()):
-                _log.error("%s: the certificate is revoked", self._path)
+            is_revoked = revoked(response, chain[0], _issuer(chain), wall())
         except OSError as error:
-            _log.error("%s: can't be read, nothing is stapled: %s", self._path, error.strerror)
+            self._say(f"can't be read, nothing is stapled: {error.strerror}")
             return b""
         except Unusable as error:
-            _log.error("%s: %s, and is not stapled", self._path, error)
+            self._say(f"{error}, and is not stapled")
             return b""
+        self._say("the certificate is revoked" if is_revoked else "")
         return response
+
+    def _say(self, complaint: str) -> None:
+        """Once, until there is something else to say."""
+        if complaint and complaint != self._said:
+            _log.error("%s: %s", self._path, complaint)
+        self._said = complaint
 
 
 def _issuer(chain: list[x509.Certificate]) -> x509.Certificate:
