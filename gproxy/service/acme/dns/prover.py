@@ -19,7 +19,7 @@ from gproxy.rt.sync import sleep
 from gproxy.schema.acme import DnsChallenge, server_of
 from gproxy.service.acme.client import AcmeError
 from gproxy.service.acme.dns.setters import Setter
-from gproxy.service.acme.dns.txt import decode_answer, encode_question
+from gproxy.service.acme.dns.txt import encode_question, texts_in
 from gproxy.service.acme.jws import b64
 
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
@@ -50,7 +50,7 @@ def looker(dialer: Dialer) -> Look:
                     if source != server:
                         continue
                     try:
-                        return decode_answer(bytes(data), number)
+                        return texts_in(bytes(data), number)
                     except ProtocolError:
                         continue  # somebody else's guess
         finally:

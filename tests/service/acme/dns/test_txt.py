@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gproxy.base.errors import ProtocolError
-from gproxy.service.acme.dns.txt import decode_answer, encode_question
+from gproxy.base.errors import ProtocolError, TooLarge
+from gproxy.service.acme.dns.txt import encode_question, texts_in
 
 NAME = b"\x0f_acme-challenge\x04site\x04test\0"
 QUESTION = NAME + b"\0\x10\0\x01"
@@ -36,28 +36,32 @@ def test_no_domains(name: str) -> None:
 
 
 def test_an_answer() -> None:
-    assert decode_answer(ANSWER, 7) == [b"abcde", b""], "behind an alias, and in pieces"
-    assert decode_answer(answer(), 7) == []
-    assert decode_answer(answer(flags=0x8183), 7) == [], "there is no such name"
+    assert texts_in(ANSWER, 7) == [b"abcde", b""], "behind an alias, and in pieces"
+    assert texts_in(answer(), 7) == []
+    assert texts_in(answer(flags=0x8183), 7) == [], "there is no such name"
 
 
 def test_other_answers() -> None:
-    with pytest.raises(ProtocolError, match="not the answer"):
-        decode_answer(ANSWER, 8)
-    with pytest.raises(ProtocolError, match="not the answer"):
-        decode_answer(answer(flags=0x0100), 7)
+    with pytest.raises(ProtocolError, match="another question"):
+        texts_in(ANSWER, 8)
+    with pytest.raises(ProtocolError, match="not an answer"):
+        texts_in(answer(flags=0x0100), 7)
+    with pytest.raises(ProtocolError, match="longer than its record"):
+        texts_in(answer(record(16, b"\x05abc")), 7)
+    with pytest.raises(TooLarge):
+        texts_in(answer(*[record(16, b"\x03abc")] * 400)[:-1], 7)
 
 
 @pytest.mark.parametrize("size", range(len(ANSWER)))
 def test_cut_anywhere(size: int) -> None:
     with pytest.raises(ProtocolError):
-        decode_answer(ANSWER[:size], 7)
+        texts_in(ANSWER[:size], 7)
 
 
 @given(st.binary(max_size=100))
 def test_garbage(data: bytes) -> None:
     for datagram in (data, ANSWER[:12] + data):
         try:
-            decode_answer(datagram, 7)
+            texts_in(datagram, 7)
         except ProtocolError:
             pass
