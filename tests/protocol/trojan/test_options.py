@@ -54,7 +54,7 @@ def test_what_an_inbound_takes(more):
             "expected one of `0`, `1`, `2`, got an integer",
         ),
         ({"fallback": {"server": "127.0.0.1"}}, "fallback", "`server_port` is missing"),
-        ({"transport": {"type": "grpc"}}, "transport.type", "transport `grpc` is not supported yet"),
+        ({"transport": {"type": "quic"}}, "transport.type", "transport `quic` is not supported yet"),
     ],
 )
 def test_what_an_inbound_refuses(more, where, message):
