@@ -420,13 +420,12 @@ def _wait_writable(fd: int) -> None:
         raise PostClosed("it does not read its messages")
 
 
-def _load(arguments: Arguments) -> tuple[Root, House]:
-    """Read the configuration and wire it up. Raises ConfigError."""
+def _load(arguments: Arguments) -> Root:
+    """Read the configuration. Raises ConfigError."""
     sources = arguments.sources
     if sources.base:
         os.chdir(sources.base)
-    root = read_root(load(sources.files, sources.directories))
-    return root, build(root, _shared_memory(arguments.replays))
+    return read_root(load(sources.files, sources.directories))
 
 
 def _shared_memory(fd: int) -> Memory:
@@ -452,8 +451,9 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         _signal(number, signal.SIG_IGN)  # the terminal sends them to everyone, and the master speaks for all
     try:
-        root, house = _load(arguments)
-        sink = _open_log(root)
+        root = _load(arguments)
+        sink = _open_log(root)  # what is built may have something to say
+        house = build(root, _shared_memory(arguments.replays))
     except (ConfigError, OSError) as error:
         master.send(orders.Refused(str(error)))
         return 1

@@ -252,9 +252,9 @@ patch()
 import sys
 from gproxy.proc import template
 from gproxy.proc.arguments import Arguments, Sources
-root, house = template._load(Arguments(Sources([sys.argv[1]]), 0))
+root = template._load(Arguments(Sources([sys.argv[1]]), 0))
 template._open_log(root)
-assert house.doors
+assert template.build(root).doors
 assert not hub_exists()
 """
 
