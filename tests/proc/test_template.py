@@ -268,6 +268,11 @@ def test_loading_makes_no_hub(tmp_path: Path) -> None:
     ]
     outbounds = [{"type": kind, "server": LOOPBACK, "server_port": 9, "tag": kind} for kind in ("socks", "http")]
     rules = [{"domain_suffix": "test", "ip_cidr": "10.0.0.0/8", "outbound": "http"}, {"port": 25, "action": "reject"}]
-    path.write_text(json.dumps({"inbounds": inbounds, "outbounds": outbounds, "route": {"rules": rules}}))
+    acme = {"type": "acme", "tag": "c", "domain": "site.test", "data_directory": str(tmp_path)}
+    inbounds[2]["tls"] = {"enabled": True, "certificate_provider": "c"}
+    config = {
+        "inbounds": inbounds, "outbounds": outbounds, "route": {"rules": rules}, "certificate_providers": [acme],
+    }  # fmt: skip
+    path.write_text(json.dumps(config))
     done = subprocess.run([sys.executable, "-c", NO_HUB, str(path)], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
