@@ -30,6 +30,7 @@ class Framed(Around):
         "_sending",
         "_turn",
         "_unopened",
+        "_untried",
     )
 
     def __init__(
@@ -50,6 +51,7 @@ class Framed(Around):
         self._opener = opener
         self._sealer = sealer
         self._unopened = unopened
+        self._untried = bool(unopened)  # it may hold complete records; what `_open` leaves does not
         self._held = held
         self._ended = False
         self._cut = False  # a record was not sent to its end: what came behind it would be read as part of it
@@ -63,7 +65,7 @@ class Framed(Around):
             self.sendall(b"")
         if self._broken is not None:
             raise self._break(*self._broken)
-        if self._unopened and (payload := self._open(self._unopened)):
+        if self._untried and (payload := self._open(self._unopened)):
             return payload
         while not self._ended:
             if self._answering is not None and self._answering.due and not self._sending:
@@ -76,6 +78,7 @@ class Framed(Around):
         return b""
 
     def _open(self, sealed: bytes) -> bytes:
+        self._untried = False
         payload = bytearray(len(sealed))
         with memoryview(sealed) as source, memoryview(payload) as target:
             try:
