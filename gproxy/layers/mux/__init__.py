@@ -1,1 +1,1 @@
-"""Flows of their own kind inside a stream: datagrams, and later many streams."""
+"""Flows of their own kind inside a stream: datagrams, and many streams."""
