@@ -71,7 +71,8 @@ class Serving:
     def _next_day(self) -> None:
         while now() >= self._until:
             self._days.popleft()
-            self._days.append(self._new()) if not self._days else None
+            if not self._days:
+                self._days.append(self._new())
             self._until += DAY
         self._arrange()
 
