@@ -201,6 +201,54 @@ def test_a_link_that_has_served_its_time(house: House, group: Group) -> None:
     visit.stream.close()
 
 
+def test_a_client_that_opens_no_window_holds_nothing_but_its_own_stream(house: House, group: Group) -> None:
+    sent = []
+
+    def then(stream: Stream, session: Session) -> None:
+        if stream.recv() == b"much":
+            for _ in range(64):
+                stream.sendall(bytes(65536))
+                sent.append(65536)
+        else:
+            stream.sendall(b"answer")
+            stream.close_write()
+
+    visit = Visit(site(house), then, group)
+    visit.h2.acknowledge_received_data = lambda size, number: None  # type: ignore[method-assign]
+    visit.ask(1, "/here")
+    visit.say(1, b"much", ends=True)
+    visit.until(lambda: len(visit.data(1)) == 65535)
+    visit.h2.increment_flow_control_window(1000)
+    visit.ask(3, "/here")
+    visit.say(3, b"little", ends=True)
+    assert visit.answer(3)[1] == b"answer"
+    assert len(visit.data(1)) == 65535
+    assert sent == []
+    visit.leave()
+    assert house.failed == ["closed-reset"]
+
+
+def test_a_slow_reader_is_not_waited_for(house: House, group: Group) -> None:
+    """Between gproxies: what fits into the windows of one, others don't wait for."""
+    size = 1 << 20
+
+    def then(stream: Stream, session: Session) -> None:
+        stream.sendall(bytes(2 * size))
+        stream.close_write()
+
+    world, client = World(), Client()
+    connect = client.connecting(world.connect)
+    slow, quick = connect(new_session()), connect(new_session())
+    group.spawn(site(house).accepting(then), world.arrived[0], new_session())
+    for stream in (quick, slow):
+        got = 0
+        while data := stream.recv():
+            got += len(data)
+        assert got == 2 * size
+        stream.close()
+    client.close()
+
+
 # -- clients ----------------------------------------------------------------------------------------------------------
 
 
