@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from gproxy.rt.deadline import deadline
 from tests.support.clock import held_clock
@@ -13,6 +14,10 @@ from tests.support.leaks import no_leaked_descriptors, no_leaked_greenlets, no_l
 __all__ = ["held_clock", "no_leaked_descriptors", "no_leaked_greenlets", "no_leaks"]
 
 PATIENCE = 60.0
+
+# The same examples in each run, and none that is too slow: how long one takes is the machine's.
+settings.register_profile("gproxy", deadline=None, derandomize=True, database=None)
+settings.load_profile("gproxy")
 
 
 @pytest.hookimpl(wrapper=True)
