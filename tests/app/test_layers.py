@@ -21,7 +21,7 @@ from gproxy.rt.group import Group
 from gproxy.schema.fields import Mark, Port, Secret
 from gproxy.schema.groups import Dial
 from gproxy.schema.tls import Authorities, TlsInbound, TlsOutbound
-from gproxy.schema.transport import HttpUpgradeTransport, Transport, WsTransport
+from gproxy.schema.transport import GrpcTransport, HttpTransport, HttpUpgradeTransport, Transport, WsTransport
 from gproxy.wire.proxyproto import encode_v1
 from tests.engine.stand_ins import FakeOutbound
 from tests.layers.tls.lab import AUTHORITY, GOOD, NAME
@@ -246,3 +246,21 @@ def test_whom_to_believe_is_read_when_it_is_needed_and_once() -> None:
     with pytest.raises(ConfigError, match="not PEM"):
         layers.connecting(tls, FakeOutbound(), wrong)
     assert TRUSTED.trust() is TRUSTED.trust()
+
+
+@pytest.mark.parametrize(
+    ("transport", "said", "inbound", "outbound"),
+    [
+        (None, (), (), ()),
+        (WsTransport(type="ws"), (), ("http/1.1",), ("http/1.1",)),
+        (WsTransport(type="ws"), ("x",), ("x",), ("x",)),
+        (HttpTransport(type="http"), (), ("h2", "http/1.1"), ("h2",)),
+        (GrpcTransport(type="grpc"), ("http/1.1",), ("h2", "http/1.1"), ("http/1.1",)),
+        (GrpcTransport(type="grpc"), ("x", "h2"), ("x", "h2"), ("x", "h2")),
+    ],
+)
+def test_what_tls_agrees_on(
+    transport: Transport | None, said: tuple[str, ...], inbound: tuple[str, ...], outbound: tuple[str, ...]
+) -> None:
+    assert layers._for(transport, TlsInbound(alpn=said)).alpn == inbound
+    assert layers._for(transport, TlsOutbound(alpn=said)).alpn == outbound
