@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gproxy.base.errors import Overloaded, ProtocolError
 from gproxy.base.iface import Multiplexer
-from gproxy.wire.http2 import Http2, Response
+from gproxy.wire.http2.head import Response
+from gproxy.wire.http2.link import Http2
 from gproxy.wire.smux import Smux
 from gproxy.wire.yamux import Yamux
 

@@ -20,7 +20,8 @@ from gproxy.rt.crew import dismiss, launch
 from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
 from gproxy.rt.sync import Event, sleep
-from gproxy.wire.http2 import Http2, Response
+from gproxy.wire.http2.head import Response
+from gproxy.wire.http2.link import Http2
 from gproxy.wire.smux import FIN, HALVES, HEADER, NOP, PSH, SYN, Smux
 from gproxy.wire.yamux import Yamux
 from tests.conformance.streams import unix_pair

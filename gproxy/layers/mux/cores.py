@@ -23,6 +23,6 @@ def make_core(kind: Kind, *, client: bool) -> Multiplexer:
         from gproxy.wire.yamux import Yamux
 
         return Yamux(client=client)
-    from gproxy.wire.http2 import Http2
+    from gproxy.wire.http2.link import Http2
 
     return Http2(client=client, idle_timeout=_HTTP2_IDLE)

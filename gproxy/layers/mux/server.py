@@ -84,7 +84,7 @@ class _Served:
         """See Serve."""
         self.count += 1
         if self._kind is mux.Kind.H2MUX:
-            from gproxy.wire.http2 import Response
+            from gproxy.wire.http2.head import Response
 
             stream.answer(Response(200))
         self._branch(self._accept, stream, self._session)

@@ -17,7 +17,7 @@ from gproxy.net.buffered import Buffered
 from gproxy.net.link import LinkStream
 from gproxy.wire.grpc import Unwrapper, is_path, multi_path, tun_path, wrap
 from gproxy.wire.http1.head import RequestHead
-from gproxy.wire.http2 import Request, Response
+from gproxy.wire.http2.head import Request, Response
 
 _TYPE: Final = b"application/grpc"
 

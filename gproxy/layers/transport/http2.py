@@ -25,7 +25,9 @@ from gproxy.rt.deadline import deadline
 from gproxy.rt.sync import Lock
 from gproxy.wire.cursor import Cursor, Incomplete
 from gproxy.wire.http1.head import Fields
-from gproxy.wire.http2 import CLIENT_WINDOWS, PREFACE, Http2, Lines, Request, Response
+from gproxy.wire.http2.frame import PREFACE
+from gproxy.wire.http2.head import Lines, Request, Response
+from gproxy.wire.http2.link import CLIENT_WINDOWS, Http2
 
 PING_TIMEOUT: Final = 15.0
 """Seconds in which a PING is to be answered, if nothing else is said: as in sing-box."""

@@ -23,7 +23,7 @@ from gproxy.net.buffered import Buffered
 from gproxy.net.headed import Headed
 from gproxy.net.link import LinkStream
 from gproxy.wire.http1.head import MAX_HEAD, Fields, RequestHead, ResponseHead, decode_response
-from gproxy.wire.http2 import Request, Response
+from gproxy.wire.http2.head import Request, Response
 
 METHOD: Final = "PUT"
 """What clients ask with, if nothing else is said."""

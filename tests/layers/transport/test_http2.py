@@ -20,7 +20,8 @@ from gproxy.rt.group import Group
 from gproxy.rt.sync import Event
 from gproxy.wire.cursor import Cursor, Incomplete
 from gproxy.wire.http1.head import RequestHead
-from gproxy.wire.http2 import PREFACE, Request, Response
+from gproxy.wire.http2.frame import PREFACE
+from gproxy.wire.http2.head import Request, Response
 from tests.layers.transport.visitor import House, Peer, Visit
 from tests.support.pipe import PipeEnd, pipe
 from tests.support.playbook import new_session

@@ -1,13 +1,4 @@
-"""HTTP/2 (RFC 9113): a link with many streams, each of which is a request and its answer.
-
-     0                   1                   2                   3
-    +-----------------------------------------------+---------------+
-    | length of the payload                         | type          |
-    +---------------+-+-----------------------------+---------------+
-    | flags         |0| number of the stream; 0: the link           |
-    +---------------+-+---------------------------------------------+
-    | payload                                                       |
-    +---------------------------------------------------------------+
+"""A link by HTTP/2 (RFC 9113): many streams, each of which is a request and its answer.
 
 A client begins with 24 fixed octets, and both sides with a SETTINGS frame. Heads are compressed by HPACK (RFC 7541), of
 which `hpack` does the coding; frames are made and read here, since nearly all of a tunnel's are DATA, several at once.
@@ -20,39 +11,17 @@ that the peer does not read: by their number.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
 from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
 
 from gproxy.base.defaults import LINK_INBOX, LINK_TURN
 from gproxy.base.errors import Overloaded, ProtocolError, TooLarge
 from gproxy.base.iface import Buffer, Happened
+from gproxy.wire.http2.frame import FRAME, LAST_WORDS, PREFACE, SETTING, Code, Flag, Kind, Setting, name_of_code
+from gproxy.wire.http2.head import Lines, Request, Response, read_request, read_response
 
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-"""What a client's first octets are."""
-
-_DATA, _HEADERS, _PRIORITY, _RESET, _SETTINGS, _PUSH, _PING, _GOAWAY, _WINDOW, _CONTINUATION = range(10)
-_END_STREAM: Final = 0x1  # of DATA and HEADERS
-_ACK: Final = 0x1  # of SETTINGS and PING
-_END_HEADERS: Final = 0x4
-_PADDED: Final = 0x8
-_WITH_PRIORITY: Final = 0x20
-
-_TABLE_SIZE, _ENABLE_PUSH, _MAX_STREAMS, _INITIAL_WINDOW, _MAX_FRAME, _MAX_LIST = range(1, 7)  # settings
-
-_NO_ERROR, _PROTOCOL, _INTERNAL, _FLOW_CONTROL, _STREAM_CLOSED, _FRAME_SIZE = 0x0, 0x1, 0x2, 0x3, 0x5, 0x6
-_REFUSED, _CANCEL, _COMPRESSION, _CALM = 0x7, 0x8, 0x9, 0xB
-_CODES: Final = (
-    "NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED",
-    "FRAME_SIZE_ERROR", "REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM",
-    "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED",
-)  # fmt: skip
-
-_FRAME: Final = struct.Struct(">HBBBL")  # the length is 24 bits: 16 and 8
-_HEAD: Final = 9
-_SETTING: Final = struct.Struct(">HL")
 _LAST: Final = (1 << 31) - 1  # the last number of a stream, and the largest window
 _USUAL_WINDOW: Final = 0xFFFF  # of the link and of each stream, before anybody says something else
 _USUAL_FRAME: Final = 16 * 1024
@@ -82,32 +51,6 @@ _MOST_CONTINUATIONS: Final = 8
 _MOST_UNREAD: Final = 2048  # answers, of 8 to 17 octets each
 _IDLE_FRAMES: Final = 1000  # frames and streams for nothing that are borne at once
 _REFILL: Final = 30.0  # seconds after which as many are again
-
-_NAME_OCTETS: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
-_CONNECTION_FIELDS: Final = frozenset((
-    b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade",
-))  # fmt: skip
-
-Lines = Sequence[tuple[bytes, bytes]]
-"""Fields of a head, with names in lower case."""
-
-
-class Request(NamedTuple):
-    """The head of a client's stream. CONNECT has neither scheme nor path: they are empty."""
-
-    method: bytes
-    authority: bytes
-    path: bytes
-    fields: Lines = ()
-    scheme: bytes = b"https"
-
-
-class Response(NamedTuple):
-    """The head of a server's answer; `trailers`, if there are any, are said at its end."""
-
-    status: int
-    fields: Lines = ()
-    trailers: Lines = ()
 
 
 class _Stream:
@@ -205,12 +148,12 @@ class Http2:
         self._begin()
 
     def _begin(self) -> None:
-        settings = {_INITIAL_WINDOW: FIRST_WINDOW, _MAX_FRAME: MAX_FRAME, _MAX_LIST: MAX_HEADERS}
-        settings |= {_ENABLE_PUSH: 0} if self._client else {_MAX_STREAMS: MAX_STREAMS}
+        settings = {Setting.INITIAL_WINDOW: FIRST_WINDOW, Setting.MAX_FRAME: MAX_FRAME, Setting.MAX_LIST: MAX_HEADERS}
+        settings |= {Setting.ENABLE_PUSH: 0} if self._client else {Setting.MAX_STREAMS: MAX_STREAMS}
         if self._client:
             self._out.append(PREFACE)
-        self._put(_SETTINGS, 0, 0, b"".join([_SETTING.pack(*each) for each in settings.items()]))
-        self._put(_WINDOW, 0, 0, (self._link_window - _USUAL_WINDOW).to_bytes(4, "big"))
+        self._put(Kind.SETTINGS, 0, 0, b"".join([SETTING.pack(*each) for each in settings.items()]))
+        self._put(Kind.WINDOW, 0, 0, (self._link_window - _USUAL_WINDOW).to_bytes(4, "big"))
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
@@ -230,22 +173,22 @@ class Http2:
 
     def _put(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         size = len(payload)
-        self._out.append(_FRAME.pack(size >> 8, size & 0xFF, kind, flags, number) + payload)
+        self._out.append(FRAME.pack(size >> 8, size & 0xFF, kind, flags, number) + payload)
 
     def _respond(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         """Send what the peer has made us send; it must read that, too."""
         self._unread += 1
         if self._unread > _MOST_UNREAD:
-            self._fail(_CALM, "a peer that asks and does not read", "flood")
+            self._fail(Code.CALM, "a peer that asks and does not read", "flood")
         self._put(kind, flags, number, payload)
 
     def _put_head(self, number: int, lines: Lines, *, last: bool) -> None:
         block = self._encoder.encode(lines)
-        flags, kind = _END_STREAM if last else 0, _HEADERS
+        flags, kind = Flag.END_STREAM if last else 0, Kind.HEADERS
         while len(block) > self._frame:
             self._put(kind, flags, number, block[: self._frame])
-            block, flags, kind = block[self._frame :], 0, _CONTINUATION
-        self._put(kind, flags | _END_HEADERS, number, block)
+            block, flags, kind = block[self._frame :], 0, Kind.CONTINUATION
+        self._put(kind, flags | Flag.END_HEADERS, number, block)
 
     def open(self, head: Request | None = None, /) -> int:
         """See Multiplexer. Without a head it is CONNECT, for whoever wants nothing but a stream."""
@@ -288,12 +231,12 @@ class Http2:
             self._allowance += 1
         frame = self._frame
         if size <= frame:
-            self._out.append(b"".join((_FRAME.pack(size >> 8, size & 0xFF, _DATA, 0, stream), data)))
+            self._out.append(b"".join((FRAME.pack(size >> 8, size & 0xFF, Kind.DATA, 0, stream), data)))
             return
         with memoryview(data) as view:
             for at in range(0, size, frame):
                 piece = view[at : at + frame]
-                self._out.append(_FRAME.pack(len(piece) >> 8, len(piece) & 0xFF, _DATA, 0, stream))
+                self._out.append(FRAME.pack(len(piece) >> 8, len(piece) & 0xFF, Kind.DATA, 0, stream))
                 self._out.append(bytes(piece))
 
     def end(self, stream: int, /) -> None:
@@ -305,7 +248,7 @@ class Http2:
         if its.trailers:
             self._put_head(stream, its.trailers, last=True)
         else:
-            self._put(_DATA, _END_STREAM, stream, b"")
+            self._put(Kind.DATA, Flag.END_STREAM, stream, b"")
         self._settle(stream, its)
 
     def close(self, stream: int, /) -> None:
@@ -325,12 +268,12 @@ class Http2:
         if its is None:
             return
         if not its.over and not (its.ended and its.heard):
-            code = _INTERNAL if not its.ended else _CANCEL if self._client else _NO_ERROR
+            code = Code.INTERNAL if not its.ended else Code.CANCEL if self._client else Code.NO_ERROR
             self._drop(stream, its, code)
         self._forget(stream, its)
 
     def _drop(self, number: int, its: _Stream, code: int) -> None:
-        self._respond(_RESET, 0, number, code.to_bytes(4, "big"))
+        self._respond(Kind.RESET, 0, number, code.to_bytes(4, "big"))
         self._finish(number, its)
 
     def _finish(self, number: int, its: _Stream) -> None:
@@ -373,27 +316,27 @@ class Http2:
                 its.owed += its.window
                 its.window *= 2
             its.grants += its.owed
-            self._put(_WINDOW, 0, stream, its.owed.to_bytes(4, "big"))
+            self._put(Kind.WINDOW, 0, stream, its.owed.to_bytes(4, "big"))
             its.owed = 0
 
     def _grant(self, size: int) -> None:
         self._owed += size
         if self._owed * 4 >= self._link_window:
             self._grants += self._owed
-            self._put(_WINDOW, 0, 0, self._owed.to_bytes(4, "big"))
+            self._put(Kind.WINDOW, 0, 0, self._owed.to_bytes(4, "big"))
             self._owed = 0
 
     def goodbye(self) -> None:
         """See Multiplexer."""
         if not self._closed:
             self._closed = True
-            self._put(_GOAWAY, 0, 0, struct.pack(">LL", self._newest, _NO_ERROR))
+            self._put(Kind.GOAWAY, 0, 0, LAST_WORDS.pack(self._newest, Code.NO_ERROR))
 
     def _fail(
         self, code: int, message: str, reason: str = "http2", of: type[ProtocolError] = ProtocolError
     ) -> NoReturn:
         self._closed = self._closing = True
-        self._put(_GOAWAY, 0, 0, struct.pack(">LL", self._newest, code))
+        self._put(Kind.GOAWAY, 0, 0, LAST_WORDS.pack(self._newest, code))
         raise of(f"HTTP/2: {message}", reason=reason)
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -420,13 +363,13 @@ class Http2:
         assert self._last is not None, "time has begun"
         if self._pinged is not None:
             if at - self._pinged >= self._patience:
-                self._fail(_NO_ERROR, "no answer to a PING in time", "timeout")
+                self._fail(Code.NO_ERROR, "no answer to a PING in time", "timeout")
             return self._pinged + self._patience
         if not self._ours and not self._always:
             self._last = at
         elif at - self._last >= self._idle:
             self._pinged = at
-            self._put(_PING, 0, 0, bytes(8))
+            self._put(Kind.PING, 0, 0, bytes(8))
             return at + self._patience
         return self._last + self._idle
 
@@ -437,8 +380,8 @@ class Http2:
             self._last = at
         elif at - self._last >= patience:
             if not self._newest:
-                self._fail(_NO_ERROR, "no request in time", "timeout")
-            self._fail(_NO_ERROR, "no stream for too long", "idle")
+                self._fail(Code.NO_ERROR, "no request in time", "timeout")
+            self._fail(Code.NO_ERROR, "no stream for too long", "idle")
         return self._last + patience
 
     # -- in -----------------------------------------------------------------------------------------------------------
@@ -453,7 +396,7 @@ class Http2:
         if self._preface:
             at = min(self._preface, have)
             if not PREFACE.startswith(data[:at], len(PREFACE) - self._preface):
-                self._fail(_PROTOCOL, "not the first octets of a client")
+                self._fail(Code.PROTOCOL, "not the first octets of a client")
             self._preface -= at
         at = self._parse(memoryview(data), at, have)
         self._flush()
@@ -475,18 +418,18 @@ class Http2:
                     return at
                 if self._left_ends:
                     self._hear_end(self._left_of, ())
-            if have - at < _HEAD:
+            if have - at < FRAME.size:
                 return at
-            high, low, kind, flags, number = _FRAME.unpack_from(view, at)
+            high, low, kind, flags, number = FRAME.unpack_from(view, at)
             size = high << 8 | low
             number &= _LAST
-            body = at + _HEAD
+            body = at + FRAME.size
             if size > MAX_FRAME:
-                self._fail(_FRAME_SIZE, f"a frame of {size} bytes", of=TooLarge)
-            if self._block_of and (kind != _CONTINUATION or number != self._block_of):
-                self._fail(_PROTOCOL, "a head that is interrupted")
-            if kind == _DATA and not flags & _PADDED:
-                ends = bool(flags & _END_STREAM)
+                self._fail(Code.FRAME_SIZE, f"a frame of {size} bytes", of=TooLarge)
+            if self._block_of and (kind != Kind.CONTINUATION or number != self._block_of):
+                self._fail(Code.PROTOCOL, "a head that is interrupted")
+            if kind == Kind.DATA and not flags & Flag.PADDED:
+                ends = bool(flags & Flag.END_STREAM)
                 self._begin_data(number, size, 0, ends=ends)
                 self._left, self._left_of, self._left_ends = size, number, ends
                 if ends and not size:
@@ -494,12 +437,12 @@ class Http2:
                 at = body
                 continue
             if kind in _BOUNDED and size > MAX_HEADERS:
-                self._fail(_CALM, f"a frame of {size} bytes, which can't be right", of=TooLarge)
+                self._fail(Code.CALM, f"a frame of {size} bytes, which can't be right", of=TooLarge)
             if body + size > have:
                 return at
             at = body + size
-            if not self._settled and kind != _SETTINGS:
-                self._fail(_PROTOCOL, "a peer that does not begin with its settings")
+            if not self._settled and kind != Kind.SETTINGS:
+                self._fail(Code.PROTOCOL, "a peer that does not begin with its settings")
             handle = _HANDLERS.get(kind)
             if handle is None:
                 self._spend()  # of an extension that nobody has agreed on
@@ -510,7 +453,7 @@ class Http2:
         """The peer has made us do something for nothing."""
         self._allowance -= 1
         if self._allowance < 0:
-            self._fail(_CALM, "a flood of frames that carry nothing", "flood")
+            self._fail(Code.CALM, "a flood of frames that carry nothing", "flood")
 
     def _flush(self) -> None:
         """What came in a row is one piece."""
@@ -531,11 +474,11 @@ class Http2:
         if its is not None:
             its.grants -= size
         if self._grants < 0 or (its is not None and its.grants < 0):
-            self._fail(_FLOW_CONTROL, "more payload than there was a window for")
+            self._fail(Code.FLOW_CONTROL, "more payload than there was a window for")
         if its is not None and its.heard:
-            self._fail(_STREAM_CLOSED, "payload behind the end of a stream")
+            self._fail(Code.STREAM_CLOSED, "payload behind the end of a stream")
         if its is not None and self._client and not its.answered:
-            self._fail(_PROTOCOL, "payload without a head")
+            self._fail(Code.PROTOCOL, "payload without a head")
         if size == padding:
             if not ends:
                 self._spend()
@@ -546,7 +489,7 @@ class Http2:
         """The stream, None for one that is over. There must have been one."""
         its = self._streams.get(number)
         if its is None and (not number or number > self._begun(number)):
-            self._fail(_PROTOCOL, f"{what} of a stream that has not begun")
+            self._fail(Code.PROTOCOL, f"{what} of a stream that has not begun")
         return None if its is None or its.over else its
 
     def _begun(self, number: int) -> int:
@@ -577,7 +520,7 @@ class Http2:
 
     def _on_padded(self, number: int, flags: int, payload: memoryview) -> None:
         """DATA with padding, which counts as payload that is taken at once."""
-        piece, ends = self._unpadded(flags, payload), bool(flags & _END_STREAM)
+        piece, ends = self._unpadded(flags, payload), bool(flags & Flag.END_STREAM)
         padding = len(payload) - len(piece)
         self._begin_data(number, len(payload), padding, ends=ends)
         if piece:
@@ -592,33 +535,33 @@ class Http2:
             self._hear_end(number, ())
 
     def _unpadded(self, flags: int, payload: memoryview) -> memoryview:
-        if not flags & _PADDED:
+        if not flags & Flag.PADDED:
             return payload
         if not payload or payload[0] >= len(payload):
-            self._fail(_PROTOCOL, "more padding than there is room for")
+            self._fail(Code.PROTOCOL, "more padding than there is room for")
         return payload[1 : len(payload) - payload[0]]
 
     def _on_headers(self, number: int, flags: int, payload: memoryview) -> None:
         payload = self._unpadded(flags, payload)
-        if flags & _WITH_PRIORITY:
+        if flags & Flag.WITH_PRIORITY:
             if len(payload) < 5:
-                self._fail(_FRAME_SIZE, "a priority that is cut off")
+                self._fail(Code.FRAME_SIZE, "a priority that is cut off")
             payload = payload[5:]
         self._block = bytearray(payload)
-        self._block_of, self._block_ends, self._continuations = number, bool(flags & _END_STREAM), 0
+        self._block_of, self._block_ends, self._continuations = number, bool(flags & Flag.END_STREAM), 0
         if not number:
-            self._fail(_PROTOCOL, "a head of no stream")
-        if flags & _END_HEADERS:
+            self._fail(Code.PROTOCOL, "a head of no stream")
+        if flags & Flag.END_HEADERS:
             self._on_head()
 
     def _on_continuation(self, number: int, flags: int, payload: memoryview) -> None:
         if not self._block_of:
-            self._fail(_PROTOCOL, "a head that goes on without a beginning")
+            self._fail(Code.PROTOCOL, "a head that goes on without a beginning")
         self._continuations += 1
         self._block += payload
         if len(self._block) > MAX_HEADERS or self._continuations > _MOST_CONTINUATIONS:
-            self._fail(_CALM, "a head without an end", of=TooLarge)
-        if flags & _END_HEADERS:
+            self._fail(Code.CALM, "a head without an end", of=TooLarge)
+        if flags & Flag.END_HEADERS:
             self._on_head()
 
     def _on_head(self) -> None:
@@ -627,9 +570,9 @@ class Http2:
         try:
             lines = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(bytes(self._block), raw=True)]
         except OversizedHeaderListError:
-            self._fail(_CALM, "a head that is too long", of=TooLarge)
+            self._fail(Code.CALM, "a head that is too long", of=TooLarge)
         except HPACKError as error:
-            self._fail(_COMPRESSION, f"a head that can't be read: {error}")
+            self._fail(Code.COMPRESSION, f"a head that can't be read: {error}")
         self._block.clear()
         its = self._streams.get(number)
         if its is None and not self._client and number > self._newest:
@@ -639,20 +582,20 @@ class Http2:
         elif self._client and not its.answered:
             self._on_response(number, its, lines)
         elif its.heard or not self._block_ends:
-            self._fail(_PROTOCOL, "a second head")
+            self._fail(Code.PROTOCOL, "a second head")
         else:
             self._hear_end(number, lines)
 
     def _on_request(self, number: int, lines: list[tuple[bytes, bytes]]) -> None:
         if not number & 1:
-            self._fail(_PROTOCOL, "a client's stream with a server's number")
+            self._fail(Code.PROTOCOL, "a client's stream with a server's number")
         self._newest = number
         if self._closed or self._theirs >= MAX_STREAMS:
-            self._refuse(number, _REFUSED)
+            self._refuse(number, Code.REFUSED)
             return
-        request = _request(lines)
+        request = read_request(lines)
         if request is None:
-            self._refuse(number, _PROTOCOL)
+            self._refuse(number, Code.PROTOCOL)
             return
         self._theirs += 1
         self._streams[number] = _Stream(self._initial, FIRST_WINDOW)
@@ -662,13 +605,13 @@ class Http2:
 
     def _refuse(self, number: int, code: int) -> None:
         self._spend()
-        self._respond(_RESET, 0, number, code.to_bytes(4, "big"))
+        self._respond(Kind.RESET, 0, number, code.to_bytes(4, "big"))
 
     def _on_response(self, number: int, its: _Stream, lines: list[tuple[bytes, bytes]]) -> None:
-        response = _response(lines)
+        response = read_response(lines)
         if response is None or (response.status < 200 and self._block_ends):
             self._tell("reset", number, "a head that breaks the rules")
-            self._drop(number, its, _PROTOCOL)
+            self._drop(number, its, Code.PROTOCOL)
         elif response.status < 200:  # one that announces the head
             self._spend()
         else:
@@ -679,12 +622,12 @@ class Http2:
 
     def _on_priority(self, number: int, flags: int, payload: memoryview) -> None:
         if len(payload) != 5 or not number:
-            self._fail(_FRAME_SIZE, "a priority of the wrong size")
+            self._fail(Code.FRAME_SIZE, "a priority of the wrong size")
         self._spend()
 
     def _on_reset(self, number: int, flags: int, payload: memoryview) -> None:
         if len(payload) != 4:
-            self._fail(_FRAME_SIZE, "a reset of the wrong size")
+            self._fail(Code.FRAME_SIZE, "a reset of the wrong size")
         its = self._known(number, "a reset")
         if its is None:
             self._spend()
@@ -692,9 +635,9 @@ class Http2:
         if not its.used and not self._client:
             self._spend()
         # This is how Go's ends close a stream that is not over, with all that they had to say before it.
-        if not its.heard and int.from_bytes(payload, "big") in (_NO_ERROR, _CANCEL):
+        if not its.heard and int.from_bytes(payload, "big") in (Code.NO_ERROR, Code.CANCEL):
             self._hear_end(number, ())
-        self._lose(number, its, _why(payload))
+        self._lose(number, its, name_of_code(payload))
 
     def _lose(self, number: int, its: _Stream, why: str) -> None:
         """The peer has given it up; what came may still be taken."""
@@ -704,66 +647,66 @@ class Http2:
             self._streams.pop(number, None)
 
     def _on_settings(self, number: int, flags: int, payload: memoryview) -> None:
-        if number or len(payload) % _SETTING.size or (flags & _ACK and payload):
-            self._fail(_FRAME_SIZE, "settings of the wrong size")
-        if flags & _ACK:
+        if number or len(payload) % SETTING.size or (flags & Flag.ACK and payload):
+            self._fail(Code.FRAME_SIZE, "settings of the wrong size")
+        if flags & Flag.ACK:
             if not self._settled:
-                self._fail(_PROTOCOL, "a peer that does not begin with its settings")
+                self._fail(Code.PROTOCOL, "a peer that does not begin with its settings")
             self._spend()
             return
         if self._settled:
             self._spend()
         self._settled = True
-        for what, value in _SETTING.iter_unpack(payload):
+        for what, value in SETTING.iter_unpack(payload):
             self._agree(what, value)
-        self._respond(_SETTINGS, _ACK, 0, b"")
+        self._respond(Kind.SETTINGS, Flag.ACK, 0, b"")
 
     def _agree(self, what: int, value: int) -> None:
-        if what == _TABLE_SIZE:
+        if what == Setting.TABLE_SIZE:
             self._encoder.header_table_size = min(value, _USUAL_TABLE)
-        elif what == _ENABLE_PUSH and value > (0 if self._client else 1):
-            self._fail(_PROTOCOL, "a setting that can't be")
-        elif what == _MAX_STREAMS:
+        elif what == Setting.ENABLE_PUSH and value > (0 if self._client else 1):
+            self._fail(Code.PROTOCOL, "a setting that can't be")
+        elif what == Setting.MAX_STREAMS:
             self._most = value
-        elif what == _INITIAL_WINDOW:
+        elif what == Setting.INITIAL_WINDOW:
             if value > _LAST:
-                self._fail(_FLOW_CONTROL, "a window that can't be")
+                self._fail(Code.FLOW_CONTROL, "a window that can't be")
             change, self._initial = value - self._initial, value
             for its in self._streams.values():
                 its.credit += change
                 if its.credit > _LAST:
-                    self._fail(_FLOW_CONTROL, "a window that can't be")
+                    self._fail(Code.FLOW_CONTROL, "a window that can't be")
             if change > 0 and self._streams:
                 self._tell("room", 0)
-        elif what == _MAX_FRAME:
+        elif what == Setting.MAX_FRAME:
             if not _USUAL_FRAME <= value < 1 << 24:
-                self._fail(_PROTOCOL, "a setting that can't be")
+                self._fail(Code.PROTOCOL, "a setting that can't be")
             self._frame = min(value, MAX_FRAME)
 
     def _on_ping(self, number: int, flags: int, payload: memoryview) -> None:
         if number or len(payload) != 8:
-            self._fail(_FRAME_SIZE, "a ping of the wrong size")
+            self._fail(Code.FRAME_SIZE, "a ping of the wrong size")
         self._spend()
-        if not flags & _ACK:
-            self._respond(_PING, _ACK, 0, bytes(payload))
+        if not flags & Flag.ACK:
+            self._respond(Kind.PING, Flag.ACK, 0, bytes(payload))
 
     def _on_goaway(self, number: int, flags: int, payload: memoryview) -> None:
         if number or len(payload) < 8:
-            self._fail(_FRAME_SIZE, "a goodbye of the wrong size")
+            self._fail(Code.FRAME_SIZE, "a goodbye of the wrong size")
         self._spend()
         self._closing = True
         last = int.from_bytes(payload[:4], "big") & _LAST
         for one, its in list(self._streams.items()):
             if (one & 1) == self._client and one > last and not its.over:
                 self._lose(one, its, "REFUSED_STREAM")
-        self._tell("closing", last, _why(payload[4:8]))
+        self._tell("closing", last, name_of_code(payload[4:8]))
 
     def _on_window(self, number: int, flags: int, payload: memoryview) -> None:
         if len(payload) != 4:
-            self._fail(_FRAME_SIZE, "a window of the wrong size")
+            self._fail(Code.FRAME_SIZE, "a window of the wrong size")
         more = int.from_bytes(payload, "big") & _LAST
         if not more:
-            self._fail(_PROTOCOL, "a window that grows by nothing")
+            self._fail(Code.PROTOCOL, "a window that grows by nothing")
         if not number:
             before = self._credit
             after = self._credit = before + more
@@ -774,79 +717,25 @@ class Http2:
             before = its.credit
             after = its.credit = before + more
         if after > _LAST:
-            self._fail(_FLOW_CONTROL, "a window that can't be")
+            self._fail(Code.FLOW_CONTROL, "a window that can't be")
         if before <= 0 < after and self._streams:
             self._tell("room", number)
 
     def _on_push(self, number: int, flags: int, payload: memoryview) -> None:
-        self._fail(_PROTOCOL, "a push that nobody wants")
+        self._fail(Code.PROTOCOL, "a push that nobody wants")
 
 
-_BOUNDED: Final = frozenset({_HEADERS, _CONTINUATION, _SETTINGS, _GOAWAY})
+_BOUNDED: Final = frozenset({Kind.HEADERS, Kind.CONTINUATION, Kind.SETTINGS, Kind.GOAWAY})
 
 _HANDLERS: Final[dict[int, Callable[[Http2, int, int, memoryview], None]]] = {
-    _DATA: Http2._on_padded,
-    _HEADERS: Http2._on_headers,
-    _PRIORITY: Http2._on_priority,
-    _RESET: Http2._on_reset,
-    _SETTINGS: Http2._on_settings,
-    _PUSH: Http2._on_push,
-    _PING: Http2._on_ping,
-    _GOAWAY: Http2._on_goaway,
-    _WINDOW: Http2._on_window,
-    _CONTINUATION: Http2._on_continuation,
+    Kind.DATA: Http2._on_padded,
+    Kind.HEADERS: Http2._on_headers,
+    Kind.PRIORITY: Http2._on_priority,
+    Kind.RESET: Http2._on_reset,
+    Kind.SETTINGS: Http2._on_settings,
+    Kind.PUSH: Http2._on_push,
+    Kind.PING: Http2._on_ping,
+    Kind.GOAWAY: Http2._on_goaway,
+    Kind.WINDOW: Http2._on_window,
+    Kind.CONTINUATION: Http2._on_continuation,
 }
-
-
-def _why(payload: memoryview) -> str:
-    code = int.from_bytes(payload, "big")
-    return _CODES[code] if code < len(_CODES) else f"error {code:#x}"
-
-
-def _request(lines: list[tuple[bytes, bytes]]) -> Request | None:
-    """The head of a request; None if it breaks the rules (sections 8.2 and 8.3)."""
-    said = _sorted(lines, (b":method", b":scheme", b":authority", b":path"))
-    if said is None:
-        return None
-    pseudo, fields = said
-    method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
-    scheme, authority = pseudo.get(b":scheme", b""), pseudo.get(b":authority", b"")
-    if method == b"CONNECT":
-        good = bool(authority) and not scheme and not path
-    else:
-        good = bool(method and scheme) and (path.startswith(b"/") or path == b"*")
-    if not authority:
-        authority = next((value for name, value in fields if name == b"host"), b"")
-    return Request(method, authority, path, fields, scheme) if good else None
-
-
-def _response(lines: list[tuple[bytes, bytes]]) -> Response | None:
-    """The head of an answer, likewise."""
-    said = _sorted(lines, (b":status",))
-    if said is None:
-        return None
-    pseudo, fields = said
-    status = pseudo.get(b":status", b"")
-    if len(status) != 3 or not status.isdigit() or status < b"100":
-        return None
-    return Response(int(status), fields)
-
-
-def _sorted(
-    lines: list[tuple[bytes, bytes]], allowed: Sequence[bytes]
-) -> tuple[dict[bytes, bytes], list[tuple[bytes, bytes]]] | None:
-    """Pseudo-fields, each once and all first, and the fields; None if they break the rules."""
-    pseudo: dict[bytes, bytes] = {}
-    fields: list[tuple[bytes, bytes]] = []
-    for name, value in lines:
-        if name[:1] == b":":
-            if fields or name in pseudo or name not in allowed:
-                return None
-            pseudo[name] = value
-        elif not name or not _NAME_OCTETS.issuperset(name) or name in _CONNECTION_FIELDS:
-            return None
-        else:
-            fields.append((name, value))
-        if b"\r" in value or b"\n" in value or b"\0" in value:
-            return None
-    return pseudo, fields

@@ -15,17 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gproxy.base.errors import Overloaded, ProtocolError, TooLarge
-from gproxy.wire.http2 import (
+from gproxy.wire.http2.frame import PREFACE
+from gproxy.wire.http2.head import Request, Response
+from gproxy.wire.http2.link import (
     CLIENT_WINDOWS,
     FIRST_WINDOW,
     MAX_FRAME,
     MAX_HEADERS,
     MAX_STREAMS,
-    PREFACE,
     SERVER_WINDOWS,
     Http2,
-    Request,
-    Response,
 )
 
 ASKED = Request(b"POST", b"example.org", b"/x", [(b"te", b"trailers")])
