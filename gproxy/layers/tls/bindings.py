@@ -96,22 +96,31 @@ class Pipes:
         lib.SSL_set_bio(self._ssl, bio, self._from_ssl)  # frees the one before
 
     def read_into(self, target: memoryview) -> int:
-        """Payload; 0 when all that was fed has been read, or when the peer has ended. Raises TlsFault."""
-        if not target:
-            return 0
+        """All payload of what was fed, as far as `target` holds it: as much as was fed always does.
+
+        Sets `over` when the peer has ended. Raises TlsFault.
+        """
+        made, most = 0, len(target)
+        read, ssl = lib.SSL_read, self._ssl
         with ffi.from_buffer(target, require_writable=True) as data:
-            size: int = lib.SSL_read(self._ssl, data, len(data))
-        if size > 0:
-            return size
+            while made < most:
+                size = read(ssl, data + made, most - made)
+                if size <= 0:
+                    self._stopped(size)
+                    break
+                made += size
+        return made
+
+    def _stopped(self, size: int) -> None:
+        """Reading has come to an end, and why. Raises TlsFault."""
         error = lib.SSL_get_error(self._ssl, size)
         if error == _WANT_READ:
             self._source = None  # it is at its end, and not looked at again
-            return 0
+            return
         self._forget()
         if error != _ZERO_RETURN:
             raise TlsFault(_reason())
         self.over = True
-        return 0
 
     def _forget(self) -> None:
         """Nothing that lies in what was fed may be read any more."""

@@ -11,6 +11,7 @@ end is not in it.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final
 
 from gproxy.base.errors import ProtocolError
@@ -18,6 +19,7 @@ from gproxy.base.iface import Buffer
 from gproxy.layers.tls.bindings import Pipes, TlsFault
 
 HEAD: Final = 5
+_HEAD: Final = Struct(">BBxH")
 MOST: Final = (1 << 14) + 2048
 """Bytes of the longest fragment."""
 
@@ -34,8 +36,8 @@ _BESIDES: Final = 2048
 
 def record_end(data: Buffer, at: int) -> int:
     """Where the record that begins at `at` ends; it may not be there yet. Raises ProtocolError for no record."""
-    length = int.from_bytes(data[at + 3 : at + HEAD], "big")
-    if not 20 <= data[at] <= 24 or data[at + 1] != 3 or length > MOST:
+    kind, major, length = _HEAD.unpack_from(data, at)
+    if not 20 <= kind <= 24 or major != 3 or length > MOST:
         raise ProtocolError("not a TLS record", reason="tls")
     return at + HEAD + length
 
@@ -94,11 +96,9 @@ class TlsOpener:
         end = records_in(source, len(target))
         if not end:
             return 0, 0
-        made = 0
         try:
             pipes.feed(source[:end])
-            while size := pipes.read_into(target[made:]):
-                made += size
+            made = pipes.read_into(target)
         except TlsFault as error:
             raise ProtocolError(f"TLS: {error}", reason="tls") from error
         if pipes.waiting() > _BESIDES:
