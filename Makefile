@@ -8,11 +8,17 @@ CONFIG ?= etc/config.toml
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest
 
-# Tests of real processes; the first program gives an ordinary user the right to make network namespaces.
-suite = $(if $(wildcard $(1)/test_*.py),$(BIN)/python -m tests.support.netns $(PYTEST) -q -n $(JOBS) $(1),@echo "$(1) has no tests")
+# Tests of real processes; the first program gives an ordinary user the right to make network namespaces. They wait more
+# than they work, so there are more of them at once than processors. Worksteal: neighbours, which may share a process,
+# stay together, and whoever is done takes from the others.
+WAITING_JOBS ?= 4
+suite = $(BIN)/python -m tests.support.netns $(PYTEST) -q -n $(WAITING_JOBS) --dist worksteal $(1)
 
 # A test run must not read what a desk has set up for its own proxies.
 unexport http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
+
+# Nor may each of the thousand processes that tests start compile all of gproxy anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
