@@ -39,7 +39,7 @@ def record_end(data: Buffer, at: int) -> int:
     kind, major, length = _HEAD.unpack_from(data, at)
     if not 20 <= kind <= 24 or major != 3 or length > MOST:
         raise ProtocolError("not a TLS record", reason="tls")
-    return at + HEAD + length
+    return at + HEAD + int(length)
 
 
 def records_in(data: Buffer, most: int) -> int:
