@@ -87,7 +87,7 @@ audit: wheelhouse  ## licences, age and known vulnerabilities of what the lock n
 	$(BIN)/python scripts/audit.py
 
 test-packages: wheelhouse $(VENV)/dev.stamp  ## build the packages and live with them, in booted systems; as root
-	$(PYTEST) -q --timeout=600 tests/packaging
+	$(PYTEST) -q -n 3 --dist loadfile --timeout=1200 tests/packaging
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov

@@ -8,6 +8,7 @@ minute; unpacking it takes three seconds.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -122,10 +123,27 @@ class Box:
 
 
 @contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Let no other process in meanwhile."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def booted(init: str, repository: Path) -> Iterator[Box]:
-    """A box with this init and the repository's packages at hand. It is gone afterwards, whatever happened in it."""
+    """A box with this init and the repository's packages at hand. It is gone afterwards, whatever happened in it.
+
+    Two with systemd are never there at once: they would take each other's control groups for their own.
+    """
     tar = base(init)
-    with tempfile.TemporaryDirectory(prefix="gproxy-box-", dir=BASES) as folder:
+    with (
+        contextlib.nullcontext() if init == "sysvinit" else alone(BASES),
+        tempfile.TemporaryDirectory(prefix="gproxy-box-", dir=BASES) as folder,
+    ):
         root = Path(folder) / "root"
         root.mkdir()
         subprocess.run(["tar", "-C", str(root), "-xf", str(tar)], check=True, timeout=120)

@@ -66,7 +66,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     build = f"import image; from pathlib import Path; image.build(Path({str(folder / 'else/where')!r}),"
     build += f" Path({str(folder / 'again')!r}), 'x86_64', {when})"
     environment = {**os.environ, "TZ": "Pacific/Chatham", "LC_ALL": "C", "PYTHONPATH": str(ROOT / "scripts")}
-    subprocess.run([sys.executable, "-c", build], env=environment, umask=0o077, check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", build], env=environment, umask=0o077, check=True, timeout=900)
     return first, folder / "again" / first.name
 
 

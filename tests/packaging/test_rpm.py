@@ -16,7 +16,7 @@ import pytest
 
 from gproxy import __version__
 from tests.packaging.box import LONG, ROOT, Box, booted
-from tests.packaging.conftest import PREVIOUS
+from tests.packaging.conftest import PREVIOUS, replaced
 from tests.packaging.life import CONFIG, GREETING, edit, fetch, load, origin
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -64,7 +64,7 @@ BESIDE = [
 
 
 class Built:
-    """The rpms: for EL's Python twice, for the box's Python in two versions."""
+    """The rpms: for EL's Python twice, for the box's Python in two versions, packed in a hurry."""
 
     def __init__(self, folder: Path) -> None:
         self.tree = folder / "tree/gproxy"
@@ -72,7 +72,7 @@ class Built:
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(rpm.build, self.tree, folder / "el")
             again = pool.submit(self._elsewhere, folder / "again/elsewhere", folder / "again/el")
-            ours = pool.submit(rpm.build, self.tree, folder / "repository", "3.11")
+            ours = pool.submit(self._ours, folder / "ours/gproxy", folder / "repository")
             previous = pool.submit(self._previous, folder / "previous/gproxy", folder / "repository")
         self.el, self.again = first.result(), again.result()
         self.repository = ours.result().parent
@@ -87,8 +87,19 @@ class Built:
         self._copy(tree)
         build = f"import pathlib, rpm; rpm.build(pathlib.Path({str(tree)!r}), pathlib.Path({str(to)!r}))"
         environment = {**os.environ, "TZ": "Pacific/Chatham", "LC_ALL": "C", "PYTHONPATH": str(ROOT / "scripts")}
-        subprocess.run([sys.executable, "-c", build], env=environment, umask=0o077, check=True, timeout=300)
+        subprocess.run([sys.executable, "-c", build], env=environment, umask=0o077, check=True, timeout=900)
         return next(to.glob("*.rpm"))
+
+    def _ours(self, tree: Path, to: Path) -> Path:
+        """The package for the box."""
+        self._copy(tree)
+        return self._packed(tree, to)
+
+    @staticmethod
+    def _packed(tree: Path, to: Path) -> Path:
+        spec = tree / "rpm/gproxy.spec"
+        spec.write_text(replaced(spec.read_text(), "w7.xzdio", "w1.gzdio"))
+        return rpm.build(tree, to, "3.11")
 
     def _previous(self, tree: Path, to: Path) -> Path:
         """The package of an older version, whose configuration had one more line."""
@@ -96,7 +107,7 @@ class Built:
         rpm.restate(tree, PREVIOUS)
         with (tree / "packaging/config.toml").open("a") as config:
             config.write("# A remark of the previous version.\n")
-        return rpm.build(tree, to, "3.11")
+        return self._packed(tree, to)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from gproxy import __version__
-from tests.packaging.box import Box, wait_for
+from tests.packaging.box import LONG, Box, wait_for
 from tests.packaging.conftest import PREVIOUS
 from tests.packaging.life import CONFIG, GREETING, edit, edited, fetch, leftovers, load, origin, second_port
 
@@ -20,7 +20,7 @@ def _origin(sysvinit: Box) -> Iterator[None]:
 
 
 def verdict(box: Box, verb: str) -> int:
-    done = box.try_(f"service gproxy {verb}", 60)
+    done = box.try_(f"service gproxy {verb}", LONG)
     print(verb, done.returncode, done.stdout)  # pytest shows it when a test fails
     return done.returncode
 
