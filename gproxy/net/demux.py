@@ -15,6 +15,7 @@ from gproxy.base.errors import StreamClosed
 from gproxy.base.iface import Admit, Buffer, Take
 from gproxy.limit.room import Room
 from gproxy.net.handover import Link, make_link
+from gproxy.net.outbox import OUTBOX
 from gproxy.rt.crew import launch
 from gproxy.rt.sockets import READ, Gate, watch
 
@@ -125,7 +126,7 @@ class Demux:
         if self._feed is not None:  # the plane that was to take over did not come so far
             self._feed.close()
             self._feed = None
-        self._watcher.start(self._burst)
+        self._watcher.start(self._readable)
 
     def stop(self) -> None:
         """Read no more; sessions go on answering until they end. Idempotent."""
@@ -133,6 +134,9 @@ class Demux:
             self._stopped = True
             self._watcher.stop()
             self._watcher.close()
+
+    def _readable(self) -> None:
+        OUTBOX.gather(self._burst)
 
     def _burst(self) -> None:
         clients = self._clients
@@ -172,6 +176,9 @@ class Demux:
 
     def send(self, data: Buffer, name: Any) -> None:
         """Answer a client. What can't be sent now is lost."""
+        if OUTBOX.open:
+            OUTBOX.put(self._sock, data, name)
+            return
         try:
             self._sock.sendto(data, name)
         except OSError as error:

@@ -14,6 +14,7 @@ from gproxy.base.defaults import DATAGRAM_BURST, MAX_DATAGRAM, UDP_INBOX
 from gproxy.base.errors import DialError, StreamClosed
 from gproxy.base.iface import Buffer, Take
 from gproxy.net.oserror import closed, dial_failed
+from gproxy.net.outbox import OUTBOX
 from gproxy.net.tcp import SocketOptions
 from gproxy.rt.sockets import READ, Gate, Readiness
 
@@ -98,6 +99,9 @@ class UdpConn:
             self._readable.call(self._arrived)
 
     def _arrived(self) -> None:
+        OUTBOX.gather(self._burst)
+
+    def _burst(self) -> None:
         offering = self._offering
         assert offering is not None, "what arrives is offered"
         for _ in range(DATAGRAM_BURST):
@@ -141,6 +145,9 @@ class UdpConn:
             self._last = to, target
         if self._sock is None:
             raise StreamClosed("closed here", reason="local")
+        if OUTBOX.open:
+            OUTBOX.put(self._sock, data, target)
+            return
         try:
             self._sock.sendto(data, target)
         except OSError as error:
