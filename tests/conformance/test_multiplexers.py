@@ -21,7 +21,7 @@ from gproxy.wire.yamux import Yamux
 CORES: dict[str, Callable[..., Multiplexer]] = {"smux": Smux, "yamux": Yamux, "http2": Http2}
 WINDOWED = ["yamux", "http2"]
 BULK = random.Random(1).randbytes(1 << 20)
-TRIES = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+TRIES = settings(max_examples=100)
 
 each = pytest.mark.parametrize("kind", CORES)
 each_windowed = pytest.mark.parametrize("kind", WINDOWED)

@@ -14,7 +14,7 @@ from tests.laws.registry import Law, laws
 
 LAWS = laws()
 TRAILING = (b"\0", b"\r\n", b"\xff" * 9, b"GET / HTTP/1.1\r\n")
-TRIES = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+TRIES = settings(max_examples=150)
 
 each = pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
 each_written = pytest.mark.parametrize("law", [law for law in LAWS if law.encode], ids=lambda law: law.name)

@@ -17,7 +17,7 @@ from gproxy.base.iface import Opener, Sealer
 from tests.laws.registry import Framing, framings
 
 FRAMINGS = framings()
-TRIES = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+TRIES = settings(max_examples=25)
 
 CONTENT = random.Random(9).randbytes(SCRATCH)
 GUARD = b"\xa5" * 64

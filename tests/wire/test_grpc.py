@@ -19,7 +19,7 @@ def opened(*wire: bytes) -> bytes:
 
 
 @given(sizes=st.lists(st.integers(1, 200), max_size=6), cuts=st.lists(st.integers(0, 1200), max_size=8))
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100)
 def test_messages_however_they_are_cut(sizes: list[int], cuts: list[int]) -> None:
     wire = b"".join([wrap(bytes([size]) * size) for size in sizes])
     at = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]

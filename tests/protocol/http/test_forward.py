@@ -459,7 +459,7 @@ SAID = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300)
 @given(st.lists(SAID, max_size=8), st.booleans())
 def test_whatever_a_server_says_the_client_hears_http(said, head):
     """By h11: one response, whole or visibly broken off, and nothing after it."""

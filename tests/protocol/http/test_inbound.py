@@ -377,7 +377,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=150)
 @given(st.lists(WORDS, max_size=12).map(b"".join))
 def test_any_bytes_are_served_or_refused(data):
     client, _ = playing(error=DialError(reason="refused"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gproxy.subscription.formats.sip002 import BadLink, Link, read_link, write_link
 
-TRIES = settings(max_examples=300, deadline=None, derandomize=True, database=None)
+TRIES = settings(max_examples=300)
 MODERN = "2022-blake3-aes-256-gcm"
 KEY = "YctPZ6U7xPPcU+gp3u+0tx/tRizJN9K8y+uKlW2qjlI="
 QUOTED = "YctPZ6U7xPPcU%2Bgp3u%2B0tx%2FtRizJN9K8y%2BuKlW2qjlI%3D"

@@ -172,7 +172,7 @@ def test_chunked_bare_gives_the_data_alone():
     assert feed(Chunked(bare=True), CHUNKS + NEXT) == (b"abc0123456789", NEXT)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, len(CHUNKS + NEXT)), max_size=12))
 def test_chunked_does_not_depend_on_how_it_is_cut(cuts):
     assert feed(Chunked(), CHUNKS + NEXT, cuts) == (PASSED_ON, NEXT)
@@ -234,7 +234,7 @@ def test_lines_and_trailers_are_bounded():
         feed(Chunked(), b"0\r\n" + b"a: b\r\n" * 200 + b"\r\n")
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=5))
 def test_any_bytes_are_judged_the_same_however_they_are_cut(data, cuts):
     def judged(cuts):
@@ -258,7 +258,7 @@ DAMAGE = [
 ]  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True, database=None)
+@settings(max_examples=1500)
 @given(st.data())
 def test_damaged_messages_end_where_h11_has_them_end(data):
     """Whatever we take, h11 takes, with the same body and rest: else a request could hide in the difference."""

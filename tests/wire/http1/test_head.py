@@ -162,7 +162,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, database=None)
+@settings(max_examples=600)
 @given(st.lists(PIECES, max_size=14).map(b"".join))
 def test_what_we_take_h11_takes_and_reads_the_same(raw):
     """The other way round does not hold: h11 takes bare LF, folded lines and space around things."""
@@ -176,7 +176,7 @@ def test_what_we_take_h11_takes_and_reads_the_same(raw):
         assert _only_h11_minds(ours), f"taken here, refused by h11: {data!r}"
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200)
 @given(tokens, targets.map(str.encode), many_fields)
 def test_what_we_write_h11_reads_the_same(method, target, lines):
     kept = lines.without({b"host", b"content-length", b"transfer-encoding", b"expect", b"connection"})

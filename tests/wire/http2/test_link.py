@@ -715,7 +715,7 @@ def test_heads_that_unfold(server):
     assert code == 11
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300)
 @given(
     data=st.lists(
         st.tuples(
