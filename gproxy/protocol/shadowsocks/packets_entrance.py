@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gproxy.base.iface import PacketEntrance
 from gproxy.base.wiring import InboundWiring
+from gproxy.protocol.shadowsocks.flood import Sieve
 from gproxy.protocol.shadowsocks.packets_in import KeyedPackets, PacketDoor
 from gproxy.protocol.shadowsocks.packets_relay import RelayedPackets
 from gproxy.protocol.shadowsocks.sessions_in import SessionDoor
@@ -19,4 +20,4 @@ def packet_entrance(ring: KeyRing, wiring: InboundWiring, *, relay: bool = False
         door = SessionDoor(ring, wiring)
     else:
         door = PacketDoor(KeyedPackets(ring), wiring)
-    return PacketEntrance(door.accept, door.admit)
+    return PacketEntrance(door.accept, Sieve(door.admit, door.dropped).admit)
