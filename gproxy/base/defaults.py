@@ -54,10 +54,6 @@ UDP_RETRY = 10.0
 # HTTP: an idle client between two requests, as nginx has it.
 HTTP_KEEP_ALIVE = 75.0
 
-# How long a socket that has brought nothing but a few bad datagrams is not looked at: what comes meanwhile is dealt
-# with at once. Short enough that nobody hears it in a call, and that a socket's buffer does not overflow.
-DATAGRAM_REST = 0.001
-
 # -- sizes, in bytes --------------------------------------------------------------------------------------------------
 
 # One read of a stream outside the pumps. Handshakes are small; layers read records of 16 KiB.
@@ -96,9 +92,6 @@ ACCEPT_BURST = 64
 
 # Datagrams read from one socket at one wake-up.
 DATAGRAM_BURST = 64
-
-# So few of them that begin no session are not worth a wake-up each: the socket is not looked at for DATAGRAM_REST.
-DATAGRAM_FEW = 16
 
 LISTEN_BACKLOG = 4096
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gproxy.base.address import Address, parse_ip
-from gproxy.base.defaults import DATAGRAM_BURST, DATAGRAM_FEW, DATAGRAM_REST, MAX_DATAGRAM, UDP_INBOX, UDP_SESSIONS
+from gproxy.base.defaults import DATAGRAM_BURST, MAX_DATAGRAM, UDP_INBOX, UDP_SESSIONS
 from gproxy.base.errors import StreamClosed
 from gproxy.base.iface import Admit, Buffer, Take
 from gproxy.limit.room import Room
 from gproxy.net.handover import Link, make_link
 from gproxy.net.outbox import OUTBOX
 from gproxy.rt.crew import launch
-from gproxy.rt.sockets import READ, Gate, Timer, watch
+from gproxy.rt.sockets import READ, Gate, watch
 
 _log = logging.getLogger("gproxy.net.demux")
 
@@ -111,7 +111,6 @@ class Demux:
         self._clients: OrderedDict[Any, ClientConn] = OrderedDict()  # the longest idle first
         self._watcher = watch(sock.fileno(), READ)
         self._stopped = False
-        self._resting: Timer | None = None
         self._foreign: dict[Any, Link] = {}  # clients whose flows an older plane goes on serving
         self._flows: Counter[Link] = Counter()  # how many each of these planes has left
         self._far_end: socket | None = None
@@ -133,7 +132,6 @@ class Demux:
         """Read no more; sessions go on answering until they end. Idempotent."""
         if not self._stopped:
             self._stopped = True
-            self._wake_up()
             self._watcher.stop()
             self._watcher.close()
 
@@ -142,13 +140,10 @@ class Demux:
 
     def _burst(self) -> None:
         clients = self._clients
-        turned_away = 0
-        for count in range(DATAGRAM_BURST):
+        for _ in range(DATAGRAM_BURST):
             try:
                 size, name = self._sock.recvfrom_into(_scratch)
             except BlockingIOError:
-                if turned_away == count and 0 < count < DATAGRAM_FEW:
-                    self._rest()
                 return
             except OSError as error:
                 if error.errno in _DEAD:
@@ -160,35 +155,15 @@ class Demux:
                 clients[name].deliver(bytes(_view[:size]))
             elif name in self._foreign:
                 self._foreign[name].say(name, _view[:size])
-            elif not self._begin(name, bytes(_view[:size])):
-                turned_away += 1
+            else:
+                self._begin(name, bytes(_view[:size]))
 
-    def _rest(self) -> None:
-        """Nothing but garbage, and little of it: look away for a moment, so that more is dealt with at once.
-
-        To wake for each such datagram costs more than to find out what it is. Where much comes, there is no rest.
-        """
-        self._watcher.stop()
-        self._resting = Timer(DATAGRAM_REST, self._rested)
-
-    def _rested(self) -> None:
-        self._wake_up()
-        if not self._stopped:
-            self._watcher.start(self._readable)
-
-    def _wake_up(self) -> None:
-        if self._resting is not None:
-            self._resting.stop()
-            self._resting = None
-
-    def _begin(self, name: Any, data: bytes) -> bool:
-        """The first datagram of a session, if there is room for one more; whether it has begun."""
+    def _begin(self, name: Any, data: bytes) -> None:
+        """The first datagram of a session, if there is room for one more."""
         if self._room.taken >= self._room.most:
             self._room.turn_away()
         elif self._admit is None or self._admit(data, name[0]):
             self._welcome(name).deliver(data)
-            return True
-        return False
 
     def _welcome(self, name: Any) -> ClientConn:
         if len(self._clients) >= self._most:

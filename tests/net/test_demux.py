@@ -12,7 +12,6 @@ from gproxy.base.address import Address
 from gproxy.base.defaults import UDP_INBOX
 from gproxy.base.errors import StreamClosed
 from gproxy.base.iface import Admit
-from gproxy.net import demux as room
 from gproxy.net.bind import Endpoint
 from gproxy.net.demux import ClientConn, Demux
 from gproxy.rt.sync import Event, sleep
@@ -208,73 +207,3 @@ def test_an_error_for_an_earlier_answer_disturbs_nobody(server: Server) -> None:
     other, other_name = server.client()
     other.send(b"y")
     assert server.conn_of(other_name).recv_from()[0] == b"y"
-
-
-class Gatekeeper:
-    """Admits what begins with a plus, and counts how often the socket was looked at."""
-
-    def __init__(self) -> None:
-        self.asked: list[bytes] = []
-        self.server = Server(admit=self._admit)
-        self.looks = 0
-        self._burst = self.server.demux._burst
-        self.server.demux._burst = self._look  # type: ignore[method-assign]
-
-    def _admit(self, data: bytes, host: str) -> bool:
-        self.asked.append(data)
-        return data[:1] == b"+"
-
-    def _look(self) -> None:
-        self.looks += 1
-        self._burst()
-
-
-@pytest.fixture
-def gate() -> Iterator[Gatekeeper]:
-    gate = Gatekeeper()
-    yield gate
-    gate.server.close()
-
-
-def test_garbage_that_trickles_is_dealt_with_in_batches(gate: Gatekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "DATAGRAM_REST", 0.05)
-    sock, _ = gate.server.client()
-    for count in (10, 20, 30):
-        for _ in range(10):
-            sock.send(b"-")
-            sleep(0.001)
-        wait_until(lambda count=count: len(gate.asked) == count, lambda: f"{len(gate.asked)}")
-    assert gate.looks < 15
-
-
-def test_who_comes_after_garbage_is_served(gate: Gatekeeper) -> None:
-    (bad, _), (good, source) = gate.server.client(), gate.server.client()
-    bad.send(b"-")
-    wait_until(lambda: gate.asked == [b"-"], "the garbage was not looked at")
-    good.send(b"+")
-    assert bytes(gate.server.conn_of(source).recv_from()[0]) == b"+"
-
-
-def test_garbage_beside_a_client_brings_no_rest(gate: Gatekeeper) -> None:
-    (bad, _), (good, source) = gate.server.client(), gate.server.client()
-    good.send(b"+")
-    conn = gate.server.conn_of(source)
-    assert bytes(conn.recv_from()[0]) == b"+"
-    bad.send(b"-")
-    good.send(b"next")
-    wait_until(lambda: len(gate.asked) == 2, "the garbage was not looked at")
-    assert gate.server.demux._resting is None
-    assert bytes(conn.recv_from()[0]) == b"next"
-
-
-def test_a_rest_ends_with_a_stop_and_not_after_it(gate: Gatekeeper, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "DATAGRAM_REST", 60.0)
-    sock, _ = gate.server.client()
-    demux = gate.server.demux
-    sock.send(b"-")
-    wait_until(lambda: demux._resting is not None, "there is no rest")
-    demux.stop()
-    assert demux._resting is None
-    sock.send(b"-")
-    demux.start()
-    wait_until(lambda: len(gate.asked) == 2, "what came meanwhile was not looked at")
