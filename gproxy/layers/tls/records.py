@@ -24,7 +24,7 @@ MOST: Final = (1 << 14) + 2048
 """Bytes of the longest fragment."""
 
 # Payload that is sealed in one call. OpenSSL keeps the memory that this takes until it is told to shrink.
-_BATCH: Final = 64 * 1024
+_BATCH: Final = 128 * 1024
 _KEPT: Final = 16 * 1024
 
 _PLAIN: Final = 1 << 14  # payload of one record
