@@ -235,6 +235,21 @@ class OnLink:
         return getattr(self._stream, name)
 
 
+def greeted(asking: Stream, serving: Stream, parted: Event, end: Callable[[], object]) -> Pair:
+    """Both ends of a link's stream, which have met. When both are closed, they have parted, and the link ends."""
+    serving.sendall(b"hello")
+    assert asking.recv() == b"hello"
+    left = {0, 1}
+
+    def closed(which: int) -> None:
+        left.discard(which)
+        if not left:
+            parted.set()
+            end()
+
+    return OnLink(asking, partial(closed, 0)), OnLink(serving, partial(closed, 1))
+
+
 def link_pair(near: Stream, far: Stream, client: Multiplexer, server: Multiplexer) -> Pair:
     """A stream of a link: the client's end, and the server's. Each has heard what the other core says first."""
     opened: Queue[Stream] = Queue()
@@ -247,18 +262,7 @@ def link_pair(near: Stream, far: Stream, client: Multiplexer, server: Multiplexe
     asking, serving = Link(near, client, inbox=KERNEL_BUFFER), Link(far, server, serve, inbox=KERNEL_BUFFER)
     launch(serving.run)
     asking.start()
-    ends = [asking.open(), opened.get()]
-    ends[1].sendall(b"hello")
-    assert ends[0].recv() == b"hello"
-    left = {0, 1}
-
-    def closed(which: int) -> None:
-        left.discard(which)
-        if not left:
-            parted.set()
-            asking.close()
-
-    return OnLink(ends[0], partial(closed, 0)), OnLink(ends[1], partial(closed, 1))
+    return greeted(asking.open(), opened.get(), parted, asking.close)
 
 
 def smux_pair() -> Pair:
@@ -289,18 +293,8 @@ def request_pair(client: Http2Client, server: Callable[[Branch], ServerLayer]) -
             server(branch).accepting(then)(stream, new_session())
 
     launch(serve, far)
-    ends = [client.connecting(lambda session: near)(new_session()), opened.get()]
-    ends[1].sendall(b"hello")
-    assert ends[0].recv() == b"hello"
-    left = {0, 1}
-
-    def closed(which: int) -> None:
-        left.discard(which)
-        if not left:
-            parted.set()
-            client.close()
-
-    return OnLink(ends[0], partial(closed, 0)), OnLink(ends[1], partial(closed, 1))
+    asking = client.connecting(lambda session: near)(new_session())
+    return greeted(asking, opened.get(), parted, client.close)
 
 
 def http2_pair() -> Pair:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.interop.test_transports import check
-from tests.interop.traffic import MIB, Far, at_once, echo, far, half_closes
+from tests.interop.test_transports import BULK, check
+from tests.interop.traffic import Far, at_once, echo, far, half_closes
 from tests.interop.transports import (
     BODIES,
     GRPC,
@@ -37,7 +37,6 @@ MAKERS = {
     "xray": replace(MAKERS["xray"], links=(_TLS[0], _TLS[2], Link("shadowsocks", GRPC))),
     "v2ray": replace(MAKERS["v2ray"], links=(_TLS[1], Link("shadowsocks", BODIES, tls=True))),
 }
-BULK = {"sing-box": 64 * MIB, "gproxy": 64 * MIB, "xray": 8 * MIB, "v2ray": 8 * MIB}
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -14,8 +14,7 @@ from OpenSSL.crypto import PKey
 
 from gproxy.base.clock import now, wall
 from gproxy.base.errors import ConfigError
-from gproxy.layers.tls.bindings import use_key
-from gproxy.layers.tls.context import certificates_in, key_in, show_chain, text_of
+from gproxy.layers.tls.context import certificates_in, key_in, show_pair, text_of
 from gproxy.layers.tls.ocsp import Unusable, revoked
 from gproxy.layers.tls.watch import Watch
 from gproxy.schema.tls import OwnCertificate
@@ -96,7 +95,7 @@ class Certificate:
             self._number = source.number
             text, key = source.chain, key_in(source.key)
         chain = certificates_in(text, "certificate")
-        _use(SSL.Context(SSL.TLS_SERVER_METHOD), text, key)  # for trial
+        show_pair(SSL.Context(SSL.TLS_SERVER_METHOD), text, key)  # for trial
         self._text, self._key, self.chain = text, key, chain
         if self._staple is not None:
             self._staple.forget()
@@ -104,7 +103,7 @@ class Certificate:
     def put(self, context: SSL.Context) -> None:
         """Let the context show it, instead of another one of its kind."""
         if self._key is not None:
-            _use(context, self._text, self._key)
+            show_pair(context, self._text, self._key)
 
     @property
     def staples(self) -> bool:
@@ -114,14 +113,6 @@ class Certificate:
     def staple(self) -> bytes:
         """What its authority says of it, if that is to be shown; else nothing."""
         return self._staple.response(self.chain) if self._staple is not None else b""
-
-
-def _use(context: SSL.Context, text: bytes, key: PKey) -> None:
-    show_chain(context, text)
-    try:
-        use_key(context, key)
-    except ValueError as error:
-        raise ConfigError("tls: key: not that of the certificate") from error
 
 
 def _own_names(certificate: x509.Certificate) -> list[str]:

@@ -7,11 +7,9 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from hashlib import sha256
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_der_x509_certificate
 from OpenSSL import SSL
 
@@ -21,7 +19,7 @@ from gproxy.base.errors import ConfigError, DialError, DialReason, ProtocolError
 from gproxy.base.iface import Connect, Record, Stream
 from gproxy.base.session import Session
 from gproxy.layers.tls.bindings import TlsFault, expect_name, is_resumed, shown_by, staple_of, use_key, verify_result
-from gproxy.layers.tls.context import certificates_in, key_in, new_context, show_chain, text_of
+from gproxy.layers.tls.context import certificates_in, key_hash, key_in, new_context, show_chain, text_of
 from gproxy.layers.tls.fragment import Cutter
 from gproxy.layers.tls.handshake import Handshake
 from gproxy.layers.tls.trust import Trust
@@ -209,10 +207,9 @@ class _Whole(Around):
 def _pin(connection: SSL.Connection) -> bytes:
     """The hash of the public key that was shown; of nothing, if that can't be read."""
     try:
-        key = load_der_x509_certificate(shown_by(connection)).public_key()
+        return key_hash(load_der_x509_certificate(shown_by(connection)))
     except (ValueError, UnsupportedAlgorithm):
         return b""
-    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
 def _context_for(options: TlsOutbound) -> SSL.Context:

@@ -15,7 +15,7 @@ from OpenSSL import SSL
 from OpenSSL.crypto import X509, PKey
 
 from gproxy.base.errors import ConfigError
-from gproxy.layers.tls.bindings import set_groups, use_chain, write_all
+from gproxy.layers.tls.bindings import set_groups, use_chain, use_key, write_all
 from gproxy.schema.tls import SUITES, Tls
 
 _VERSIONS: Final = {
@@ -64,14 +64,28 @@ def show_chain(context: SSL.Context, text: bytes) -> None:
         os.close(fd)
 
 
+def show_pair(context: SSL.Context, chain: bytes, key: PKey) -> None:
+    """Show this chain (PEM), whose key this is. Raises ConfigError."""
+    show_chain(context, chain)
+    try:
+        use_key(context, key)
+    except ValueError as error:
+        raise ConfigError("tls: key: not that of the certificate") from error
+
+
 def trust(context: SSL.Context, lines: Iterable[str], paths: Iterable[str]) -> None:
     """Certificates in lines of PEM, and in files, are authorities from now on. Raises ConfigError."""
     texts = ["\n".join(lines).encode()] if lines else []
+    for text in (*texts, *(text_of((), path, "certificate_path") for path in paths)):
+        add_authorities(context, text, "certificate")
+
+
+def add_authorities(context: SSL.Context, text: bytes, what: str) -> None:
+    """Believe the certificates in PEM, too. Raises ConfigError, which says `what` they should have been."""
     store = context.get_cert_store()
     assert store is not None, "a context has a store"
-    for text in (*texts, *(text_of((), path, "certificate_path") for path in paths)):
-        for each in certificates_in(text, "certificate"):
-            store.add_cert(X509.from_cryptography(each))
+    for each in certificates_in(text, what):
+        store.add_cert(X509.from_cryptography(each))
 
 
 def text_of(lines: Iterable[str], path: str, what: str) -> bytes:

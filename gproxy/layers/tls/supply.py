@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from OpenSSL import SSL
 
-from gproxy.base.errors import ConfigError, GproxyError, ProtocolError
+from gproxy.base.errors import GproxyError, ProtocolError
 from gproxy.base.iface import Stream
-from gproxy.layers.tls.bindings import TlsFault, use_key
-from gproxy.layers.tls.context import certificates_in, key_in, show_chain
+from gproxy.layers.tls.bindings import TlsFault
+from gproxy.layers.tls.context import certificates_in, key_in, show_pair
 from gproxy.layers.tls.handshake import Handshake
 from gproxy.layers.tls.hello import ACME, INTERNAL_ERROR, peek_hello
 from gproxy.net.buffered import Buffered
@@ -101,9 +101,5 @@ def _proving(pair: bytes) -> SSL.Context:
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_alpn_select_callback(lambda _connection, _wanted: ACME)
-    show_chain(context, chain)
-    try:
-        use_key(context, key_in(key))
-    except ValueError as error:
-        raise ConfigError("tls: key: not that of the certificate") from error
+    show_pair(context, chain, key_in(key))
     return context

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from OpenSSL import SSL
-from OpenSSL.crypto import X509
 
 from gproxy.base.errors import ConfigError
 from gproxy.layers.tls.bindings import share_store
-from gproxy.layers.tls.context import certificates_in, text_of
+from gproxy.layers.tls.context import add_authorities, text_of
 from gproxy.layers.tls.watch import Watch
 from gproxy.schema.tls import Authorities
 
@@ -70,19 +69,12 @@ class Trust:
         if self._system:
             holder.set_default_verify_paths()
         if self._lines:
-            _add(holder, "\n".join(self._lines).encode(), "certificate")
+            add_authorities(holder, "\n".join(self._lines).encode(), "certificate")
         for path in self._files:
-            _add(holder, text_of((), path, "certificate_path"), f"certificate_path: {path}")
+            add_authorities(holder, text_of((), path, "certificate_path"), f"certificate_path: {path}")
         for path in self._directories:
             _add_all(holder, Path(path))
         return holder
-
-
-def _add(holder: SSL.Context, text: bytes, what: str) -> None:
-    store = holder.get_cert_store()
-    assert store is not None, "a context has a store"
-    for each in certificates_in(text, what):
-        store.add_cert(X509.from_cryptography(each))
 
 
 def _add_all(holder: SSL.Context, directory: Path) -> None:
@@ -94,7 +86,7 @@ def _add_all(holder: SSL.Context, directory: Path) -> None:
         return
     for path in _unique(paths):
         try:
-            _add(holder, path.read_bytes(), str(path))
+            add_authorities(holder, path.read_bytes(), str(path))
         except (OSError, ConfigError):
             _log.debug("no certificates in %s", path)
 

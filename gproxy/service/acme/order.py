@@ -95,7 +95,7 @@ def fulfil(client: Client, url: str, order: Order, prover: Prover, names: Sequen
 
 
 def _prove(client: Client, order: Order, prover: Prover, ours: Container[str], end: float) -> None:
-    todo: list[tuple[str, Authorization, Challenge]] = []
+    asked: list[tuple[str, Authorization, Challenge]] = []
     for url in order.authorizations:
         authorization = client.fetch(Authorization, url)[0]
         if authorization.status == "valid":
@@ -105,15 +105,15 @@ def _prove(client: Client, order: Order, prover: Prover, ours: Container[str], e
         challenge = authorization.challenges.get(prover.kind)
         if challenge is None:
             raise Unproved(f"it does not take {prover.kind} for {authorization.name}")
-        todo.append((url, authorization, challenge))
+        asked.append((url, authorization, challenge))
     try:
-        for _, authorization, challenge in todo:
+        for _, authorization, challenge in asked:
             prover.show(authorization.name, challenge.token, f"{challenge.token}.{client.key.thumbprint()}")
-        if todo:
+        if asked:
             prover.wait()
-        for _, _, challenge in todo:
+        for _, _, challenge in asked:
             client.post(challenge.url, {})
-        for url, _, _ in todo:
+        for url, _, _ in asked:
             _check(_until(client, Authorization, url, lambda each: each.status != "pending", end), prover.kind)
     except BaseException as error:
         prover.hide(hurry=not isinstance(error, Exception))  # whoever ends this process waits
