@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from gproxy.base.address import Address
 from gproxy.base.clock import now
@@ -17,8 +18,8 @@ from gproxy.layers.mux.padding import Padded, junk_size
 from gproxy.net.buffered import Buffered
 from gproxy.net.headed import Headed
 from gproxy.net.link import Link, LinkStream
+from gproxy.net.shared import SharedDial
 from gproxy.rt.deadline import deadline
-from gproxy.rt.sync import Lock
 from gproxy.schema.multiplex import OutboundMultiplex
 from gproxy.wire import mux
 from gproxy.wire.cursor import Cursor, Incomplete
@@ -42,8 +43,7 @@ class MuxOutbound:
         self._rates = options.brutal.rates() if options.brutal.enabled else None
         self._log = log
         self._links: list[Link] = []
-        self._dialing = Lock()
-        self._failure: tuple[float, DialError] | None = None  # of the last dial, and when that was
+        self._shared = SharedDial()
 
     def dial(self, target: Address, session: Session) -> Stream:
         """See Dialer. The server tells with its first payload, or with the end, whether it has reached the target."""
@@ -67,35 +67,14 @@ class MuxOutbound:
 
     def _open(self, session: Session) -> LinkStream:
         """A stream of a link. One that breaks, or turns out to be full, at this moment is replaced once."""
-        came = now()
         full: list[Link] = []
         for _ in range(2):
-            link = self._choose(session, came, full)
+            link = self._shared.get(partial(self._chosen, full), partial(self._dial, session))
             try:
                 return link.open()
             except (StreamClosed, Overloaded):
                 full.append(link)
         raise DialError("new links break, or are full, at once")
-
-    def _choose(self, session: Session, came: float, full: list[Link]) -> Link:
-        """An open link, or a new one. Who waits while another one's dial fails, fails with it."""
-        link = self._chosen(full)
-        if link is not None:
-            return link
-        with self._dialing:
-            link = self._chosen(full)
-            if link is not None:
-                return link
-            if self._failure is not None and self._failure[0] >= came:
-                why = self._failure[1]
-                raise DialError(why.message, reason=why.reason)  # type: ignore[arg-type]  # DialError takes no others
-            try:
-                link = self._dial(session)
-            except DialError as why:
-                self._failure = now(), DialError(why.message, reason=why.reason)  # type: ignore[arg-type]  # as above
-                raise
-            self._links.append(link)
-            return link
 
     def _chosen(self, full: list[Link]) -> Link | None:
         links = self._links = [link for link in self._links if link.open_for_more]
@@ -133,6 +112,7 @@ class MuxOutbound:
             except BaseException:
                 link.close()
                 raise
+        self._links.append(link)
         return link
 
     def _agree(self, link: Link, carrier: Stream, up: int, down: int) -> None:

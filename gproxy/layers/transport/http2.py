@@ -14,15 +14,15 @@ from typing import Final
 
 from gproxy.base.clock import wall
 from gproxy.base.defaults import HANDSHAKE_TIMEOUT
-from gproxy.base.errors import DialError, DialReason, Overloaded, ProtocolError, StreamClosed
+from gproxy.base.errors import Overloaded, ProtocolError, StreamClosed
 from gproxy.base.iface import Accept, Branch, Connect, Stream
 from gproxy.base.session import Session
 from gproxy.layers.transport.upgrade import NotHere, UpgradeServer
 from gproxy.net.around import Around
 from gproxy.net.buffered import Buffered
 from gproxy.net.link import Link, LinkStream
+from gproxy.net.shared import SharedDial
 from gproxy.rt.deadline import deadline
-from gproxy.rt.sync import Lock
 from gproxy.wire.cursor import Cursor, Incomplete
 from gproxy.wire.http1.head import Fields
 from gproxy.wire.http2.frame import PREFACE
@@ -117,8 +117,7 @@ class Http2Client(ABC):
         """The link's keep-alive: see Http2. 0 is the usual one for `ping_timeout`."""
         self._keep_alive = (idle_timeout, ping_timeout or PING_TIMEOUT, always)
         self._links: list[Link] = []
-        self._dialling = Lock()
-        self._failed: tuple[str, DialReason] | None = None  # a new one for each failed dial
+        self._shared = SharedDial()
 
     def connecting(self, via: Connect) -> Connect:
         """See ClientLayer."""
@@ -135,15 +134,8 @@ class Http2Client(ABC):
             link.close()
 
     def _stream(self, via: Connect, session: Session) -> LinkStream:
-        """Of a link that is there, or a new one. Who waited for another's dial shares its failure."""
-        failed = self._failed
-        while (stream := self._on_a_link()) is None:
-            with self._dialling:
-                if self._failed is not failed and self._failed is not None:
-                    raise DialError(self._failed[0], reason=self._failed[1])
-                if (stream := self._on_a_link()) is None:
-                    self._dial(via, session)
-        return stream
+        """Of a link that is there, or a new one."""
+        return self._shared.get(self._on_a_link, partial(self._dial, via, session))
 
     def _on_a_link(self) -> LinkStream | None:
         if any(not link.open_for_more for link in self._links):
@@ -156,11 +148,7 @@ class Http2Client(ABC):
         return None
 
     def _dial(self, via: Connect, session: Session) -> None:
-        try:
-            stream = via(replace(session))  # the link outlives the session
-        except DialError as error:
-            self._failed = (error.message, error.reason)  # type: ignore[assignment]  # DialError takes no other reasons
-            raise
+        stream = via(replace(session))  # the link outlives the session
         idle, patience, always = self._keep_alive
         core = Http2(client=True, idle_timeout=idle, ping_timeout=patience, always=always)
         link = Link(stream, core, inbox=CLIENT_WINDOWS[0])
