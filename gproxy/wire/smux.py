@@ -18,12 +18,12 @@ as long as the answer may still come; a server's does not, since it may be all t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from struct import Struct
 from typing import Any, Final
 
-from gproxy.base.errors import Overloaded, ProtocolError
+from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Buffer, Happened
+from gproxy.wire.linkframes import LinkFrames
 
 VERSION: Final = 1
 SYN: Final = 0
@@ -65,60 +65,26 @@ class _State:
         self.ending: float | None = None  # it waits; for so many more seconds of silence
 
 
-class Smux:
+class Smux(LinkFrames):
     """See Multiplexer. Heads are not known here, and there is always room."""
 
-    __slots__ = (
-        "_client",
-        "_early",
-        "_frames",
-        "_said",
-        "_halves",
-        "_left",
-        "_next",
-        "_partial",
-        "_streams",
-        "_target",
-    )
+    __slots__ = ("_client", "_early", "_halves", "_streams")
+
+    name = "smux"
+    header = HEADER
+    last = _LAST
+    most = MAX_PAYLOAD
 
     def __init__(self, *, client: bool) -> None:
+        super().__init__(_FIRST)
         self._client = client
-        self._next = _FIRST
         self._streams: dict[int, _State] = {}
-        self._frames: list[bytes] = []
-        self._said = 0  # how many of them are not data
-        self._partial = b""  # of a header
-        self._left = 0  # octets of a payload that are still to come
-        self._target = 0  # and whose they are; 0: nobody's
         self._halves = False  # the peer has said that to it FIN ends one direction
         self._early: list[int] = []
         if client:
             self._say(NOP, HALVES)
 
     # -- what the peer says --------------------------------------------------------------------------------------------
-
-    def feed(self, data: bytes, /) -> Sequence[Happened]:
-        """See Multiplexer. Payloads are given on as they come, without waiting for their end."""
-        happened: list[Happened] = []
-        at, size = 0, len(data)
-        while at < size:
-            if self._left:
-                end = min(at + self._left, size)
-                self._left -= end - at
-                if self._target:
-                    happened.append(Happened("data", self._target, data[at:end]))
-                at = end
-            elif self._partial or size - at < HEADER.size:
-                piece = data[at : at + HEADER.size - len(self._partial)]
-                self._partial += piece
-                at += len(piece)
-                if len(self._partial) == HEADER.size:
-                    header, self._partial = self._partial, b""
-                    self._frame(HEADER.unpack(header), happened)
-            else:
-                self._frame(HEADER.unpack_from(data, at), happened)
-                at += HEADER.size
-        return happened
 
     def _frame(self, header: tuple[int, ...], happened: list[Happened]) -> None:
         version, command, length, number = header
@@ -187,32 +153,17 @@ class Smux:
     # -- what we say ---------------------------------------------------------------------------------------------------
 
     def _say(self, command: int, number: int) -> None:
-        self._said += 1
-        self._frames.append(HEADER.pack(VERSION, command, 0, number))
+        self._put(VERSION, command, 0, number)
 
-    @property
-    def due(self) -> bool:
-        """See Multiplexer."""
-        return bool(self._frames)
-
-    def drain(self) -> bytes:
-        """See Multiplexer."""
-        frames, self._frames = self._frames, []
-        self._said = 0
-        return b"".join(frames)
+    def _data_header(self, stream: int, size: int) -> bytes:
+        return HEADER.pack(VERSION, PSH, size, stream)
 
     def open(self, head: Any = None, /) -> int:
         """See Multiplexer."""
-        number = self._next
-        if number > _LAST:
-            raise Overloaded("this smux link has no numbers left")
-        self._next += 2
+        number = self._number()
         self._streams[number] = _State()
         self._say(SYN, number)
         return number
-
-    def answer(self, stream: int, head: Any, /) -> None:
-        """See Multiplexer: there is no head."""
 
     def room(self, stream: int, /) -> int:
         """See Multiplexer."""
@@ -220,18 +171,7 @@ class Smux:
 
     def send(self, stream: int, data: Buffer, /) -> None:
         """See Multiplexer."""
-        size = len(data)
-        add = self._frames.append
-        if size <= MAX_PAYLOAD:
-            if size:
-                add(HEADER.pack(VERSION, PSH, size, stream))
-                add(data if type(data) is bytes else bytes(data))
-            return
-        with memoryview(data) as view:
-            for at in range(0, size, MAX_PAYLOAD):
-                piece = bytes(view[at : at + MAX_PAYLOAD])
-                add(HEADER.pack(VERSION, PSH, len(piece), stream))
-                add(piece)
+        self._put_data(stream, data)
 
     def end(self, stream: int, /) -> None:
         """See Multiplexer."""

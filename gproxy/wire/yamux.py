@@ -21,8 +21,9 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any, Final
 
-from gproxy.base.errors import Overloaded, ProtocolError
+from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Buffer, Happened
+from gproxy.wire.linkframes import LinkFrames
 
 DATA: Final = 0
 WINDOW: Final = 1
@@ -73,23 +74,22 @@ class _State:
         self.age = 0  # looks since it was opened or is gone
 
 
-class Yamux:
+class Yamux(LinkFrames):
     """See Multiplexer. Heads are not known here."""
 
     __slots__ = (
-        "_answer_due", "_client", "_ending", "_frames", "_heard", "_left", "_leaving", "_looked", "_next", "_partial",
-        "_ping_due", "_pings", "_said", "_streams", "_target",
+        "_answer_due", "_client", "_ending", "_heard", "_leaving", "_looked", "_ping_due", "_pings", "_streams",
     )  # fmt: skip
 
+    name = "yamux"
+    header = HEADER
+    last = _LAST
+    most = MAX_PAYLOAD
+
     def __init__(self, *, client: bool) -> None:
+        super().__init__(1 if client else 2)
         self._client = client
-        self._next = 1 if client else 2
         self._streams: dict[int, _State] = {}
-        self._frames: list[bytes] = []
-        self._said = 0  # how many of them are not data
-        self._partial = b""  # of a header
-        self._left = 0  # octets of a payload that are still to come
-        self._target = 0  # and whose they are; 0: nobody's
         self._ending = 0  # the flags that come after them
         self._leaving = False  # we have said that we take no more
         self._heard = False  # something has come since the ping
@@ -101,33 +101,14 @@ class Yamux:
     # -- what the peer says --------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes, /) -> Sequence[Happened]:
-        """See Multiplexer. Payloads are given on as they come, without waiting for their end."""
+        """See Multiplexer."""
         self._heard = True
-        happened: list[Happened] = []
-        at, size = 0, len(data)
-        while at < size:
-            if self._left:
-                end = min(at + self._left, size)
-                self._payload(data[at:end] if self._target else b"", end - at, happened)
-                at = end
-            elif self._partial or size - at < HEADER.size:
-                piece = data[at : at + HEADER.size - len(self._partial)]
-                self._partial += piece
-                at += len(piece)
-                if len(self._partial) == HEADER.size:
-                    header, self._partial = self._partial, b""
-                    self._frame(HEADER.unpack(header), happened)
-            else:
-                self._frame(HEADER.unpack_from(data, at), happened)
-                at += HEADER.size
-        return happened
+        return super().feed(data)
 
     def _payload(self, piece: bytes, size: int, happened: list[Happened]) -> None:
-        self._left -= size
-        number = self._target
-        if piece:
-            happened.append(Happened("data", number, piece))
+        super()._payload(piece, size, happened)
         if not self._left and self._ending:
+            number = self._target
             flags, self._ending = self._ending, 0
             self._flags(flags, number, self._streams.get(number), happened)
 
@@ -226,32 +207,17 @@ class Yamux:
     # -- what we say ---------------------------------------------------------------------------------------------------
 
     def _say(self, kind: int, flags: int, number: int, length: int) -> None:
-        self._said += 1
-        self._frames.append(HEADER.pack(0, kind, flags, number, length))
+        self._put(0, kind, flags, number, length)
 
-    @property
-    def due(self) -> bool:
-        """See Multiplexer."""
-        return bool(self._frames)
-
-    def drain(self) -> bytes:
-        """See Multiplexer."""
-        frames, self._frames = self._frames, []
-        self._said = 0
-        return b"".join(frames)
+    def _data_header(self, stream: int, size: int) -> bytes:
+        return HEADER.pack(0, DATA, 0, stream, size)
 
     def open(self, head: Any = None, /) -> int:
         """See Multiplexer."""
-        number = self._next
-        if number > _LAST:
-            raise Overloaded("this yamux link has no numbers left")
-        self._next += 2
+        number = self._number()
         self._streams[number] = _State(ours=True)
         self._say(WINDOW, SYN, number, 0)
         return number
-
-    def answer(self, stream: int, head: Any, /) -> None:
-        """See Multiplexer: there is no head."""
 
     def room(self, stream: int, /) -> int:
         """See Multiplexer."""
@@ -263,19 +229,8 @@ class Yamux:
         state = self._streams.get(stream)
         if state is None:
             return
-        size = len(data)
-        state.window -= size
-        add = self._frames.append
-        if size <= MAX_PAYLOAD:
-            if size:
-                add(HEADER.pack(0, DATA, 0, stream, size))
-                add(data if type(data) is bytes else bytes(data))
-            return
-        with memoryview(data) as view:
-            for at in range(0, size, MAX_PAYLOAD):
-                piece = bytes(view[at : at + MAX_PAYLOAD])
-                add(HEADER.pack(0, DATA, 0, stream, len(piece)))
-                add(piece)
+        state.window -= len(data)
+        self._put_data(stream, data)
 
     def end(self, stream: int, /) -> None:
         """See Multiplexer."""
