@@ -229,10 +229,11 @@ import hashlib, sys
 from gproxy.limit.replay import Memory, open_replays
 replays = open_replays(Memory.adopt(int(sys.argv[1])))
 print("ready", flush=True)
-sys.stdin.readline()
-for number in range(int(sys.argv[2])):
-    salt = hashlib.sha256(b"%d" % number).digest()
-    sys.stdout.write("01"[replays.recent.first(salt)] + "01"[replays.lasting.first(salt)])
+for lap in sys.stdin:
+    for number in range(int(sys.argv[2])):
+        salt = hashlib.sha256(b"%s %d" % (lap.encode(), number)).digest()
+        sys.stdout.write("01"[replays.recent.first(salt)] + "01"[replays.lasting.first(salt)])
+    print(flush=True)
 """
 
 HOLDER = """
@@ -259,18 +260,26 @@ def start(code: str, memory: Memory, *arguments: object) -> subprocess.Popen[str
 def test_two_processes_at_once() -> None:
     """Exactly one of them says first, for each salt and in each filter."""
     memory = Memory()
-    count = 5000
+    laps, count = 50, 100
     racers = [start(RACER, memory, count) for _ in range(2)]
+    said = {each.pid: "" for each in racers}
     for each in racers:
         assert each.stdout is not None
         assert each.stdout.readline() == "ready\n"
+    for lap in range(laps):
+        # They take turns at being told first: so each wins something even where one is done before the other wakes.
+        for each in racers if lap % 2 else reversed(racers):
+            assert each.stdin is not None
+            each.stdin.write(f"{lap}\n")
+            each.stdin.flush()
+        for each in racers:
+            assert each.stdout is not None
+            said[each.pid] += each.stdout.readline().rstrip("\n")
     for each in racers:
-        assert each.stdin is not None
-        each.stdin.write("go\n")
-        each.stdin.flush()
-    one, other = (each.communicate(timeout=50)[0] for each in racers)
+        each.communicate(timeout=50)
+    one, other = said.values()
     assert [each.returncode for each in racers] == [0, 0]
-    assert len(one) == 2 * count
+    assert len(one) == 2 * laps * count
     assert all(mine + its in {"01", "10"} for mine, its in zip(one, other, strict=True))
     assert "1" in one, "they did race"
     assert "1" in other, "they did race"
