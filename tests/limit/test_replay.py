@@ -297,7 +297,7 @@ def test_a_holder_that_is_killed_holds_no_more() -> None:
     assert waiting.stdout.readline() == "ready\n"
     os.kill(holder.pid, signal.SIGKILL)
     holder.communicate()
-    assert waiting.communicate("go\n", timeout=20)[0] == "11"
+    assert waiting.communicate("go\n", timeout=20)[0] == "11\n"
     assert recent.first(b"salt")
 
 
