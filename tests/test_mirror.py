@@ -14,6 +14,8 @@ ELSEWHERE = {
     "gproxy/__main__.py": "two lines; tests/e2e starts them",
     "gproxy/base/defaults.py": "numbers only",
     "gproxy/base/iface.py": "promises only; tests/conformance holds every implementation to them",
+    "gproxy/dns/iface.py": "promises only",
+    "gproxy/route/context.py": "promises only; tests/route/test_compile.py compiles with it",
     "gproxy/base/wiring.py": "dataclasses only",
     "gproxy/rt/sync.py": "names gevent's primitives, has no code of its own",
     "gproxy/schema/groups.py": "tables of fields; tests/schema/test_model.py and the rooms' own tests read them",

@@ -32,6 +32,7 @@ from gproxy.layers.plugin.external import Plugin
 from gproxy.limit.replay import Memory, open_replays
 from gproxy.limit.room import Room
 from gproxy.net.bind import Endpoint
+from gproxy.net.resolve import system_lookup
 from gproxy.net.udp import UdpConn, bind_udp
 from gproxy.observe.meter import Meter
 from gproxy.protocol import INBOUNDS, OUTBOUNDS
@@ -119,7 +120,7 @@ def _outbound(
     connect = plugins.towards(tag, options) or layers.connecting(options, via, trusted)
     if isinstance(options, TlsDial) and options.tls.enabled and options.tls.insecure:
         log.warning("`tls.insecure`: whoever is on the way to the server can be it, read all, and change it")
-    wiring = OutboundWiring(tag, connect, via, log)
+    wiring = OutboundWiring(tag, connect, via, log, system_lookup)
     outbound: Outbound = OUTBOUNDS.row(options.type).build(options, wiring)
     return outgoing(options, outbound, log)
 

@@ -208,6 +208,7 @@ _REVOKED: CloseReason = "killed"
 def _server(door: Door, sock: socket, room: Room) -> Server:
     if isinstance(door.entrance, StreamEntrance):
         return StreamListener(sock, _StreamDoor(door, door.entrance, room).serve, room)
+    assert isinstance(door.entrance, PacketEntrance), "no inbound has another kind of door"
     return _packet_server(door, door.entrance, sock, room)
 
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from gproxy.base.address import Address
+from gproxy.base.address import IP, Address
 from gproxy.base.errors import GproxyError
-from gproxy.base.session import Session
+from gproxy.base.session import DEFAULT_LOOKUP, LookupOptions, Session
 
 Buffer = bytes | bytearray | memoryview
 
@@ -250,6 +250,29 @@ class ClientLayer(Protocol):
     def connecting(self, via: Connect) -> Connect: ...
 
 
+Lookup = Callable[[str, Session], tuple[IP, ...]]
+"""The addresses of a domain, in the order in which they are to be tried; never none. Raises DialError."""
+
+
+class Resolver(Protocol):
+    """Names to addresses, and questions to answers, as the configuration's `dns` says."""
+
+    def lookup(self, domain: str, session: Session, how: LookupOptions = DEFAULT_LOOKUP, /) -> tuple[IP, ...]:
+        """The addresses of a domain, in the order in which they are to be tried; never none.
+
+        Raises DialError, by itself with the reason `dns`, and Rejected.
+        """
+
+    def exchange(self, query: bytes, session: Session, /) -> bytes:
+        """The answer to a client's DNS message: to any, also to one that can't be served. Empty: it gets none.
+
+        The answer is whole; who sends it by UDP cuts it (`gproxy.wire.dns`).
+        """
+
+    def at_once(self, query: bytes, session: Session, /) -> bytes | None:
+        """The same, as far as it can be had without waiting; None otherwise. It may be called in the hub."""
+
+
 class Dialer(Protocol):
     """Whatever can reach a target: the system's sockets, a proxy, a group of proxies."""
 
@@ -290,7 +313,21 @@ class PacketEntrance:
     kind: Literal["packet"] = "packet"
 
 
-Entrance = StreamEntrance | PacketEntrance
+@dataclass(frozen=True, slots=True)
+class QueryEntrance:
+    """An inbound's door for datagrams that are answered one by one, each by itself: there are no sessions.
+
+    `answer` takes a datagram and its sender's name as the kernel tells it, in the hub: it neither waits nor raises, and
+    gives the answer, nothing where there is none, or None if it takes longer; then `work` is called in a greenlet of
+    its own, of which so many run at once; when they are at their limit, datagrams are dropped and counted.
+    """
+
+    answer: Callable[[bytes, Any], bytes | None]
+    work: Callable[[bytes, Any], bytes]
+    kind: Literal["packet"] = "packet"
+
+
+Entrance = StreamEntrance | PacketEntrance | QueryEntrance
 
 
 class Inbound(Protocol):

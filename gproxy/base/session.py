@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from gproxy.base.address import IP, Address
@@ -23,6 +24,32 @@ class DialOptions:
 
 
 DEFAULT_DIAL = DialOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class LookupOptions:
+    """How a name is looked up: what a `domain_resolver` and the action `resolve` say."""
+
+    server: str = ""  # tag of a DNS server; empty: the DNS rules choose
+    strategy: Strategy = ""
+    timeout: float | None = None  # seconds
+    disable_cache: bool = False
+    disable_optimistic_cache: bool = False
+    rewrite_ttl: int | None = None  # seconds
+    client_subnet: IPv4Network | IPv6Network | None = None
+
+
+DEFAULT_LOOKUP = LookupOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process on this machine that a session comes from. What can't be found out is empty, a user id -1."""
+
+    path: str = ""  # of its executable
+    user_id: int = -1
+    user: str = ""
+    unit: str = ""  # of its control group, such as `nginx.service`
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +76,11 @@ class Session:
     alpn: str = ""  # the application protocol that TLS has agreed on
     addresses: tuple[IP, ...] = ()  # by a resolve action
     sniffed: Sniffed | None = None  # by a sniff action
+    owner: Owner | None = None  # if a rule asks for it and the client is on this machine
+    source_mac: str = ""  # lower-case with colons, if a rule asks for it and a neighbour's is known
+    source_hostname: str = ""  # lower-case, if a rule asks for it and a lease tells
+    dscp: int = 0  # of the client's packets, if a rule asks for it
+    query_type: int = 0  # of the question, in rules about names
     dial: DialOptions = DEFAULT_DIAL
     udp_timeout: float = UDP_IDLE  # seconds of silence that end it, unless a rule or the target's port says otherwise
     rule: str = ""  # how the deciding rule is called in the log

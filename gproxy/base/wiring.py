@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gproxy.base.address import Address
-from gproxy.base.iface import Accept, Branch, Connect, Dialer, Dispatcher, PacketConn, Stream
-from gproxy.base.session import Session
+from gproxy.base.address import IP, Address
+from gproxy.base.iface import Accept, Branch, Connect, Dialer, Dispatcher, Lookup, PacketConn, Resolver, Stream
+from gproxy.base.session import DEFAULT_LOOKUP, LookupOptions, Session
 
 BindPackets = Callable[[Session], tuple[PacketConn, Address]]
 """Open a UDP port on the address where the client reached us; gives the port's address too. Raises OSError."""
@@ -35,13 +35,32 @@ def no_branch(accept: Accept, stream: Stream, session: Session) -> None:
     raise AssertionError("nobody has said what becomes of streams within this inbound's")
 
 
+class NoNames:
+    """See Resolver: there is none."""
+
+    def lookup(self, domain: str, session: Session, how: LookupOptions = DEFAULT_LOOKUP, /) -> tuple[IP, ...]:
+        """Nobody may ask."""
+        raise AssertionError("nobody has said how names are looked up")
+
+    def exchange(self, query: bytes, session: Session, /) -> bytes:
+        """Nobody may ask."""
+        raise AssertionError("nobody has said how questions are answered")
+
+    def at_once(self, query: bytes, session: Session, /) -> bytes | None:
+        """Nobody may ask."""
+        raise AssertionError("nobody has said how questions are answered")
+
+
+NO_NAMES = NoNames()
+
+
 @dataclass(frozen=True, slots=True)
 class InboundWiring:
     """For the server side of a protocol.
 
     `dispatcher` sends sessions where the rules say. `straight` asks no rule and takes the system's own sockets: it is
     for sessions whose target stands in the inbound's own options. `branch` makes sessions of the streams that one of
-    the inbound's own carries.
+    the inbound's own carries; `names` answers questions about names.
     """
 
     tag: str
@@ -51,6 +70,11 @@ class InboundWiring:
     log: logging.Logger
     straight: Dispatcher
     branch: Branch = no_branch
+    names: Resolver = NO_NAMES
+
+
+def _no_lookup(domain: str, session: Session) -> tuple[IP, ...]:
+    return NO_NAMES.lookup(domain, session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +82,12 @@ class OutboundWiring:
     """For the client side of a protocol.
 
     `connect` brings a stream to the configured server, through every layer around the protocol; `via` is what dials
-    beneath it: the system's sockets with the outbound's dial fields, or the outbound that `detour` names.
+    beneath it: the system's sockets with the outbound's dial fields, or the outbound that `detour` names. `lookup`
+    finds the addresses of a target that the protocol can't carry by name.
     """
 
     tag: str
     connect: Connect
     via: Dialer
     log: logging.Logger
+    lookup: Lookup = _no_lookup

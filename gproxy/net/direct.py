@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from gproxy.base.address import IP, Address
 from gproxy.base.errors import DialError
-from gproxy.base.iface import PacketConn, Stream
+from gproxy.base.iface import Lookup, PacketConn, Stream
 from gproxy.base.session import Session
 from gproxy.net.happy import race
-from gproxy.net.resolve import resolve
+from gproxy.net.resolve import system_lookup
 from gproxy.net.tcp import SocketOptions, connect
 from gproxy.net.udp import UdpConn, open_udp
 from gproxy.rt.deadline import deadline
@@ -22,6 +22,7 @@ class SystemDialer:
     sockets: SocketOptions
     connect_timeout: float
     fallback_delay: float
+    lookup: Lookup = system_lookup
 
     def dial(self, target: Address, session: Session) -> Stream:
         """See Dialer. A domain costs a look-up, unless a rule has resolved the session's target already."""
@@ -29,7 +30,7 @@ class SystemDialer:
             host = target.host
             if not isinstance(host, str):
                 return connect(host, target.port, self.sockets)
-            addresses = _resolved(target, session) or resolve(host)
+            addresses = _resolved(target, session) or self.lookup(host, session)
             if len(addresses) == 1:
                 return connect(addresses[0], target.port, self.sockets)
             delay = session.dial.fallback_delay
@@ -50,7 +51,7 @@ class SystemDialer:
             if domain == session.target.host and session.addresses:
                 return session.addresses
             with deadline(self.connect_timeout, DialError(f"{domain}: no answer in time", reason="timeout")):
-                return resolve(domain)
+                return self.lookup(domain, session)
 
         conn = UdpConn(sock, lookup, unmap=not session.dial.udp_disable_domain_unmapping)
         if session.dial.udp_connect:

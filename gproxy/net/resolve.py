@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from gproxy.base.address import IP, parse_ip
 from gproxy.base.errors import DialError
-from gproxy.base.session import Strategy
+from gproxy.base.session import Session, Strategy
 from gproxy.rt.offload import offload_lookup
 
 
@@ -26,6 +26,11 @@ def resolve(domain: str, strategy: Strategy = "") -> tuple[IP, ...]:
     if not addresses:
         raise DialError(f"{domain}: no address of the wanted family", reason="dns")
     return addresses
+
+
+def system_lookup(domain: str, session: Session) -> tuple[IP, ...]:
+    """See Lookup: as the system says."""
+    return resolve(domain)
 
 
 def order(addresses: Iterable[IP], strategy: Strategy) -> tuple[IP, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from gproxy.base.session import Session
 from gproxy.route.cidrs import NOT_PUBLIC, Network
+from gproxy.route.context import NO_CONTEXT, Context, Match, Part, Parts
 from gproxy.route.items import (
     AuthUserItem,
     DomainItem,
@@ -19,7 +20,6 @@ from gproxy.route.items import (
     DomainRegexItem,
     InboundItem,
     IpVersionItem,
-    Match,
     NetworkItem,
     SourceIpItem,
     SourcePortItem,
@@ -73,65 +73,68 @@ class Not:
         return not self._part(session)
 
 
-def condition(options: RuleOptions | NestedRuleOptions) -> Match:
+def condition(options: RuleOptions | NestedRuleOptions, context: Context = NO_CONTEXT) -> Match:
     """Whether a session matches the rule."""
     if isinstance(options, Combination):
-        parts = [condition(rule) for rule in options.rules]
+        parts = [condition(rule, context) for rule in options.rules]
         return _inverted(_all(parts) if options.mode == "and" else _any(parts), invert=options.invert)
     assert isinstance(options, Conditions)
-    return _inverted(_all(list(_groups(options))), invert=options.invert)
+    return _inverted(
+        _all([_any([match for _, match in bracket]) for bracket in brackets(options, context)]), invert=options.invert
+    )
 
 
-def _groups(options: Conditions) -> Iterator[Match]:
-    """What must all match, the cheapest first."""
-    yield from _single_items(options)
-    for group in (_source_ports(options), _target_ports(options), _source(options), _target(options)):
-        parts = list(group)
+def brackets(options: Conditions, context: Context) -> Iterator[list[Part]]:
+    """What must all match, the cheapest first: of each, any part."""
+    for part in _single_items(options, context):
+        yield [part]
+    for several in (_source_ports(options), _target_ports(options), _source(options), _target(options)):
+        parts = list(several)
         if parts:
-            yield _any(parts)
+            yield parts
 
 
-def _single_items(options: Conditions) -> Iterator[Match]:
+def _single_items(options: Conditions, context: Context) -> Parts:
     if options.network:
-        yield NetworkItem(options.network).match
+        yield "network", NetworkItem(options.network).match
     if options.inbound:
-        yield InboundItem(options.inbound).match
+        yield "inbound", InboundItem(options.inbound).match
     if options.auth_user:
-        yield AuthUserItem(options.auth_user).match
+        yield "auth_user", AuthUserItem(options.auth_user).match
     if options.ip_version is not None:
-        yield IpVersionItem(options.ip_version).match
+        yield "ip_version", IpVersionItem(options.ip_version).match
 
 
-def _source_ports(options: Conditions) -> Iterator[Match]:
+def _source_ports(options: Conditions) -> Parts:
     if options.source_port or options.source_port_range:
-        yield SourcePortItem(_ranges(options.source_port, options.source_port_range)).match
+        yield "source_port", SourcePortItem(_ranges(options.source_port, options.source_port_range)).match
 
 
-def _target_ports(options: Conditions) -> Iterator[Match]:
+def _target_ports(options: Conditions) -> Parts:
     if options.port or options.port_range:
-        yield TargetPortItem(_ranges(options.port, options.port_range)).match
+        yield "port", TargetPortItem(_ranges(options.port, options.port_range)).match
 
 
 def _ranges(ports: Sequence[Port], ranges: Sequence[RulePortRange]) -> list[Bounds]:
     return [*((port, port) for port in ports), *ranges]
 
 
-def _source(options: Conditions) -> Iterator[Match]:
+def _source(options: Conditions) -> Parts:
     networks = _networks(options.source_ip_cidr, private=options.source_ip_is_private)
     if networks:
-        yield SourceIpItem(networks).match
+        yield "source_ip_cidr", SourceIpItem(networks).match
 
 
-def _target(options: Conditions) -> Iterator[Match]:
+def _target(options: Conditions) -> Parts:
     if options.domain or options.domain_suffix:
-        yield DomainItem(options.domain, options.domain_suffix).match
+        yield "domain", DomainItem(options.domain, options.domain_suffix).match
     networks = _networks(options.ip_cidr, private=options.ip_is_private)
     if networks:
-        yield TargetIpItem(networks).match
+        yield "ip_cidr", TargetIpItem(networks).match
     if options.domain_keyword:
-        yield DomainKeywordItem(options.domain_keyword).match
+        yield "domain_keyword", DomainKeywordItem(options.domain_keyword).match
     if options.domain_regex:
-        yield DomainRegexItem(options.domain_regex).match
+        yield "domain_regex", DomainRegexItem(options.domain_regex).match
 
 
 def _networks(cidrs: tuple[Network, ...], *, private: bool) -> tuple[Network, ...]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from gproxy.base.session import Session
@@ -12,9 +12,6 @@ from gproxy.route.cidrs import CidrSet, Network
 from gproxy.route.domains import DomainSet
 from gproxy.route.ranges import Bounds, Ranges
 from gproxy.route.regex import compile_any
-
-Match = Callable[[Session], bool]
-"""Whether a session fulfils a condition."""
 
 
 class InboundItem:

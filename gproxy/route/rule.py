@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from gproxy.base.session import Session, Strategy
 from gproxy.route.action import Action, Overrides, Reject, RejectMethod, Resolve, RouteTo, SetOptions
 from gproxy.route.compile import condition
-from gproxy.route.items import Match
+from gproxy.route.context import NO_CONTEXT, Context, Match
 from gproxy.route.naming import name_of
 from gproxy.route.options import RuleOptions
 
@@ -17,10 +17,10 @@ class Router:
 
     __slots__ = ("_final", "_rules")
 
-    def __init__(self, rules: Sequence[RuleOptions], final: str) -> None:
+    def __init__(self, rules: Sequence[RuleOptions], final: str, context: Context = NO_CONTEXT) -> None:
         """`final` is the tag of the outbound for whatever the rules leave undecided."""
         self._rules: tuple[tuple[Match, Action], ...] = tuple(
-            (condition(rule), _action(name_of(index, rule), rule)) for index, rule in enumerate(rules)
+            (condition(rule, context), _action(name_of(index, rule), rule)) for index, rule in enumerate(rules)
         )
         self._final = RouteTo(final, rule="final")
 

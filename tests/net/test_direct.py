@@ -20,9 +20,8 @@ TARGET = Address("site.test", 80)
 
 
 @pytest.fixture
-def dialer(monkeypatch: pytest.MonkeyPatch) -> SystemDialer:
-    monkeypatch.setattr(room, "resolve", lambda domain: (X, A))
-    return SystemDialer(SocketOptions(), connect_timeout=5, fallback_delay=0.3)
+def dialer() -> SystemDialer:
+    return SystemDialer(SocketOptions(), connect_timeout=5, fallback_delay=0.3, lookup=lambda domain, session: (X, A))
 
 
 @pytest.mark.parametrize(("asked", "delay"), [(None, 0.3), (0.0, 0.0), (2.0, 2.0)])

@@ -10,7 +10,7 @@ from gproxy.base.session import Session
 from gproxy.base.wiring import OutboundWiring
 from gproxy.layers.mux.uot import PacketsOverStream
 from gproxy.net.buffered import Buffered
-from gproxy.net.resolve import order, resolve
+from gproxy.net.resolve import order
 from gproxy.protocol.socks import wire
 from gproxy.protocol.socks.options import SocksOutboundOptions
 from gproxy.protocol.socks.packets import RelayedPackets
@@ -33,6 +33,7 @@ class SocksOutbound:
         self._connect_timeout = float(options.connect_timeout)
         self._connect = wiring.connect
         self._via = wiring.via
+        self._lookup = wiring.lookup
         self._controls = Group(f"socks outbound {wiring.tag}")
 
     def dial(self, target: Address, session: Session) -> Stream:
@@ -124,4 +125,4 @@ class SocksOutbound:
         if session.addresses and host == session.target.host:
             return order(session.addresses, "ipv4_only")
         with deadline(self._connect_timeout, DialError(f"{host}: no answer in time", reason="timeout")):
-            return resolve(host, "ipv4_only")
+            return order(self._lookup(host, session), "ipv4_only")

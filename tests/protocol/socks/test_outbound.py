@@ -53,10 +53,11 @@ class Beneath:
         return self.conn
 
 
-def make(stream, via=None, **options):
+def make(stream, via=None, lookup=None, **options):
     options = SocksOutboundOptions(type="socks", server=SERVER.host, server_port=Port(SERVER.port), **options)
     connect = stream if callable(stream) else lambda session: stream
-    return OUTBOUND.build(options, OutboundWiring("out", connect, via or Beneath(), logging.getLogger("test")))
+    log = logging.getLogger("test")
+    return OUTBOUND.build(options, OutboundWiring("out", connect, via or Beneath(), log, lookup))
 
 
 def dialing(target, session=None, chunk=0, **options):
@@ -208,16 +209,16 @@ def test_socks4_takes_the_addresses_that_a_rule_has_resolved():
     (dialing(NAME, session, version="4") << b"\x04\x01\x01\xbb\xc0\x00\x02\x01\x00" >> b"\x00\x5a" + bytes(6)).result()
 
 
-def test_socks4_resolves_the_others(monkeypatch):
+def test_socks4_resolves_the_others():
     asked = []
 
-    def resolve(domain, strategy):
-        asked.append((domain, strategy))
-        return (V4.host,)
+    def lookup(domain, session):
+        asked.append(domain)
+        return V6.host, V4.host
 
-    monkeypatch.setattr(outbound, "resolve", resolve)
-    (dialing(NAME, version="4") << b"\x04\x01\x01\xbb\xc0\x00\x02\x01\x00" >> b"\x00\x5a" + bytes(6)).result()
-    assert asked == [("example.com", "ipv4_only")]
+    talk = dialing(NAME, version="4", lookup=lookup)
+    (talk << b"\x04\x01\x01\xbb\xc0\x00\x02\x01\x00" >> b"\x00\x5a" + bytes(6)).result()
+    assert asked == ["example.com"]
 
 
 def test_socks4_tries_one_address_after_the_other():

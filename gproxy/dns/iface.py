@@ -1,0 +1,60 @@
+"""What the resolver and those whom it asks promise each other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from gproxy.base.iface import Connect, Dialer, Lookup
+from gproxy.base.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question on its way to a server.
+
+    `message` is the whole query as it leaves, with the id 0, one question in lower case, and the OPT record that the
+    server shall get; whoever sends it may replace the id and the case of letters for the way, and undoes that.
+    """
+
+    name: str  # lower-case, without the final dot; the root is empty
+    type: int
+    message: bytes
+    session: Session  # on whose behalf
+
+
+class Server(Protocol):
+    """One entry of `dns.servers`."""
+
+    cacheable: bool  # whether it pays to remember its answers
+
+    def exchange(self, ask: Ask, /) -> bytes:
+        """The answer: a whole message, to just this question, with the id 0, never a truncated one.
+
+        Whoever asks sets a deadline. Raises DialError with the reason `dns` when there is none to be had.
+        """
+
+    def knows(self, name: str, /) -> bool:
+        """Whether it has answers of its own for this name, which rules call preferred."""
+
+    def close(self) -> None:
+        """Give up what is kept open. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWiring:
+    """What a server is handed when it is built.
+
+    `connect` brings a stream to the server's address, through TLS where its options ask for that; `via` is what dials
+    beneath it; `lookup` finds the addresses of the server's own name; `servers` are all servers by tag, filled by the
+    time that the first one is asked.
+    """
+
+    tag: str
+    connect: Connect
+    via: Dialer
+    lookup: Lookup
+    servers: Mapping[str, Server]
+    log: logging.Logger

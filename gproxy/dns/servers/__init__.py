@@ -1,0 +1,1 @@
+"""The kinds of DNS servers that may be asked: a module each."""

@@ -1,0 +1,1 @@
+"""DNS messages (RFC 1035) and what was added to them since."""
