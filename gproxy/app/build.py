@@ -13,6 +13,7 @@ from gproxy.app.certificates import Certificates, build_certificates
 from gproxy.app.listening import endpoints
 from gproxy.app.multiplexing import dispatching, outgoing
 from gproxy.app.plugins import Plugins
+from gproxy.app.rules import build_context
 from gproxy.app.services import Services, build_services
 from gproxy.app.sharing import Share, shares
 from gproxy.base.address import Address
@@ -85,7 +86,8 @@ def build(root: Root, memory: Memory | None = None) -> House:
     table, meter = Table(), Meter()
     plugins = Plugins()
     outbounds = build_outbounds(root, plugins)
-    decider = Decider(Router(root.route.rules, root.route.final or outbounds.default), outbounds)
+    router = Router(root.route.rules, root.route.final or outbounds.default, build_context(root))
+    decider = Decider(router, outbounds)
     dispatcher = Unwrapping(RoutingDispatcher(decider, meter))
     replays = open_replays(memory or Memory())
     managed: dict[str, Managed] = {}
