@@ -272,6 +272,13 @@ class Resolver(Protocol):
     def at_once(self, query: bytes, session: Session, /) -> bytes | None:
         """The same, as far as it can be had without waiting; None otherwise. It may be called in the hub."""
 
+    def alike(self, inbound: str, /) -> bool:
+        """Whether all who ask by this inbound get the same answer to the same question, by what the rules look at now.
+
+        Then whoever serves them may give an answer out again for some seconds, while it is good, without asking here.
+        It is cheap, and asked anew for each answer that is kept.
+        """
+
 
 class Dialer(Protocol):
     """Whatever can reach a target: the system's sockets, a proxy, a group of proxies."""

@@ -50,6 +50,10 @@ class NoNames:
         """Nobody may ask."""
         raise AssertionError("nobody has said how questions are answered")
 
+    def alike(self, inbound: str, /) -> bool:
+        """Nobody may ask."""
+        raise AssertionError("nobody has said how questions are answered")
+
 
 NO_NAMES = NoNames()
 
