@@ -65,13 +65,21 @@ class ChunkSealer:
 
     def _seal_chunks(self, source: memoryview, target: memoryview, made: int) -> int:
         encrypt, nonce_size, most, number = self._encrypt, self._nonce_size, self._most, self._number
-        for start in range(0, len(source), most):
+        whole, rest = divmod(len(source), most)
+        length, step, start = most.to_bytes(2, "big"), SEALED_LENGTH + most + TAG, 0
+        for at in range(made, made + whole * step, step):  # bulk: nothing is worked out twice
+            body = at + SEALED_LENGTH
+            encrypt(number.to_bytes(nonce_size, "little"), length, None, target[at:body])
             piece = source[start : start + most]
-            length = len(piece)
+            encrypt((number + 1).to_bytes(nonce_size, "little"), piece, None, target[body : at + step])
+            number += 2
+            start += most
+        made += whole * step
+        if rest:
             body = made + SEALED_LENGTH
-            end = body + length + TAG
-            encrypt(number.to_bytes(nonce_size, "little"), length.to_bytes(2, "big"), None, target[made:body])
-            encrypt((number + 1).to_bytes(nonce_size, "little"), piece, None, target[body:end])
+            end = body + rest + TAG
+            encrypt(number.to_bytes(nonce_size, "little"), rest.to_bytes(2, "big"), None, target[made:body])
+            encrypt((number + 1).to_bytes(nonce_size, "little"), source[start:], None, target[body:end])
             number += 2
             made = end
         self._number = number
