@@ -54,6 +54,9 @@ UDP_RETRY = 10.0
 # HTTP: an idle client between two requests, as nginx has it.
 HTTP_KEEP_ALIVE = 75.0
 
+# DNS over TCP and TLS: an idle client between two questions. RFC 7766 asks for seconds; Unbound and BIND give 30.
+DNS_IDLE = 30.0
+
 # -- sizes, in bytes --------------------------------------------------------------------------------------------------
 
 # One read of a stream outside the pumps. Handshakes are small; layers read records of 16 KiB.
@@ -82,6 +85,10 @@ LINK_INBOX = 8 * 1024 * 1024
 LINK_TURN = READ_CHUNK + 64
 LINK_OUTBOX = 4 * LINK_TURN
 
+# An answer by UDP, unless the client takes less: what passes every network without being cut into fragments, which are
+# lost and forged more easily (DNS flag day 2020; RFC 9715).
+DNS_DATAGRAM = 1232
+
 # The largest datagram that UDP over IPv4 or IPv6 can carry.
 MAX_DATAGRAM = 65535
 
@@ -103,6 +110,11 @@ UDP_INBOX = 256
 
 # UDP sessions of one listener; the longest idle is ended for a new one.
 UDP_SESSIONS = 8192
+
+# Questions of one socket, or of one session, that are in work at once. Each has a greenlet; what comes beyond is dropped
+# where it came as a datagram, and waits where it came on a stream.
+QUERIES_IN_WORK = 1024
+QUERIES_OF_ONE = 64
 
 # Destinations for which one UDP session remembers a decision.
 UDP_DECISIONS = 1024
