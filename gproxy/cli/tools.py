@@ -62,7 +62,8 @@ def connect(sources: Sources, address: str, outbound: str, network: Any) -> None
 @pass_sources
 def fetch(sources: Sources, url: str, outbound: str) -> None:
     """Get URL, http:// or https://, and print what comes."""
-    from gproxy.cli.fetch import Location, fetch_to
+    from gproxy.cli.fetch import fetch_to
+    from gproxy.wire.http1.location import Location
 
     try:
         location = Location.parse(url)

@@ -6,10 +6,11 @@ import pytest
 
 from gproxy.app.build import build_outbounds
 from gproxy.base.errors import DialError, ProtocolError, StreamClosed
-from gproxy.cli.fetch import Location, fetch_to
+from gproxy.cli.fetch import fetch_to
 from gproxy.config.root import Root
 from gproxy.rt.group import Group
 from gproxy.schema.tls import Authorities
+from gproxy.wire.http1.location import Location
 from tests.engine.stand_ins import FakeOutbound
 from tests.layers.tls.lab import AUTHORITY, NAME, server
 from tests.support.origin import content, http_origin, https_origin, tcp_echo
@@ -72,17 +73,3 @@ def test_a_body_that_ends_with_the_stream_has_to_end_in_order(said):
 def test_what_does_not_speak_http():
     with tcp_echo() as server, pytest.raises(ProtocolError):
         fetch(f"http://{server.authority}/")
-
-
-@pytest.mark.parametrize("url", ["ftp://x/", "http://", "x", "http://a b/", "http://x:99999/", "http://x/\x7fä"])
-def test_what_is_no_location(url):
-    with pytest.raises(ValueError):
-        Location.parse(url)
-
-
-def test_locations():
-    location = Location.parse("https://user:pw@Example.org/a?b=c#d")
-    assert location.secure
-    assert str(location.address) == "example.org:443"
-    assert (location.authority, location.target) == ("Example.org", "/a?b=c")
-    assert str(Location.parse("http://[::1]:8080").address) == "[::1]:8080"

@@ -7,24 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 from gproxy import __version__
-from gproxy.base.address import UNSPECIFIED, Address, parse_host
+from gproxy.base.address import UNSPECIFIED, Address
 from gproxy.base.clock import wall
-from gproxy.base.errors import DialError, ProtocolError, TooLarge
+from gproxy.base.errors import DialError, ProtocolError
 from gproxy.base.iface import Dialer, Stream
 from gproxy.base.session import Session
 from gproxy.layers.tls.client import TlsClient
 from gproxy.layers.tls.trust import Trust
-from gproxy.net.buffered import Buffered
+from gproxy.net.request import request
 from gproxy.rt.deadline import deadline
 from gproxy.schema.tls import TlsOutbound
-from gproxy.wire.http1.body import response_body
-from gproxy.wire.http1.head import MAX_HEAD, Fields, RequestHead, ResponseHead, decode_response
+from gproxy.wire.http1.location import Location
 
-_PORTS: Final = {"http": 80, "https": 443}
-_NAME: Final = f"gproxy/{__version__}"
+_OURS: Final = {"User-Agent": f"gproxy/{__version__}", "Accept-Language": "en"}
 
 # How long one request may take, from the name's resolution to the last byte of the answer, in seconds. An authority
 # that checks something within a request answers after some seconds.
@@ -32,8 +29,6 @@ PATIENCE: Final = 30.0
 
 MOST: Final = 256 * 1024
 """Bytes of an answer's body: chains have some thousand."""
-
-_MOST_INTERIM: Final = 8
 
 _numbers = itertools.count(1)
 
@@ -72,17 +67,15 @@ class Web:
     def ask(self, method: str, url: str, body: bytes, fields: Mapping[str, str]) -> Response:
         """See Ask."""
         try:
-            parts = urlsplit(url)
-            address = Address(parse_host(parts.hostname or ""), parts.port or _PORTS[parts.scheme])
-        except (ValueError, KeyError) as error:
+            location = Location.parse(url)
+        except ValueError as error:
             raise ProtocolError(f"not a URL for HTTP: {url}") from error
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        head = _request(method, target, parts.netloc.rpartition("@")[2], body, fields)
-        with deadline(PATIENCE, DialError(f"{parts.netloc}: no answer in time", reason="timeout")):
-            stream = self._connect(address, secure=parts.scheme == "https")
+        with deadline(PATIENCE, DialError(f"{location.authority}: no answer in time", reason="timeout")):
+            stream = self._connect(location.address, secure=location.secure)
             try:
-                stream.sendall(head + body)
-                return _response(Buffered(stream), method)
+                answer = request(stream, method, location, {**_OURS, **fields}, body)
+                said = {name.decode("latin-1"): value.decode("latin-1") for name, _, value in answer.head.fields}
+                return Response(answer.head.status, said, answer.read(MOST))
             finally:
                 stream.close()
 
@@ -99,41 +92,3 @@ class Web:
             options = TlsOutbound(enabled=True, alpn=("http/1.1",))
             self._secure[host] = TlsClient(options, address.host, self._trust)
         return self._secure[host].connecting(dial)(session)
-
-
-def _request(method: str, target: str, authority: str, body: bytes, more: Mapping[str, str]) -> bytes:
-    fields = Fields([])
-    fields.add(b"Host", authority.encode())
-    fields.add(b"User-Agent", _NAME.encode())
-    fields.add(b"Accept-Language", b"en")
-    for name, value in more.items():
-        fields.add(name.encode(), value.encode())
-    if body:
-        fields.add(b"Content-Length", b"%d" % len(body))
-    fields.add(b"Connection", b"close")
-    return RequestHead(method.encode(), target.encode(), 1, fields).encode()
-
-
-def _response(stream: Buffered, method: str) -> Response:
-    head = _final_head(stream)
-    body = response_body(head, method.encode(), bare=True)
-    read = bytearray()
-    while not body.complete:
-        data = stream.recv()
-        if not data:
-            if not body.whole_at_end():
-                raise ProtocolError("an answer that was cut off", reason="truncated")
-            break
-        read += body.feed(data)[0]
-        if len(read) > MOST:
-            raise TooLarge(f"an answer of more than {MOST} bytes", reason="body")
-    fields = {name.decode("latin-1"): value.decode("latin-1") for name, _, value in head.fields}
-    return Response(head.status, fields, bytes(read))
-
-
-def _final_head(stream: Buffered) -> ResponseHead:
-    for _ in range(_MOST_INTERIM):
-        head = stream.decode(decode_response, MAX_HEAD)
-        if head.status >= 200:
-            return head
-    raise ProtocolError("an answer that does not come to its point")
