@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gproxy.base.iface import Connect, Dialer, Lookup
 from gproxy.base.session import Session
@@ -29,6 +29,7 @@ class Server(Protocol):
     """One entry of `dns.servers`."""
 
     cacheable: bool  # whether it pays to remember its answers
+    waits: bool  # whether asking it may take time; one that never does may be asked in the hub
 
     def exchange(self, ask: Ask, /) -> bytes:
         """The answer: a whole message, to just this question, with the id 0, never a truncated one.
@@ -41,6 +42,14 @@ class Server(Protocol):
 
     def close(self) -> None:
         """Give up what is kept open. Idempotent."""
+
+
+@runtime_checkable
+class Searching(Protocol):
+    """A server that may hold search domains: those under which names of one label are looked for."""
+
+    def searches(self) -> bool:
+        """Whether it holds any now. It never waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,10 @@ class RuleSet(Protocol):
 
     tag: str
 
+    @property
+    def addresses(self) -> bool:
+        """Whether any of its rules looks at what address a name has: rules about names then have to ask first."""
+
     def match(self, session: Session, /, *, by_source: bool = False) -> bool:
         """Whether any of its rules matches. `by_source`: what it says of addresses is held against the client's."""
 
