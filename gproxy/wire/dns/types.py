@@ -78,8 +78,6 @@ QUERY: Final = 0
 NOTIFY: Final = 4
 UPDATE: Final = 5
 
-_BEFORE: Final = frozenset(globals())
-
 NOERROR: Final = 0
 FORMERR: Final = 1
 SERVFAIL: Final = 2
@@ -101,9 +99,27 @@ BADTRUNC: Final = 22
 BADCOOKIE: Final = 23
 
 RCODES: Final[dict[str, int]] = {
-    name: number for name, number in list(globals().items()) if name.isupper() and name not in _BEFORE
+    "NOERROR": NOERROR,
+    "FORMERR": FORMERR,
+    "SERVFAIL": SERVFAIL,
+    "NXDOMAIN": NXDOMAIN,
+    "NOTIMP": NOTIMP,
+    "REFUSED": REFUSED,
+    "YXDOMAIN": YXDOMAIN,
+    "YXRRSET": YXRRSET,
+    "NXRRSET": NXRRSET,
+    "NOTAUTH": NOTAUTH,
+    "NOTZONE": NOTZONE,
+    "BADVERS": BADVERS,
+    "BADKEY": BADKEY,
+    "BADTIME": BADTIME,
+    "BADMODE": BADMODE,
+    "BADNAME": BADNAME,
+    "BADALG": BADALG,
+    "BADTRUNC": BADTRUNC,
+    "BADCOOKIE": BADCOOKIE,
 }
-"""The response codes that have a name here: those since NOERROR."""
+"""The response codes that have a name here."""
 
 CLIENT_SUBNET: Final = 8
 """The EDNS option of RFC 7871."""
