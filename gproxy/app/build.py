@@ -30,7 +30,8 @@ from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.table import Table
 from gproxy.layers.mux.uot import Unwrapping
 from gproxy.layers.plugin.external import Plugin
-from gproxy.limit.replay import Memory, open_replays
+from gproxy.limit.memory import Memory
+from gproxy.limit.replay import open_replays
 from gproxy.limit.room import Room
 from gproxy.net.bind import Endpoint
 from gproxy.net.resolve import system_lookup

@@ -1,6 +1,6 @@
 """What may come only once: salts of handshakes, remembered in memory that all processes of this gproxy share.
 
-    header, then for each of the two filters:
+    two sections of the shared memory (gproxy.limit.memory), one for each filter:
     0        32      64 KiB
     +--------+-------+--------------------+--------------------+--------------------+
     | key    | state | segment 0          | segment 1          | segment 2          |   tags of 8 bytes, 0 = none
@@ -21,7 +21,6 @@ locks are between processes: within one, only the main thread may ask.
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import struct
@@ -31,13 +30,14 @@ from typing import Final
 from gproxy.base.clock import now
 from gproxy.base.errors import Overloaded
 from gproxy.base.wiring import Replays
+from gproxy.limit.memory import PAGE as _PAGE
+from gproxy.limit.memory import Memory, Section
 
 _TAG: Final = 8
 _STEP: Final = 4 * _TAG  # from the beginning of one window to that of the next
 _WINDOW: Final = 256 * _TAG  # windows overlap, so that a crowded one can borrow from its neighbours
 _SEGMENTS: Final = 3
-_PAGE: Final = 1 << 16  # the largest page of any machine: memory is given back in whole ones
-_LAYOUT: Final = b"gproxy salts 1\n\0"  # changes whenever the picture above does
+_LAYOUT: Final = 2  # changes whenever the picture above does
 _STATE = struct.Struct("=QQQQ")  # the turn, and how many tags each segment has
 _STATE_AT: Final = 32
 _KEY: Final = 32
@@ -61,86 +61,51 @@ def _segment(windows: int) -> int:
     return (size + _PAGE - 1) // _PAGE * _PAGE
 
 
-def _filter(windows: int) -> int:
-    return _PAGE + _SEGMENTS * _segment(windows)
-
-
-_RECENT_AT: Final = _PAGE
-_LASTING_AT: Final = _RECENT_AT + _filter(_RECENT_WINDOWS)
-_SIZE: Final = _LASTING_AT + _filter(_LASTING_WINDOWS)  # pages that were never used take no room
-
-
-class Memory:
-    """A memory file, to be shared with other processes. It is closed with the last who use it here."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self) -> None:
-        """A new one, which remembers nothing. Raises OSError."""
-        self.fd = -1
-        self.fd = os.memfd_create("gproxy-replays", os.MFD_CLOEXEC)
-        os.ftruncate(self.fd, _SIZE)
-        for start in (_RECENT_AT, _LASTING_AT):
-            os.pwrite(self.fd, os.urandom(_KEY), start)
-        os.pwrite(self.fd, _LAYOUT, 0)
-
-    @classmethod
-    def adopt(cls, fd: int) -> Memory:
-        """Take over the descriptor of one. Raises ValueError when it is none, or of another version's layout."""
-        try:
-            known = os.fstat(fd).st_size == _SIZE and os.pread(fd, len(_LAYOUT), 0) == _LAYOUT
-        except OSError:
-            known = False
-        if not known:
-            raise ValueError("not a memory of this version")
-        os.set_inheritable(fd, False)
-        memory = cls.__new__(cls)
-        memory.fd = fd
-        return memory
-
-    def __del__(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
+def _draw_key(memory: mmap.mmap) -> None:
+    memory[:_KEY] = os.urandom(_KEY)
 
 
 def open_replays(memory: Memory) -> Replays:
-    """The filters over a memory file. They may be used in processes that are forked later, too."""
-    mapped = mmap.mmap(memory.fd, _SIZE)
+    """The filters in shared memory. They may be used in processes that are forked later, too. Raises OSError."""
     return Replays(
-        recent=Salts(memory, mapped, _RECENT_AT, _RECENT_WINDOWS, timed=True),
-        lasting=Salts(memory, mapped, _LASTING_AT, _LASTING_WINDOWS, timed=False),
+        recent=Salts.open(memory, "salts-recent", _RECENT_WINDOWS, timed=True),
+        lasting=Salts.open(memory, "salts-lasting", _LASTING_WINDOWS, timed=False),
     )
 
 
 class Salts:
     """One filter in the shared memory (see SaltFilter)."""
 
-    __slots__ = ("_at", "_file", "_full", "_key", "_memory", "_segment", "_timed", "_windows")
+    __slots__ = ("_full", "_key", "_memory", "_section", "_segment", "_timed", "_windows")
 
-    def __init__(self, file: Memory, memory: mmap.mmap, at: int, windows: int, *, timed: bool) -> None:
-        self._file = file
-        self._memory = memory
-        self._at = at
+    def __init__(self, section: Section, windows: int, *, timed: bool) -> None:
+        self._section = section
+        self._memory = section.mapped
         self._windows = windows
         self._segment = _segment(windows)
         self._full = windows * 3  # of four places: soon after that, a window would have none
         self._timed = timed
-        self._key = memory[at : at + _KEY]
+        self._key = self._memory[:_KEY]
+
+    @classmethod
+    def open(cls, memory: Memory, name: str, windows: int, *, timed: bool) -> Salts:
+        """The filter of that name, with so many windows. Raises OSError."""
+        size = _PAGE + _SEGMENTS * _segment(windows)
+        return cls(memory.section(f"{name} {_LAYOUT}", size, _draw_key), windows, timed=timed)
 
     def first(self, salt: bytes, /) -> bool:
         """See SaltFilter."""
         tag = blake2b(salt, digest_size=_TAG, key=self._key).digest()
         if tag == _NONE:
             tag = _SOME
-        fd, at = self._file.fd, self._at
-        fcntl.lockf(fd, fcntl.LOCK_EX, 1, at)
+        self._section.lock()
         try:
             return self._first(tag)
         finally:
-            fcntl.lockf(fd, fcntl.LOCK_UN, 1, at)
+            self._section.unlock()
 
     def _first(self, tag: bytes) -> bool:
-        turn, *counts = _STATE.unpack_from(self._memory, self._at + _STATE_AT)
+        turn, *counts = _STATE.unpack_from(self._memory, _STATE_AT)
         if self._timed:
             # The clock that never goes back, and is the same for all processes. The wall clock would not do: one that
             # was a year ahead for a moment would leave a segment that is current for a year.
@@ -156,18 +121,18 @@ class Salts:
             known = False
             self._put(wanted % _SEGMENTS, tag)
             counts[wanted % _SEGMENTS] += 1
-        _STATE.pack_into(self._memory, self._at + _STATE_AT, wanted, *counts)
+        _STATE.pack_into(self._memory, _STATE_AT, wanted, *counts)
         return not known
 
     def _empty(self, segment: int, counts: list[int]) -> None:
         if counts[segment]:
-            self._memory.madvise(mmap.MADV_REMOVE, self._at + _PAGE + segment * self._segment, self._segment)
+            self._memory.madvise(mmap.MADV_REMOVE, _PAGE + segment * self._segment, self._segment)
             counts[segment] = 0
 
     def _window(self, segment: int, tag: bytes) -> int:
         """Where the places begin that may hold the tag."""
         window = int.from_bytes(tag[:4], "little") % self._windows
-        return self._at + _PAGE + segment * self._segment + window * _STEP
+        return _PAGE + segment * self._segment + window * _STEP
 
     def _find(self, segment: int, tag: bytes) -> bool:
         return _aligned(self._memory, tag, self._window(segment, tag)) >= 0

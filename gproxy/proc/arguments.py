@@ -28,13 +28,13 @@ class Sources:
 class Arguments:
     """The only argument of a template: the sources, and descriptors.
 
-    They are of the channel to its master, and of the memory that all generations share (see gproxy.limit.replay; -1
+    They are of the channel to its master, and of the memory that all generations share (see gproxy.limit.memory; -1
     when a master without one has started it).
     """
 
     sources: Sources
     channel: int
-    replays: int = -1
+    memory: int = -1
 
     def to_json(self) -> str:
         """One line."""
@@ -44,4 +44,4 @@ class Arguments:
     def from_json(cls, text: str) -> Arguments:
         """Raises ValueError, KeyError or TypeError for anything else than `to_json` makes."""
         values = json.loads(text)
-        return cls(Sources(**values["sources"]), values["channel"], values.get("replays", -1))
+        return cls(Sources(**values["sources"]), values["channel"], values.get("memory", -1))

@@ -34,15 +34,15 @@ class Generation:
     misconfigured: bool = False  # that is the configuration's fault
 
     @classmethod
-    def start(cls, number: int, sources: Sources, since: float, replays: int) -> Generation:
-        """Start the template of a new generation. `replays` is the shared memory's descriptor. Raises OSError."""
+    def start(cls, number: int, sources: Sources, since: float, memory: int) -> Generation:
+        """Start the template of a new generation. `memory` is the shared memory's descriptor. Raises OSError."""
         ours, theirs = socketpair()
         try:
-            arguments = Arguments(sources, theirs.fileno(), replays)
+            arguments = Arguments(sources, theirs.fileno(), memory)
             child = subprocess.Popen(
                 [*interpreter(), "-m", "gproxy.proc.template", arguments.to_json()],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), replays],
+                pass_fds=[theirs.fileno(), memory],
             )
         finally:
             theirs.close()

@@ -30,7 +30,7 @@ from gproxy.app.messages import (
 )  # fmt: skip
 from gproxy.base.clock import now, wall
 from gproxy.base.errors import ConfigError
-from gproxy.limit.replay import Memory
+from gproxy.limit.memory import Memory
 from gproxy.proc import orders, resume
 from gproxy.proc.admin import AdminServer, Request, default_path
 from gproxy.proc.arguments import Sources
@@ -68,7 +68,7 @@ class Master:
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
         self.slots = Slots()
-        self.replays = Memory()  # what no generation may forget when another one comes
+        self.memory = Memory()  # what no generation may forget when another one comes
         self.users: dict[str, list[list[str]]] = {}  # of managed inbounds, as a service has said last
         self.current: Generation | None = None
         self.coming: Generation | None = None
@@ -173,7 +173,7 @@ class Master:
         if self.current is not None:
             self._notifier.reloading()
         try:
-            self.coming = generation = Generation.start(self.number, self.sources, now(), self.replays.fd)
+            self.coming = generation = Generation.start(self.number, self.sources, now(), self.memory.fd)
         except OSError as error:  # no memory or no place for another process; there may be later
             self._not_begun(f"can't start a process: {error.strerror}")
             return

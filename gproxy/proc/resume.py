@@ -17,7 +17,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gproxy.base.clock import now
-from gproxy.limit.replay import Memory
+from gproxy.limit.memory import Memory
 from gproxy.proc.generation import Generation, interpreter, make_post
 from gproxy.proc.orders import Plan, endpoint_from_json, endpoint_to_json
 from gproxy.proc.post import make
@@ -69,7 +69,7 @@ def execute(master: Master) -> NoReturn:
         ],
         "stored": sorted(master.slots.stored),
         "admin": [master.admin.path, master.admin.fileno()],
-        "replays": master.replays.fd,
+        "memory": master.memory.fd,
         "users": master.users,
         "generations": [_generation(each) for each in master.generations()],
     }
@@ -98,7 +98,7 @@ def _set_inheritable(state: dict[str, Any], inheritable: bool) -> None:
 def _descriptors(state: dict[str, Any]) -> list[int]:
     listening = [fd for _, fds in state["slots"] for fd in fds]
     channels = [each["channel"] for each in state["generations"]]
-    return [fd for fd in (*listening, *channels, state["admin"][1], state.get("replays", -1)) if fd >= 0]
+    return [fd for fd in (*listening, *channels, state["admin"][1], state.get("memory", -1)) if fd >= 0]
 
 
 def _generation(generation: Generation) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def restore(master: Master) -> None:
     if fd >= 0:
         master.admin.adopt(path, fd)
     master.users = state.get("users", {})
-    _restore_replays(master, state.get("replays", -1))
+    _restore_memory(master, state.get("memory", -1))
     for values in state["generations"]:
         generation = _restored(values)
         if generation.state == "serving":
@@ -140,11 +140,11 @@ def restore(master: Master) -> None:
             master.draining.append(generation)
 
 
-def _restore_replays(master: Master, fd: int) -> None:
+def _restore_memory(master: Master, fd: int) -> None:
     """The code before us may have had none, or one of another layout: then the master's new one is the first."""
     if fd >= 0:
         try:
-            master.replays = Memory.adopt(fd)
+            master.memory = Memory.adopt(fd)
         except ValueError:
             os.close(fd)
 

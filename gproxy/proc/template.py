@@ -43,7 +43,7 @@ from gproxy.app.messages import (
 from gproxy.base.errors import ConfigError
 from gproxy.config.load import load
 from gproxy.config.root import Root, read_root
-from gproxy.limit.replay import Memory
+from gproxy.limit.memory import Memory
 from gproxy.observe.books import Books
 from gproxy.observe.log import setup
 from gproxy.observe.sink import Sink
@@ -453,7 +453,7 @@ def main() -> int:
     try:
         root = _load(arguments)
         sink = _open_log(root)  # what is built may have something to say
-        house = build(root, _shared_memory(arguments.replays))
+        house = build(root, _shared_memory(arguments.memory))
     except (ConfigError, OSError) as error:
         master.send(orders.Refused(str(error)))
         return 1

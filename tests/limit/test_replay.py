@@ -15,7 +15,8 @@ from gproxy.base import clock
 from gproxy.base.errors import Overloaded
 from gproxy.base.wiring import SaltFilter
 from gproxy.limit import replay
-from gproxy.limit.replay import SPAN, Memory, Salts, open_replays
+from gproxy.limit.memory import Memory
+from gproxy.limit.replay import SPAN, Salts, open_replays
 from tests.support.clock import HeldClock
 
 # How long a handshake that carries its time may be replayed: it is taken 30 s too early and 30 s too late, and the
@@ -29,8 +30,7 @@ def salts(count: int, what: str = "salt") -> list[bytes]:
 
 def small(windows: int, *, timed: bool) -> Salts:
     """A filter that is soon full."""
-    memory = Memory()
-    return Salts(memory, mmap.mmap(memory.fd, 0), replay._RECENT_AT, windows, timed=timed)
+    return Salts.open(Memory(), "small", windows, timed=timed)
 
 
 def both(memory: Memory) -> list[SaltFilter]:
@@ -63,8 +63,7 @@ def test_whoever_has_the_descriptor_knows_too() -> None:
 
 def test_other_memories_have_other_keys() -> None:
     """So nobody can find out on a gproxy of his own which salts collide."""
-    memories = [Memory() for _ in range(3)]
-    keys = {os.pread(each.fd, 32, at) for each in memories for at in (replay._RECENT_AT, replay._LASTING_AT)}
+    keys = {each._key for memory in [Memory() for _ in range(3)] for each in both(memory) if isinstance(each, Salts)}
     assert len(keys) == 6
     assert bytes(32) not in keys
 
@@ -182,18 +181,6 @@ def test_a_tag_across_two_places_is_none(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not recent.first(b"CD\0\0\0\0EF")
 
 
-def test_what_is_no_memory_is_refused() -> None:
-    plain = os.memfd_create("plain", 0)
-    with pytest.raises(ValueError, match="version"):
-        Memory.adopt(plain)
-    os.ftruncate(plain, replay._SIZE)
-    with pytest.raises(ValueError, match="version"):
-        Memory.adopt(plain)
-    os.close(plain)
-    with pytest.raises(ValueError, match="version"):
-        Memory.adopt(plain)
-
-
 def test_it_is_closed_with_the_last_who_uses_it(no_leaked_descriptors: None) -> None:
     replays = open_replays(Memory())
     assert replays.recent.first(b"salt")
@@ -226,7 +213,8 @@ def test_what_was_forgotten_takes_no_room(held_clock: HeldClock) -> None:
 
 RACER = """
 import hashlib, sys
-from gproxy.limit.replay import Memory, open_replays
+from gproxy.limit.memory import Memory
+from gproxy.limit.replay import open_replays
 replays = open_replays(Memory.adopt(int(sys.argv[1])))
 print("ready", flush=True)
 for lap in sys.stdin:
@@ -237,11 +225,11 @@ for lap in sys.stdin:
 """
 
 HOLDER = """
-import fcntl, sys, time
-from gproxy.limit import replay
-from gproxy.limit.replay import Memory, open_replays
-memory = Memory.adopt(int(sys.argv[1]))
-fcntl.lockf(memory.fd, fcntl.LOCK_EX, 1, replay._RECENT_AT)
+import sys, time
+from gproxy.limit.memory import Memory
+from gproxy.limit.replay import open_replays
+replays = open_replays(Memory.adopt(int(sys.argv[1])))
+replays.recent._section.lock()
 print("held", flush=True)
 time.sleep(60)
 """

@@ -15,7 +15,7 @@ def test_there_and_back(sources: Sources) -> None:
     assert "\n" not in Arguments(sources, 7).to_json()
 
 
-def test_a_master_that_knows_no_replays() -> None:
+def test_a_master_that_knows_no_memory() -> None:
     """It goes on while the package is being replaced."""
     assert Arguments.from_json('{"sources": {}, "channel": 7}') == Arguments(Sources(), 7, -1)
 

@@ -5,7 +5,7 @@ import sys
 from ipaddress import ip_address
 from pathlib import Path
 
-from gproxy.limit.replay import Memory
+from gproxy.limit.memory import Memory
 from gproxy.net.bind import Endpoint
 from gproxy.proc.arguments import Sources
 from gproxy.proc.generation import Generation, interpreter
@@ -16,7 +16,7 @@ def test_a_template_is_started_and_speaks(tmp_path: Path) -> None:
     path = tmp_path / "broken.toml"
     path.write_text("nonsense = 1\n")
     memory = Memory()
-    generation = Generation.start(7, Sources([str(path)]), since=1.0, replays=memory.fd)
+    generation = Generation.start(7, Sources([str(path)]), since=1.0, memory=memory.fd)
     try:
         assert (generation.number, generation.state, generation.since) == (7, "loading", 1.0)
         message = None

@@ -49,7 +49,7 @@ class Asked:
 def master(monkeypatch: pytest.MonkeyPatch) -> Iterator[Master]:
     """Its templates are played, its kills are noted, its timers are run by hand."""
     master = Master(Sources())
-    monkeypatch.setattr(Generation, "start", lambda number, sources, since, replays: made(number, "loading"))
+    monkeypatch.setattr(Generation, "start", lambda number, sources, since, memory: made(number, "loading"))
     monkeypatch.setattr(master, "_attend", lambda generation: None)
     monkeypatch.setattr(master._selector, "unregister", lambda post: None)
     monkeypatch.setattr(master.admin, "listen", lambda path: None)
@@ -168,7 +168,7 @@ def test_one_that_is_never_ready_is_given_up(master: Master, held_clock: Any) ->
 
 @pytest.mark.parametrize("serves", [True, False])
 def test_no_process_for_a_new_generation(serves: bool, master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_process(number: int, sources: Sources, since: float, replays: int) -> Generation:
+    def no_process(number: int, sources: Sources, since: float, memory: int) -> Generation:
         raise BlockingIOError(errno.EAGAIN, "no more processes")
 
     if serves:

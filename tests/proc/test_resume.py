@@ -97,8 +97,8 @@ def test_everything_is_found_again(master: Master, tmp_path: Path, monkeypatch: 
     state = executed[0][0]
     state["slots"] = [[endpoint, [os.dup(fd) for fd in fds]] for endpoint, fds in state["slots"]]
     state["admin"][1] = os.dup(state["admin"][1])
-    state["replays"] = os.dup(state["replays"])
-    assert open_replays(master.replays).recent.first(b"seen before")
+    state["memory"] = os.dup(state["memory"])
+    assert open_replays(master.memory).recent.first(b"seen before")
     for each in state["generations"]:
         each["channel"] = os.dup(each["channel"])
         each["plan"]["of_tomorrow"] = "what only newer code knows"
@@ -119,8 +119,8 @@ def test_everything_is_found_again(master: Master, tmp_path: Path, monkeypatch: 
     ]
     assert again.admin.path == master.admin.path
     assert again.users == {"in": [["ada", "x"]]}
-    assert not open_replays(again.replays).recent.first(b"seen before")
-    assert not os.get_inheritable(again.replays.fd)
+    assert not open_replays(again.memory).recent.first(b"seen before")
+    assert not os.get_inheritable(again.memory.fd)
     assert [each.number for each in again.generations()] == [4, 5]
     current = again.current
     assert current is not None
@@ -151,9 +151,9 @@ def test_a_state_of_other_code(
         resume.execute(master)
     state = executed[0][0]
     if how == "unknown":
-        del state["replays"], state["stored"], state["users"]
+        del state["memory"], state["stored"], state["users"]
     else:
-        state["replays"] = os.memfd_create("other", 0)
+        state["memory"] = os.memfd_create("other", 0)
     memory = os.memfd_create("state", 0)
     os.write(memory, json.dumps(state).encode())
     os.lseek(memory, 0, os.SEEK_SET)
@@ -161,11 +161,11 @@ def test_a_state_of_other_code(
     again = Master(Sources())
     resume.restore(again)
     assert again.number == 5
-    assert open_replays(again.replays).recent.first(b"salt")
+    assert open_replays(again.memory).recent.first(b"salt")
     again._selector.close()
     if how != "unknown":
         with pytest.raises(OSError):
-            os.fstat(state["replays"])
+            os.fstat(state["memory"])
 
 
 def test_signals_that_wait_are_not_lost(master: Master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

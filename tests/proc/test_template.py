@@ -18,7 +18,7 @@ import pytest
 
 from gproxy.app.messages import Prepared, Serve, Serving, Stop, StopNow, Traffic, Users, Yield, Yielded
 from gproxy.base.clock import now
-from gproxy.limit.replay import Memory
+from gproxy.limit.memory import Memory
 from gproxy.proc import orders
 from gproxy.proc.arguments import Sources
 from gproxy.proc.generation import Generation
@@ -44,8 +44,8 @@ class Played:
         path.write_text(json.dumps({"inbounds": [inbound], "runtime": runtime, **tables}))
         self.slots = Slots()
         self.heard: list[Any] = []
-        self.replays = Memory()
-        self.generation = Generation.start(1, Sources([str(path)]), now(), self.replays.fd)
+        self.memory = Memory()
+        self.generation = Generation.start(1, Sources([str(path)]), now(), self.memory.fd)
         self.post = self.generation.post
 
     def wait(self, kind: type) -> Any:

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import mmap
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gproxy.limit.memory import PAGE, Memory
+
+pytestmark = pytest.mark.usefixtures("no_leaked_descriptors")
+
+
+def test_sections_lie_beside_each_other() -> None:
+    memory = Memory()
+    one, other = memory.section("one", 100), memory.section("other", PAGE + 1)
+    assert (len(one.mapped), len(other.mapped)) == (100, PAGE + 1)
+    one.mapped[:] = b"1" * 100
+    other.mapped[:] = b"2" * (PAGE + 1)
+    assert set(memory.section("one", 100).mapped[:]) == {ord("1")}
+    assert set(memory.section("other", PAGE + 1).mapped[:]) == {ord("2")}
+
+
+def test_whoever_has_the_descriptor_has_the_sections() -> None:
+    memory = Memory()
+    memory.section("one", 8).mapped[:] = b"remember"
+    assert Memory.adopt(os.dup(memory.fd)).section("one", 8).mapped[:] == b"remember"
+
+
+def test_another_layout_is_another_section() -> None:
+    memory = Memory()
+    memory.section("one 1", 8).mapped[:] = b"remember"
+    assert memory.section("one 2", 8).mapped[:] == bytes(8)
+    assert memory.section("one 1", 9).mapped[:] == bytes(9)
+
+
+def test_a_section_begins_once() -> None:
+    memory = Memory()
+    begun: list[int] = []
+
+    def begin(mapped: mmap.mmap) -> None:
+        begun.append(len(mapped))
+        mapped[:2] = b"ok"
+
+    for _ in range(3):
+        assert memory.section("one", 10, begin).mapped[:2] == b"ok"
+    assert begun == [10]
+
+
+def test_one_that_did_not_begin_is_not_there() -> None:
+    memory = Memory()
+
+    class Killed(BaseException):
+        pass
+
+    def begin(mapped: mmap.mmap) -> None:
+        mapped[:4] = b"half"
+        raise Killed
+
+    with pytest.raises(Killed):
+        memory.section("one", 10, begin)
+    assert memory.section("one", 10).mapped[:] == bytes(10)
+
+
+def test_there_is_an_end_to_it() -> None:
+    memory = Memory()
+    with pytest.raises(OSError, match="no room"):
+        for number in range(2000):
+            memory.section(f"{number}", 1).mapped.close()
+    assert memory.section("7", 1).mapped[:] == b"\0", "those that are there stay"
+
+
+def test_what_was_never_used_takes_no_room() -> None:
+    memory = Memory()
+    memory.section("large", 1 << 30).mapped[:1] = b"x"
+    assert os.fstat(memory.fd).st_blocks * 512 <= 4 * PAGE
+
+
+def test_it_is_closed_with_the_last_who_uses_it() -> None:
+    section = Memory().section("one", 8)
+    section.mapped[:] = b"remember"
+    assert section.mapped[:] == b"remember"
+
+
+@pytest.mark.parametrize("content", [b"", b"gproxy memory 0\n" + bytes(PAGE), bytes(PAGE)])
+def test_what_is_no_memory(content: bytes) -> None:
+    plain = os.memfd_create("plain", 0)
+    os.write(plain, content)
+    with pytest.raises(ValueError, match="version"):
+        Memory.adopt(plain)
+    os.close(plain)
+    with pytest.raises(ValueError, match="version"):
+        Memory.adopt(plain)
+
+
+ADDER = """
+import sys
+from gproxy.limit.memory import Memory
+section = Memory.adopt(int(sys.argv[1])).section("number", 8)
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(20000):
+    section.lock(3)
+    section.mapped[:8] = (int.from_bytes(section.mapped[:8], "big") + 1).to_bytes(8, "big")
+    section.unlock(3)
+"""
+
+
+def test_a_lock_holds_other_processes_off() -> None:
+    memory = Memory()
+    adders = [
+        subprocess.Popen(
+            [sys.executable, "-c", ADDER, str(memory.fd)], pass_fds=[memory.fd], stdin=-1, stdout=-1, text=True
+        )
+        for _ in range(2)
+    ]
+    for each in adders:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    for each in adders:
+        assert each.stdin is not None
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    for each in adders:
+        each.communicate(timeout=50)
+    assert [each.returncode for each in adders] == [0, 0]
+    assert int.from_bytes(memory.section("number", 8).mapped[:8], "big") == 40000
