@@ -1,0 +1,271 @@
+"""Questions on streams (RFC 1035 section 4.2.2, RFC 7766): many at once on a connection, answered in any order.
+
+    +--------+-----------------+--------+-----------------+
+    | length | message, id 1   | length | message, id 2   | ...
+    +--------+-----------------+--------+-----------------+
+
+A connection has one greenlet that reads, and one that writes while there is something to be written: all that has been
+asked meanwhile leaves in one piece.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from gproxy.base.clock import now
+from gproxy.base.errors import DialError, ProtocolError, StreamClosed
+from gproxy.base.iface import Connect, Stream
+from gproxy.base.session import Session
+from gproxy.dns.iface import Ask
+from gproxy.dns.servers.asked import answers_alike, fail, is_truncated, question_of, settled
+from gproxy.net.shared import SharedDial
+from gproxy.rt.crew import launch
+from gproxy.rt.sockets import Gate, Timer
+from gproxy.wire.dns.message import HEAD
+
+DEPTH: Final = 128
+"""Questions under way on one connection before another one is opened."""
+
+MOST_CONNECTIONS: Final = 4
+
+MOST_WAITING: Final = 2048
+"""Questions under way on one connection when there are no more connections; further ones fail."""
+
+IDLE: Final = 30.0
+"""Seconds after which a connection that nobody uses is closed. Servers keep them for 2 to 60."""
+
+PATIENCE: Final = 3.0
+"""Seconds of silence after which a connection that has answered before counts as broken, while something is asked: the
+other end, or a translator of addresses on the way, has often forgotten it."""
+
+_SWEEP: Final = 1.0
+_MOST_STRAY: Final = 1000  # answers that nobody asked for, or waits for any more; many of them come late only
+_ID: Final = 0xFFFF
+
+
+class _Query:
+    """One question under way."""
+
+    __slots__ = ("answer", "gate", "question", "since", "why")
+
+    def __init__(self, question: bytes) -> None:
+        self.question = question
+        self.gate = Gate()
+        self.since = now()
+        self.answer = b""
+        self.why = ""
+
+
+class _Connection:
+    """One stream to the server. It owns the stream."""
+
+    __slots__ = ("_next", "_out", "_part", "_queries", "_reading", "_stray", "_stream", "_writing", "born", "heard",
+                 "over", "used")  # fmt: skip
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._queries: dict[int, _Query] = {}
+        self._out: list[bytes] = []
+        self._next = 0
+        self._part = bytearray()  # of a message that has not come to its end
+        self._writing = self._reading = False
+        self._stray = 0
+        self.born = self.used = now()
+        self.heard = 0.0  # when the last answer came; 0: none has
+        self.over = False
+
+    def __len__(self) -> int:
+        return len(self._queries)
+
+    def ask(self, message: bytes, question: bytes) -> tuple[int, _Query]:
+        """Send a question; the number by which it is to be forgotten, and what its answer will be put into."""
+        number = self._next
+        while number in self._queries:
+            number = number + 1 & _ID
+        self._next = number + 1 & _ID
+        query = self._queries[number] = _Query(question)
+        self.used = query.since
+        self._out.append(b"%b%b%b" % (len(message).to_bytes(2, "big"), number.to_bytes(2, "big"), message[2:]))
+        if not self._writing:
+            self._writing = True
+            launch(self._write)
+        return number, query
+
+    def forget(self, number: int) -> None:
+        """Nobody waits for that answer any more."""
+        self._queries.pop(number, None)
+
+    def broken_since(self) -> float:
+        """For how many seconds something has been asked, and nothing was heard on a connection that was good before."""
+        if not self._queries or not self.heard:
+            return 0
+        return now() - max(self.heard, next(iter(self._queries.values())).since)
+
+    def close(self, why: str = "it was closed here") -> None:
+        """End it; whoever waits is told. Idempotent."""
+        if self.over:
+            return
+        self.over = True
+        queries, self._queries = self._queries, {}
+        for query in queries.values():
+            query.why = why
+            query.gate.open()
+        self._out.clear()
+        self._stream.close()
+
+    def _write(self) -> None:
+        """In a greenlet of its own, while there is something to be sent."""
+        try:
+            while self._out and not self.over:
+                data, self._out = b"".join(self._out), []
+                self._stream.sendall(data)
+                if not self._reading and not self.over:  # a stream may hold a head that leaves with what is sent first
+                    self._reading = True
+                    launch(self._read)
+        except (StreamClosed, ProtocolError) as error:
+            self.close(str(error))
+        finally:
+            self._writing = False
+
+    def _read(self) -> None:
+        """In a greenlet of its own."""
+        try:
+            while data := self._stream.recv():
+                self._feed(data)
+            self.close("the server has closed the connection")
+        except (StreamClosed, ProtocolError) as error:
+            self.close(str(error))
+        finally:
+            self.close("nobody reads it any more")
+
+    def _feed(self, data: bytes) -> None:
+        if self._part:
+            self._part += data
+            data = bytes(self._part) if self._whole() else b""
+            if not data:
+                return
+            self._part.clear()
+        at, have = 0, len(data)
+        while have - at >= 2:
+            end = at + 2 + int.from_bytes(data[at : at + 2], "big")
+            if end > have:
+                break
+            self._heard(data[at + 2 : end])
+            at = end
+        if at < have:
+            self._part += data[at:]
+
+    def _whole(self) -> bool:
+        """Whether the message has come to its end: it isn't copied before that, however small its pieces are."""
+        part = self._part
+        return len(part) >= 2 and len(part) >= 2 + int.from_bytes(part[:2], "big")
+
+    def _heard(self, message: bytes) -> None:
+        if len(message) < HEAD:
+            raise ProtocolError("a DNS message that is cut off")
+        self.heard = now()
+        query = self._queries.pop(int.from_bytes(message[:2], "big"), None)
+        if query is None:
+            self._stray += 1
+            if self._stray > _MOST_STRAY:
+                raise ProtocolError("a server that answers what nobody has asked")
+            return
+        if not answers_alike(message, query.question):
+            query.why = "an answer to another question"
+        elif is_truncated(message):
+            query.why = "an answer that is cut off"
+        else:
+            query.answer = message
+        query.gate.open()
+
+
+class Pool:
+    """The connections to one server."""
+
+    def __init__(self, connect: Connect, who: str) -> None:
+        """`who`: the server, as messages name it."""
+        self._connect = connect
+        self._who = who
+        self._connections: list[_Connection] = []
+        self._shared = SharedDial()
+        self._timer: Timer | None = None
+        self._closed = False
+
+    def exchange(self, ask: Ask, session: Session) -> bytes:
+        """See Server. `session`: on whose behalf a connection is made if there is none.
+
+        A question on a connection that breaks after it has been good is asked once more, on a fresh one.
+        """
+        question = question_of(ask)
+        since = 0.0
+        while True:
+            connection = self._one(session, since)
+            fresh = not connection.heard
+            number, query = connection.ask(ask.message, question)
+            try:
+                query.gate.wait()
+            finally:
+                connection.forget(number)
+            if query.answer:
+                return settled(query.answer, question)
+            if fresh or since or not connection.over:
+                fail(self._who, query.why)
+            since = now()
+
+    def _one(self, session: Session, since: float) -> _Connection:
+        """A connection to ask on, no older than `since`. Raises DialError."""
+        try:
+            connection = self._shared.get(partial(self._find, since), partial(self._dial, session))
+        except (DialError, StreamClosed, ProtocolError) as error:
+            fail(self._who, error)
+        if len(connection) >= MOST_WAITING:
+            fail(self._who, "too many questions are under way")
+        return connection
+
+    def _find(self, since: float) -> _Connection | None:
+        least = None
+        for connection in self._connections:
+            if connection.over or connection.born < since:
+                continue
+            if len(connection) < DEPTH:
+                return connection
+            if least is None or len(connection) < len(least):
+                least = connection
+        return least if len(self._connections) >= MOST_CONNECTIONS else None
+
+    def _dial(self, session: Session) -> _Connection:
+        stream = self._connect(session)
+        if self._closed:
+            stream.close()
+            raise StreamClosed("closed here", reason="local")
+        connection = _Connection(stream)
+        self._connections = [each for each in self._connections if not each.over]
+        self._connections.append(connection)
+        if self._timer is None:
+            self._timer = Timer(_SWEEP, self._sweep, repeat=True)
+        return connection
+
+    def _sweep(self) -> None:
+        """In the hub, while there are connections: end those that are idle, and those that are broken without a word."""
+        for connection in self._connections:
+            if connection.broken_since() > PATIENCE:
+                connection.close("the server has fallen silent")
+            elif not len(connection) and now() - max(connection.used, connection.heard) > IDLE:
+                connection.close()
+        self._connections = [each for each in self._connections if not each.over]
+        if not self._connections:
+            self._stop()
+
+    def _stop(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.stop()
+
+    def close(self) -> None:
+        """Give up all connections. Idempotent."""
+        self._closed = True
+        self._stop()
+        connections, self._connections = self._connections, []
+        for connection in connections:
+            connection.close()

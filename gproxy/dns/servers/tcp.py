@@ -1,0 +1,38 @@
+"""`tcp`: a server that is asked on TCP connections (RFC 7766)."""
+
+from __future__ import annotations
+
+from gproxy.dns.iface import Ask, ServerWiring
+from gproxy.dns.servers.asked import own_session
+from gproxy.dns.servers.pipelined import Pool
+from gproxy.dns.servers.remote import Remote
+from gproxy.schema.registry import Row
+
+
+class TcpOptions(Remote):
+    """A server that is asked by TCP."""
+
+
+class StreamServer:
+    """See Server: one that is asked on streams, plain ones or those within TLS."""
+
+    cacheable = True
+
+    def __init__(self, options: Remote, wiring: ServerWiring) -> None:
+        self._address = options.address
+        self._pool = Pool(wiring.connect, wiring.tag)
+
+    def exchange(self, ask: Ask, /) -> bytes:
+        """See Server."""
+        return self._pool.exchange(ask, own_session(ask.session, "tcp", self._address))
+
+    def knows(self, name: str, /) -> bool:
+        """See Server: it is one for all names."""
+        return False
+
+    def close(self) -> None:
+        """See Server."""
+        self._pool.close()
+
+
+SERVER = Row(TcpOptions, StreamServer)
