@@ -37,6 +37,7 @@ class LookupOptions:
     disable_optimistic_cache: bool = False
     rewrite_ttl: int | None = None  # seconds
     client_subnet: IPv4Network | IPv6Network | None = None
+    remove_client_subnet: bool = False
 
 
 DEFAULT_LOOKUP = LookupOptions()
@@ -50,6 +51,7 @@ class Owner:
     user_id: int = -1
     user: str = ""
     unit: str = ""  # of its control group, such as `nginx.service`
+    groups: tuple[str, ...] = ()  # that the user is in, by name
 
 
 @dataclass(frozen=True, slots=True)

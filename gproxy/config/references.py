@@ -22,6 +22,8 @@ Tags = Mapping[str, KeyPath]
 
 _MANY = 50  # complaints, after which nobody needs a hint with each: finding the nearest of many tags takes its time
 
+_WITH_DETOUR = ("detour", "domain_resolver")
+
 _IMPLIED: Mapping[str, Tags] = {"inbounds": {}, "outbounds": {"direct": ("outbounds",)}}
 """Without any outbound there is one, `direct`."""
 
@@ -261,7 +263,7 @@ def _beside_detour(tree: Mapping[str, Any]) -> Iterator[Problem]:
     for path, entry in _entries(tree, "outbounds"):
         if entry.get("detour"):
             for key in fields_of(Dial):
-                if key != "detour" and entry.get(key) is not None:
+                if key not in _WITH_DETOUR and entry.get(key) is not None:
                     yield Problem((*path, key), "has no effect beside `detour`: leave one of them out", at_key=True)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, Final, Literal
 
 from gproxy.base.defaults import (
     CONNECT_TIMEOUT,
@@ -13,8 +13,15 @@ from gproxy.base.defaults import (
     TCP_KEEP_ALIVE_INTERVAL,
     UDP_IDLE,
 )
-from gproxy.schema.fields import Duration, IPAddress, Mark, Network, Port, PortRange, Secret, is_host
+from gproxy.base.session import LookupOptions
+from gproxy.schema.fields import Cidr, Duration, IPAddress, Mark, Network, Port, PortRange, Secret, is_host
 from gproxy.schema.model import Options, doc
+
+Lookups = Literal["", "prefer_ipv4", "prefer_ipv6", "ipv4_only", "ipv6_only"]
+"""Which addresses of a name are taken, and in which order."""
+
+MAX_TTL: Final = 2**31 - 1
+"""Seconds: no record may be kept longer (RFC 2181 section 8)."""
 
 
 class Item(Options):
@@ -64,14 +71,57 @@ class Listen(Bind):
     detour: Annotated[str, doc("Tag of another inbound that the accepted streams are handed to.")] = ""
 
 
-class Dial(KeepAlive):
-    """How an outbound's connections are made. `detour` excludes all others."""
+class DomainResolver(Options):
+    """How names are looked up, where a table stands instead of a DNS server's tag."""
 
-    not_yet: ClassVar[tuple[str, ...]] = (
-        "domain_resolver", "domain_strategy", "network_strategy", "network_type", "fallback_network_type",
-    )  # fmt: skip
+    server: Annotated[str, doc("Tag of the DNS server that is asked; no DNS rule is.")]
+    strategy: Annotated[Lookups, doc("Which addresses are taken, and in which order; `dns.strategy` if empty.")] = ""
+    timeout: Annotated[Duration | None, doc("Time for an answer, instead of `dns.timeout`.")] = None
+    disable_cache: Annotated[bool, doc("Neither look into the cache nor remember the answer.")] = False
+    disable_optimistic_cache: Annotated[bool, doc("Take no answer that has expired.")] = False
+    rewrite_ttl: Annotated[int | None, doc("Seconds that the answer is good for.", minimum=0, maximum=MAX_TTL)] = None
+    client_subnet: Annotated[Cidr | None, doc("EDNS client subnet to send.")] = None
+    remove_client_subnet: Annotated[bool, doc("Send no EDNS client subnet.")] = False
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Somebody is asked, and the subnet is either said or not."""
+        yield from super().check()
+        if not self.server:
+            yield "server", "expected the tag of a DNS server"
+        if self.client_subnet is not None and self.remove_client_subnet:
+            yield "remove_client_subnet", "contradicts `client_subnet`"
+
+    def how(self) -> LookupOptions:
+        """The same for whoever looks names up."""
+        return LookupOptions(
+            self.server, self.strategy, self.timeout, self.disable_cache, self.disable_optimistic_cache,
+            self.rewrite_ttl, self.client_subnet, self.remove_client_subnet,
+        )  # fmt: skip
+
+
+def lookup_options(resolver: str | DomainResolver) -> LookupOptions | None:
+    """What a `domain_resolver` says; None if nothing."""
+    if isinstance(resolver, str):
+        return LookupOptions(resolver) if resolver else None
+    return resolver.how()
+
+
+class Dial(KeepAlive):
+    """How an outbound's connections are made. `detour` excludes all others but `domain_resolver`."""
+
+    not_yet: ClassVar[tuple[str, ...]] = ("network_strategy", "network_type", "fallback_network_type")
+    retired: ClassVar[Mapping[str, str]] = {
+        "domain_strategy": "`domain_resolver` has taken its place: a table with `server` and `strategy`"
+    }
 
     detour: Annotated[str, doc("Tag of the outbound that connections go through.")] = ""
+    domain_resolver: Annotated[
+        str | DomainResolver,
+        doc(
+            "Who looks names up: the tag of a DNS server, or a table. `route.default_domain_resolver` if empty. Beside "
+            "`detour`, names are looked up here and not where the detour ends."
+        ),
+    ] = ""
     bind_interface: Annotated[str, doc("Network interface to bind to.")] = ""
     inet4_bind_address: Annotated[IPAddress | None, doc("IPv4 address to bind to.")] = None
     inet6_bind_address: Annotated[IPAddress | None, doc("IPv6 address to bind to.")] = None
@@ -112,6 +162,10 @@ class NetworkChoice(Options):
     """For protocols that carry both networks: which of them are on."""
 
     network: Annotated[tuple[Network, ...], doc("`tcp`, `udp`, or both if empty.")] = ()
+
+    def networks(self) -> tuple[Network, ...]:
+        """Those that are on."""
+        return self.network or ("tcp", "udp")
 
 
 class Manageable(Options):

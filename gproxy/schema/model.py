@@ -34,7 +34,7 @@ from gproxy.schema.problem import BadValue, KeyPath, Problem, Substituted, expec
 
 __all__ = [
     "BadValue", "Chooser", "Doc", "Field", "KeyPath", "Options", "Problem", "doc", "fields_of", "holds", "not_yet_of",
-    "read", "read_chosen",
+    "read", "read_chosen", "retired_of",
 ]  # fmt: skip
 
 
@@ -56,6 +56,8 @@ class Options:
     """A table of a configuration. Unknown keys are refused; the `not_yet` keys of all its bases are refused by name."""
 
     not_yet: ClassVar[tuple[str, ...]] = ()
+    retired: ClassVar[Mapping[str, str]] = {}
+    """Keys that sing-box had, each with what has taken its place; those of all bases are refused, and that is told."""
 
     def __init_subclass__(cls) -> None:
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
@@ -132,6 +134,12 @@ def not_yet_of(model: type[Options]) -> frozenset[str]:
     return frozenset(named - fields_of(model).keys())
 
 
+def retired_of(model: type[Options]) -> Mapping[str, str]:
+    """The keys that sing-box had in this table, each with what has taken its place."""
+    named = {name: hint for base in model.__mro__ for name, hint in vars(base).get("retired", {}).items()}
+    return {name: hint for name, hint in named.items() if name not in fields_of(model)}
+
+
 def holds(kind: Any, wanted: type) -> bool:
     """Whether a field of this kind is or contains a value of a certain type."""
     return kind is wanted or any(holds(part, wanted) for part in get_args(kind))
@@ -178,6 +186,9 @@ def _refuse(model: type[Options], key: str, at: KeyPath, problems: list[Problem]
     """Complain about an unknown key; gives the key that was probably meant, which then is not missing as well."""
     if key in not_yet_of(model):
         problems.append(Problem((*at, key), "not supported yet", at_key=True, unread=True))
+        return ""
+    if (hint := retired_of(model).get(key)) is not None:
+        problems.append(Problem((*at, key), "is no key any more", hint, at_key=True, unread=True))
         return ""
     meant = nearest(key, fields_of(model))
     hint = f"did you mean `{meant}`?" if meant else ""
