@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gproxy.config.parse import Format, blank_comments
+from gproxy.config.parse import Format
 from gproxy.schema.problem import KeyPath
+from gproxy.wire.jsonc import blank_comments
 
 
 class Spot(NamedTuple):

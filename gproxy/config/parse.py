@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, Literal, Never
 
+from gproxy.wire.jsonc import plain_json
+
 Format = Literal["toml", "json"]
 Tree = dict[str, Any]
 
@@ -67,20 +69,10 @@ def _parse_toml(text: str) -> Tree:
         raise SyntaxProblem(_plain(message[: found.start()] if found else message), offset) from None
 
 
-_STRING = r'"(?:[^"\\\n]|\\.)*+"?+'  # a string that never ends takes the rest of its line
-_COMMENTS = re.compile(_STRING + r"|(//[^\n]*|#[^\n]*|/\*.*?\*/)", re.DOTALL)
-_TRAILING_COMMAS = re.compile(_STRING + r"|(,)(?=\s*[}\]])")
-
-
-def blank_comments(text: str) -> str:
-    """JSON with its comments replaced by as many blanks, so that offsets stay true."""
-    return _COMMENTS.sub(lambda found: re.sub(r"[^\n]", " ", found[0]) if found[1] else found[0], text)
-
-
 def _parse_json(text: str) -> Tree:
     import json
 
-    bare = _TRAILING_COMMAS.sub(lambda found: " " if found[1] else found[0], blank_comments(text))
+    bare = plain_json(text)
     try:
         tree = json.loads(bare, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except json.JSONDecodeError as error:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gproxy.config.load import ConfigProblems, Source, load_sources
-from gproxy.config.parse import SyntaxProblem, blank_comments, parse
+from gproxy.config.parse import SyntaxProblem, parse
 from gproxy.config.root import read_root
 
 
@@ -17,14 +17,6 @@ def test_json_takes_comments_and_trailing_commas():
       "c": {"d": "\\"// no comment",},
     }"""
     assert parse(text, "json") == {"a": 1, "b": ["//", "/*", "#", ",]"], "c": {"d": '"// no comment'}}
-
-
-def test_blanking_keeps_every_offset():
-    text = '{ /* x\n y */ "a": 1 } // z'
-    blank = blank_comments(text)
-    assert len(blank) == len(text)
-    assert blank.index('"a"') == text.index('"a"')
-    assert blank.count("\n") == text.count("\n")
 
 
 @pytest.mark.parametrize(
