@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from gproxy.limit import ledger as module
+from gproxy.limit.ledger import Ledger
+from gproxy.limit.memory import Memory
+from tests.support.clock import HeldClock, held_clock
+
+__all__ = ["held_clock"]
+
+pytestmark = pytest.mark.usefixtures("no_leaked_descriptors")
+
+
+def joined(memory: Memory | None = None) -> Ledger:
+    ledger = Ledger(memory or Memory())
+    ledger.join()
+    return ledger
+
+
+def test_a_key_keeps_its_row() -> None:
+    ledger = joined()
+    rows = {ledger.row(b"%d" % number): number for number in range(1000)}
+    assert len(rows) == 1000
+    assert all(ledger.row(b"%d" % number) == row for row, number in rows.items())
+
+
+def test_a_bucket_fills_at_its_rate(held_clock: HeldClock) -> None:
+    ledger = joined()
+    row = ledger.row(b"key")
+    assert [ledger.take(row, 0, 2.0, 3.0) for _ in range(5)] == [True, True, True, False, False]
+    held_clock.advance(0.5)
+    assert [ledger.take(row, 0, 2.0, 3.0) for _ in range(2)] == [True, False]
+    held_clock.advance(1000)
+    assert [ledger.take(row, 0, 2.0, 3.0) for _ in range(4)] == [True, True, True, False], "no more than the burst"
+    assert ledger.take(row, 1, 2.0, 3.0), "another rate is another bucket"
+    assert ledger.take(ledger.row(b"other"), 0, 2.0, 3.0)
+
+
+def test_debts_are_paid_first(held_clock: HeldClock) -> None:
+    ledger = joined()
+    row = ledger.row(b"key")
+    assert ledger.tokens(row, 1, 1000.0, 500.0) == 500
+    ledger.spend(row, 1, 2500)
+    assert ledger.tokens(row, 1, 1000.0, 500.0) == -2000
+    held_clock.advance(1.5)
+    assert ledger.tokens(row, 1, 1000.0, 500.0) == -500
+
+
+@pytest.mark.parametrize("rate", [0.5, 20.0])
+def test_a_rate_that_changes_keeps_what_there_is(rate: float, held_clock: HeldClock) -> None:
+    ledger = joined()
+    row = ledger.row(b"key")
+    for _ in range(1000):
+        held_clock.advance(1)
+        assert ledger.take(row, 0, 2.0, 10.0)
+    ledger.spend(row, 0, 4)
+    left = ledger.tokens(row, 0, 2.0, 10.0)
+    assert ledger.tokens(row, 0, rate, 10.0) == pytest.approx(left)
+    held_clock.advance(1)
+    assert ledger.tokens(row, 0, rate, 10.0) == pytest.approx(min(10.0, left + rate))
+
+
+def test_what_is_open() -> None:
+    ledger = joined()
+    row = ledger.row(b"key")
+    for _ in range(3):
+        ledger.enter(row, 2)
+    ledger.leave(row, 2, ledger.tag(row))
+    assert [ledger.count(row, which) for which in range(3)] == [0, 0, 2]
+
+
+def test_the_idlest_gives_way_and_what_is_open_stays(held_clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ROWS", 8)
+    monkeypatch.setattr(module, "_SUMS_SIZE", 3 * 8 * 8)
+    monkeypatch.setattr(module, "_COLUMN_SIZE", 3 * 8 * 8 + 3 * 8 * 4)
+    ledger = joined()
+    first = ledger.row(b"first")
+    tag = ledger.tag(first)
+    ledger.enter(first, 0)
+    for number in range(7):
+        held_clock.advance(10)
+        ledger.spend(ledger.row(b"%d" % number), 0, 5)
+    held_clock.advance(10)
+    ledger.row(b"0")
+    held_clock.advance(10)
+    assert ledger.row(b"new") != first, "the longest unused one has something open"
+    assert ledger.tokens(ledger.row(b"0"), 0, 1.0, 100.0) == 100
+    assert ledger.tokens(ledger.row(b"new"), 0, 1.0, 9.0) == 9, "what was spent was another's"
+    for number in range(20):  # with all of them open, the longest unused one has to go all the same
+        held_clock.advance(10)
+        ledger.enter(ledger.row(b"open %d" % number), 0)
+    assert ledger.tag(first) != tag
+    ledger.leave(first, 0, tag)
+    assert ledger.count(first, 0) == 1, "what is left is another's by now"
+
+
+TAKER = """
+import sys
+from gproxy.limit.ledger import Ledger
+from gproxy.limit.memory import Memory
+ledger = Ledger(Memory.adopt(int(sys.argv[1])))
+ledger.join()
+row = ledger.row(b"key")
+print("ready", flush=True)
+for line in sys.stdin:
+    if line == "enter\\n":
+        ledger.enter(row, 0)
+    taken = sum(ledger.take(row, 0, 1e-6, 1000.0) for _ in range(200)) if line == "take\\n" else 0
+    print(taken, ledger.count(row, 0), flush=True)
+"""
+
+
+class Taker:
+    def __init__(self, memory: Memory) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", TAKER, str(memory.fd)],
+            pass_fds=[memory.fd], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.heard() == "ready"
+
+    def heard(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def say(self, what: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+
+    def ask(self, what: str) -> str:
+        self.say(what)
+        return self.heard()
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+        self.process.communicate()
+
+
+def test_processes_share_a_bucket_and_what_is_open() -> None:
+    memory = Memory()
+    takers = [Taker(memory) for _ in range(2)]
+    taken = 0
+    for _ in range(5):
+        for each in takers:
+            each.say("take")
+        taken += sum(int(each.heard().split()[0]) for each in takers)
+    assert 1000 <= taken <= 1001, "two that decide at the same moment may both take the last one"
+    assert takers[0].ask("enter") == "0 1"
+    assert takers[1].ask("enter") == "0 2"
+    assert takers[0].ask("look") == "0 2"
+    for each in takers:
+        each.end()
+
+
+def test_what_a_killed_process_had_open_is_gone_and_what_it_has_spent_is_not() -> None:
+    memory = Memory()
+    ledger = joined(memory)
+    row = ledger.row(b"key")
+    taker = Taker(memory)
+    assert taker.ask("enter") == "0 1"
+    assert taker.ask("take") == "200 1"
+    assert ledger.count(row, 0) == 1
+    taker.end(signal.SIGKILL)
+    later = Taker(memory)  # the one that takes its place
+    assert ledger.count(row, 0) == 0
+    assert ledger.tokens(row, 0, 1e-6, 1000.0) == pytest.approx(800, abs=0.1)
+    assert later.ask("take") == "200 0"
+    later.end()
+
+
+def test_there_is_an_end_to_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Memory()
+    for _ in range(63):
+        joined(memory)
+    with pytest.raises(OSError, match="too many"):
+        joined(memory)
+    monkeypatch.setattr(os, "getpid", lambda: 2**22 + 1)  # nobody's: it is over at once
+    monkeypatch.setattr(module, "_started", lambda pid: 0)
+    joined(memory)
+
+
+def test_other_ledgers_have_other_places() -> None:
+    """So nobody can find out on a gproxy of his own whose rows collide."""
+    places = {tuple(joined().row(b"%d" % number) for number in range(4)) for _ in range(3)}
+    assert len(places) == 3
