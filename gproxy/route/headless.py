@@ -17,6 +17,7 @@ from gproxy.route.prefixes import NO_RANGES, IpRanges, read_prefix, read_prefixe
 from gproxy.route.ranges import Bounds
 from gproxy.schema.fields import MAX_PORT, RulePortRange
 from gproxy.schema.problem import BadValue, KeyPath, dotted, expected, near_miss
+from gproxy.wire.dns.types import TYPES, type_number
 
 VERSION = 5
 """The newest version of the source and binary formats."""
@@ -27,6 +28,14 @@ MAX_NESTING = 16
 NETWORKS = ("tcp", "udp", "icmp")
 NETWORK_TYPES = ("wifi", "cellular", "ethernet", "other")
 """The kinds of network, in the order of their numbers in the binary format."""
+
+# What sing-box calls types that have no name with us, or another. It reads no other names than its own.
+_ITS_TYPES = {
+    "None": 0, "X25": 19, "ISDN": 20, "NSAP-PTR": 23, "GPOS": 27, "EID": 31, "NIMLOC": 32, "ATMA": 34, "NINFO": 56,
+    "RKEY": 57, "TALINK": 58, "UINFO": 100, "UID": 101, "GID": 102, "UNSPEC": 103, "NID": 104, "L32": 105, "L64": 106,
+    "LP": 107, "NXNAME": 128, "AVC": 258, "AMTRELAY": 260, "RESINFO": 261, "TA": 32768, "DLV": 32769, "Reserved": 65535,
+}  # fmt: skip
+_ITS_TYPE_NAMES = {number: name for name, number in (TYPES | _ITS_TYPES).items() if name != "WKS"}
 
 Interface = IPv4Interface | IPv6Interface
 
@@ -220,15 +229,26 @@ def _words(known: Sequence[str]) -> Callable[[object, KeyPath], tuple[str, ...]]
 
 
 def _query_types(value: object, at: KeyPath) -> tuple[int, ...]:
-    from gproxy.wire.dns.types import type_number
-
     types = []
     for index, each in enumerate(_listed(value)):
         try:
-            types.append(type_number(each) if isinstance(each, str) else _number(each))
+            types.append(query_type_number(each))
         except ValueError:
             raise BadRuleSet("expected a DNS record type such as `A` or 28", (*at, index)) from None
     return tuple(types)
+
+
+def query_type_number(value: object) -> int:
+    """A DNS record type as source files have it, a name or a number. Raises ValueError."""
+    if not isinstance(value, str):
+        return _number(value)
+    number = _ITS_TYPES.get(value)
+    return type_number(value) if number is None else number
+
+
+def query_type_text(number: int) -> str | int:
+    """A DNS record type as source files have it: its name, or the number of one without."""
+    return _ITS_TYPE_NAMES.get(number, number)
 
 
 def _ports(value: object, at: KeyPath) -> tuple[int, ...]:
