@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+from gproxy.base.address import IP
 from gproxy.base.defaults import RESOLVE_TIMEOUT
 from gproxy.base.errors import DialError
 from gproxy.base.iface import Outbound
-from gproxy.base.session import Session
+from gproxy.base.session import LookupOptions, Session
 from gproxy.engine.outbounds import Outbounds
 from gproxy.net.resolve import resolve
 from gproxy.route.action import Reject, Resolve, RouteTo, SetOptions
 from gproxy.route.rule import Router
 from gproxy.rt.deadline import deadline
+
+Names = Callable[[str, Session, LookupOptions], tuple[IP, ...]]
+"""The addresses of a domain, looked up in this way; see Resolver. Raises DialError and Rejected."""
+
+
+def system_names(domain: str, session: Session, how: LookupOptions) -> tuple[IP, ...]:
+    """As the system's resolver says, which knows of a strategy and a timeout and of nothing else."""
+    with deadline(how.timeout or RESOLVE_TIMEOUT, DialError(f"{domain}: no answer in time", reason="dns")):
+        return resolve(domain, how.strategy)
 
 
 class Decides(Protocol):
@@ -38,9 +49,10 @@ class Straight:
 class Decider:
     """Carries out what the rules say, up to the outbound."""
 
-    def __init__(self, router: Router, outbounds: Outbounds) -> None:
+    def __init__(self, router: Router, outbounds: Outbounds, names: Names = system_names) -> None:
         self._router = router
         self._outbounds = outbounds
+        self._names = names
 
     def decide(self, session: Session) -> Outbound:
         """See Decides."""
@@ -57,12 +69,10 @@ class Decider:
             if isinstance(action, SetOptions):
                 action.overrides.apply(session)
             elif isinstance(action, Resolve):
-                _resolve(action, session)
+                self._resolve(action, session)
         raise AssertionError("the last action of a walk is final")
 
-
-def _resolve(action: Resolve, session: Session) -> None:
-    host = session.target.host
-    if isinstance(host, str):
-        with deadline(RESOLVE_TIMEOUT, DialError(f"{host}: no answer in time", reason="dns")):
-            session.addresses = resolve(host, action.strategy)
+    def _resolve(self, action: Resolve, session: Session) -> None:
+        host = session.target.host
+        if isinstance(host, str):
+            session.addresses = self._names(host, session, action.how)

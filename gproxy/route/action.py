@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from gproxy.base.address import Address, Host
 from gproxy.base.clock import now
 from gproxy.base.errors import Rejected
-from gproxy.base.session import DEFAULT_DIAL, DialOptions, Session, Strategy
+from gproxy.base.session import DEFAULT_DIAL, DEFAULT_LOOKUP, DialOptions, LookupOptions, Session
 
 RejectMethod = Literal["default", "drop"]
 
@@ -121,7 +121,7 @@ class Resolve:
 
     final: ClassVar[bool] = False
 
-    strategy: Strategy = ""
+    how: LookupOptions = DEFAULT_LOOKUP
     rule: str = ""  # how the rule is called in the log
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from gproxy.route.options import ITEMS, Combination, Conditions, NestedRuleOptions, RuleOptions
+from gproxy.route.options import ITEMS, Combination, Conditions, RuleOptions
 from gproxy.schema.fields import RulePortRange
+from gproxy.schema.model import Options
 
 _VALUES_SHOWN = 3
 _LONGEST = 160
@@ -13,24 +14,27 @@ _LONGEST = 160
 
 def name_of(index: int, options: RuleOptions) -> str:
     """The rule's name: where it stands, what it looks for (cut short if that is much), and what it does."""
-    wanted = _conditions(options)
-    if len(wanted) > _LONGEST:
-        wanted = wanted[:_LONGEST] + "…"
-    return " ".join(part for part in (f"rule[{index}]", wanted, "=>", _action(options)) if part)
+    return " ".join(part for part in (f"rule[{index}]", wanted_by(options), "=>", _action(options)) if part)
 
 
-def _conditions(options: RuleOptions | NestedRuleOptions) -> str:
+def wanted_by(options: Options, items: Sequence[str] = ITEMS) -> str:
+    """What a rule looks for, cut short if that is much."""
+    wanted = _conditions(options, items)
+    return wanted[:_LONGEST] + "…" if len(wanted) > _LONGEST else wanted
+
+
+def _conditions(options: Options, items: Sequence[str]) -> str:
     if isinstance(options, Combination):
         sign = " && " if options.mode == "and" else " || "
-        text = "(" + sign.join(_conditions(rule) for rule in options.rules) + ")"
+        text = "(" + sign.join(_conditions(rule, items) for rule in options.rules) + ")"
         return f"!{text}" if options.invert else text
     assert isinstance(options, Conditions)
-    text = " ".join(_items(options))
+    text = " ".join(_items(options, items))
     return f"!({text})" if options.invert else text
 
 
-def _items(options: Conditions) -> Iterator[str]:
-    for item in ITEMS:
+def _items(options: Conditions, items: Sequence[str]) -> Iterator[str]:
+    for item in items:
         value = getattr(options, item)
         if value:
             yield f"{item}={_listed(value) if isinstance(value, tuple) else _text(value)}"

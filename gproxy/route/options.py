@@ -20,6 +20,7 @@ from gproxy.route.fields import (
     NetworkName,
 )
 from gproxy.schema.fields import Cidr, Duration, Port, RulePortRange
+from gproxy.schema.groups import MAX_TTL, DomainResolver
 from gproxy.schema.model import Options, doc, fields_of, not_yet_of
 from gproxy.schema.problem import KeyPath, Problem, near_miss
 
@@ -83,12 +84,15 @@ ROUTE = ActionName("route")
 _OVERRIDES = (
     "override_address", "override_port", "fallback_delay", "udp_timeout", "udp_connect", "udp_disable_domain_unmapping",
 )  # fmt: skip
+RESOLVING = (
+    "strategy", "server", "timeout", "disable_cache", "disable_optimistic_cache", "rewrite_ttl", "client_subnet",
+)  # fmt: skip
 _OWNERS: Mapping[str, tuple[str, ...]] = {
     "outbound": ("route",),
     **dict.fromkeys(_OVERRIDES, ("route", "route-options")),
     "method": ("reject",),
     "no_drop": ("reject",),
-    "strategy": ("resolve",),
+    **dict.fromkeys(RESOLVING, ("resolve",)),
 }
 
 
@@ -97,8 +101,7 @@ class ActionOptions(Options):
 
     not_yet: ClassVar[tuple[str, ...]] = (
         "network_strategy", "network_type", "fallback_network_type", "tls_fragment", "tls_fragment_fallback_delay",
-        "tls_record_fragment", "tls_spoof", "tls_spoof_method", "sniffer", "timeout", "server", "disable_cache",
-        "disable_optimistic_cache", "rewrite_ttl", "client_subnet",
+        "tls_record_fragment", "tls_spoof", "tls_spoof_method", "sniffer",
     )  # fmt: skip
 
     action: Annotated[ActionName, doc("What a match does: `route`, `reject`, `route-options` or `resolve`.")] = ROUTE
@@ -123,14 +126,22 @@ class ActionOptions(Options):
     no_drop: Annotated[bool, doc("`reject`: answer also when there are more than 50 refusals in 30 seconds.")] = False
     strategy: Annotated[
         Literal["", "as_is", "prefer_ipv4", "prefer_ipv6", "ipv4_only", "ipv6_only"] | None,
-        doc("`resolve`: which addresses are taken, and in which order."),
+        doc("`resolve`: which addresses are taken, and in which order; `dns.strategy` if empty."),
     ] = None
+    server: Annotated[str, doc("`resolve`: tag of the DNS server that is asked; the DNS rules choose if empty.")] = ""
+    timeout: Annotated[Duration | None, doc("`resolve`: time for an answer, instead of `dns.timeout`.")] = None
+    disable_cache: Annotated[bool, doc("`resolve`: neither look into the DNS cache nor remember the answer.")] = False
+    disable_optimistic_cache: Annotated[bool, doc("`resolve`: take no answer that has expired.")] = False
+    rewrite_ttl: Annotated[
+        int | None, doc("`resolve`: seconds that the answer is good for.", minimum=0, maximum=MAX_TTL)
+    ] = None
+    client_subnet: Annotated[Cidr | None, doc("`resolve`: EDNS client subnet to send.")] = None
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The keys are those of the action, and it has the ones that it needs."""
         yield from super().check()
         for key, owners in _OWNERS.items():
-            if self.action not in owners and getattr(self, key):
+            if self.action not in owners and _is_said(getattr(self, key)):
                 yield key, f"belongs to action `{'` or `'.join(owners)}`, and this is `{self.action}`"
         yield from self._incomplete()
 
@@ -149,7 +160,7 @@ class RuleOptions(ActionOptions):
     @classmethod
     def model_for(cls, tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]) -> type[Options] | None:
         """The model of the rule's `type`."""
-        return _choose(RuleOptions.variants(), tree, at, problems)
+        return choose_rule(RuleOptions.variants(), tree, at, problems)
 
     @classmethod
     def variants(cls) -> Mapping[str, type[Options]]:
@@ -167,7 +178,7 @@ class NestedRuleOptions(Options):
         problems.extend(
             Problem((*at, key), "a nested rule has no action of its own", at_key=True, unread=True) for key in actions
         )
-        return None if actions else _choose(NestedRuleOptions.variants(), tree, at, problems)
+        return None if actions else choose_rule(NestedRuleOptions.variants(), tree, at, problems)
 
     @classmethod
     def variants(cls) -> Mapping[str, type[Options]]:
@@ -219,9 +230,14 @@ class NestedLogicalRuleOptions(NestedRuleOptions, Combination):
     """Rules joined by `and` or `or`."""
 
 
-def _choose(
+def _is_said(value: object) -> bool:
+    return value is not None and value is not False and value not in ("", ())
+
+
+def choose_rule(
     kinds: Mapping[str, type[Options]], tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]
 ) -> type[Options] | None:
+    """The model of the rule's `type`; None after telling what is wrong with it."""
     if at.count("rules") > MAX_NESTING:
         problems.append(Problem(at, f"expected at most {MAX_NESTING} levels of rules"))
         return None
@@ -238,7 +254,7 @@ class RouteOptions(Options):
 
     not_yet: ClassVar[tuple[str, ...]] = (
         "rule_set", "auto_detect_interface", "override_android_vpn", "default_interface", "default_mark",
-        "find_process", "find_neighbor", "dhcp_lease_files", "default_domain_resolver", "default_network_strategy",
+        "find_process", "find_neighbor", "dhcp_lease_files", "default_network_strategy",
         "default_network_type", "default_fallback_network_type", "default_fallback_delay", "default_http_client",
         "geoip", "geosite",
     )  # fmt: skip
@@ -246,4 +262,8 @@ class RouteOptions(Options):
     rules: Annotated[tuple[RuleOptions, ...], doc("The rules, in their order.")] = ()
     final: Annotated[
         str, doc("Tag of the outbound for whatever no rule has decided; the first one, or else `direct`, if empty.")
+    ] = ""
+    default_domain_resolver: Annotated[
+        str | DomainResolver,
+        doc("Who looks names up for outbounds that have no `domain_resolver`: the tag of a DNS server, or a table."),
     ] = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gproxy.base.session import Session, Strategy
+from gproxy.base.session import LookupOptions, Session, Strategy
 from gproxy.route.action import Action, Overrides, Reject, RejectMethod, Resolve, RouteTo, SetOptions
 from gproxy.route.compile import condition
 from gproxy.route.context import NO_CONTEXT, Context, Match
@@ -43,12 +43,19 @@ def _action(name: str, options: RuleOptions) -> Action:
         method: RejectMethod = "drop" if options.method == "drop" else "default"
         return Reject(method, options.no_drop, name)
     if options.action == "resolve":
-        strategy: Strategy = "" if options.strategy is None or options.strategy == "as_is" else options.strategy
-        return Resolve(strategy, name)
+        return Resolve(_lookup(options), name)
     overrides = _overrides(options)
     if options.action == "route-options":
         return SetOptions(overrides, name)
     return RouteTo(options.outbound, None if overrides == Overrides() else overrides, name)
+
+
+def _lookup(options: RuleOptions) -> LookupOptions:
+    strategy: Strategy = "" if options.strategy is None or options.strategy == "as_is" else options.strategy
+    return LookupOptions(
+        options.server, strategy, options.timeout or None, options.disable_cache, options.disable_optimistic_cache,
+        options.rewrite_ttl, options.client_subnet,
+    )  # fmt: skip
 
 
 def _overrides(options: RuleOptions) -> Overrides:

@@ -7,7 +7,7 @@ import pytest
 
 from gproxy.base.address import Address
 from gproxy.base.errors import DialError, Rejected
-from gproxy.base.session import Session
+from gproxy.base.session import LookupOptions, Session
 from gproxy.engine import decide as room
 from gproxy.engine.decide import Decider, Straight
 from gproxy.engine.outbounds import Outbounds
@@ -87,7 +87,9 @@ def test_a_refusal_names_its_rule(session: Session) -> None:
 
 
 def test_what_one_action_changes_the_next_rule_sees(session: Session, names: list[str]) -> None:
-    walk = Walk(Resolve("ipv4_only"), SetOptions(Overrides(port=80, udp_timeout=3.0)), RouteTo("out"))
+    walk = Walk(
+        Resolve(LookupOptions(strategy="ipv4_only")), SetOptions(Overrides(port=80, udp_timeout=3.0)), RouteTo("out")
+    )
     Decider(walk, OUTBOUNDS).decide(session)  # type: ignore[arg-type]
     assert walk.seen == [
         (Address("example.com", 443), ()),

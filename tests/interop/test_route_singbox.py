@@ -185,7 +185,7 @@ def ours(rules: Router, visit: Visit, source: Address) -> bool:
     for action in rules.walk(session):
         host = session.target.host
         if isinstance(action, Resolve) and isinstance(host, str):
-            session.addresses = order([parse_ip(text) for text in HOSTS[host]], action.strategy)
+            session.addresses = order([parse_ip(text) for text in HOSTS[host]], action.how.strategy)
         elif isinstance(action, SetOptions):
             action.overrides.apply(session)
         elif isinstance(action, RouteTo):

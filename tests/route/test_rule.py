@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from ipaddress import IPv4Address
 
+from gproxy.base.session import LookupOptions
 from gproxy.route.action import Overrides, Reject, Resolve, RouteTo, SetOptions
 from tests.route.kit import router, session
 
@@ -36,7 +37,7 @@ def test_actions_that_are_not_final_go_on():
     first, second, third = walk(*rules)
     assert isinstance(first, SetOptions)
     assert first.overrides == Overrides(udp_connect=True)
-    assert second == Resolve("prefer_ipv6", "rule[2] => resolve(prefer_ipv6)")
+    assert second == Resolve(LookupOptions(strategy="prefer_ipv6"), "rule[2] => resolve(prefer_ipv6)")
     assert third == Reject("default", no_drop=True, rule="rule[3] => reject")
 
 
@@ -96,7 +97,7 @@ def test_a_duration_of_zero_changes_nothing():
 
 def test_as_is_is_the_system_s_order():
     first, *_ = walk({"action": "resolve", "strategy": "as_is"})
-    assert first == Resolve("", "rule[0] => resolve(as_is)")
+    assert first == Resolve(LookupOptions(), "rule[0] => resolve(as_is)")
 
 
 def test_methods_of_rejection():
