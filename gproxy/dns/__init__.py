@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from gproxy.schema.registry import Registry
 
-CATALOGUE: dict[str, str] = {}
+CATALOGUE: dict[str, str] = {
+    "udp": "gproxy.dns.servers.udp:SERVER",
+    "tcp": "gproxy.dns.servers.tcp:SERVER",
+    "tls": "gproxy.dns.servers.tls:SERVER",
+    "hosts": "gproxy.dns.servers.hosts:SERVER",
+}
 
 # Types that sing-box 1.14 knows and gproxy does not do yet: refused by that name.
 _NOT_YET = ("quic", "h3", "tailscale", "resolved", "openvpn", "openconnect")

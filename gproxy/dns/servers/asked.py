@@ -49,6 +49,16 @@ def is_truncated(message: bytes) -> bool:
     return message[2] & 0x02 != 0
 
 
+def is_bare_error(message: bytes) -> bool:
+    """Whether it is a failure that doesn't even repeat the question, as of servers that could not read it."""
+    return len(message) == HEAD and message[2] & 0xF8 == 0x80 and not any(message[4:]) and message[3] & 0xF != 0
+
+
+def with_question(message: bytes, question: bytes) -> bytes:
+    """Such a failure with the question in its place."""
+    return b"".join((message[:4], b"\0\1", message[6:], question))
+
+
 def settled(message: bytes, question: bytes) -> bytes:
     """An answer with the id 0 and the question as it was asked for, in lower case."""
     return b"".join((b"\0\0", message[2:HEAD], question, message[HEAD + len(question) :]))

@@ -1,6 +1,6 @@
 """Hosts files (hosts(5)): names and addresses that somebody has written down, read again when the file changes.
 
-    address  name  [ name … ]  [ # comment ]
+address  name  [ name … ]  [ # comment ]
 """
 
 from __future__ import annotations

@@ -18,7 +18,15 @@ from gproxy.base.errors import DialError, ProtocolError, StreamClosed
 from gproxy.base.iface import Connect, Stream
 from gproxy.base.session import Session
 from gproxy.dns.iface import Ask
-from gproxy.dns.servers.asked import answers_alike, fail, is_truncated, question_of, settled
+from gproxy.dns.servers.asked import (
+    answers_alike,
+    fail,
+    is_bare_error,
+    is_truncated,
+    question_of,
+    settled,
+    with_question,
+)
 from gproxy.net.shared import SharedDial
 from gproxy.rt.crew import launch
 from gproxy.rt.sockets import Gate, Timer
@@ -86,6 +94,9 @@ class _Connection:
         self._next = number + 1 & _ID
         query = self._queries[number] = _Query(question)
         self.used = query.since
+        if len(self._out) >= MOST_WAITING:
+            self.close("the server does not read")
+            return number, query
         self._out.append(b"%b%b%b" % (len(message).to_bytes(2, "big"), number.to_bytes(2, "big"), message[2:]))
         if not self._writing:
             self._writing = True
@@ -171,7 +182,9 @@ class _Connection:
             if self._stray > _MOST_STRAY:
                 raise ProtocolError("a server that answers what nobody has asked")
             return
-        if not answers_alike(message, query.question):
+        if is_bare_error(message):
+            query.answer = with_question(message, query.question)
+        elif not answers_alike(message, query.question):
             query.why = "an answer to another question"
         elif is_truncated(message):
             query.why = "an answer that is cut off"
@@ -191,16 +204,14 @@ class Pool:
         self._shared = SharedDial()
         self._timer: Timer | None = None
         self._closed = False
+        self._dialling = False
 
-    def exchange(self, ask: Ask, session: Session) -> bytes:
-        """See Server. `session`: on whose behalf a connection is made if there is none.
-
-        A question on a connection that breaks after it has been good is asked once more, on a fresh one.
-        """
+    def exchange(self, ask: Ask) -> bytes:
+        """See Server. What a connection has that breaks after it has been good is asked once more, on a fresh one."""
         question = question_of(ask)
         since = 0.0
         while True:
-            connection = self._one(session, since)
+            connection = self._one(ask.session, since)
             fresh = not connection.heard
             number, query = connection.ask(ask.message, question)
             try:
@@ -218,24 +229,31 @@ class Pool:
         try:
             connection = self._shared.get(partial(self._find, since), partial(self._dial, session))
         except (DialError, StreamClosed, ProtocolError) as error:
-            fail(self._who, error)
+            least = self._least(since)
+            if least is None:
+                fail(self._who, error)
+            connection = least
         if len(connection) >= MOST_WAITING:
             fail(self._who, "too many questions are under way")
         return connection
 
     def _find(self, since: float) -> _Connection | None:
-        least = None
         for connection in self._connections:
-            if connection.over or connection.born < since:
-                continue
-            if len(connection) < DEPTH:
+            if len(connection) < DEPTH and not connection.over and connection.born >= since:
                 return connection
-            if least is None or len(connection) < len(least):
-                least = connection
-        return least if len(self._connections) >= MOST_CONNECTIONS else None
+        return self._least(since) if self._dialling or len(self._connections) >= MOST_CONNECTIONS else None
+
+    def _least(self, since: float) -> _Connection | None:
+        """The one with the fewest questions under way."""
+        usable = [each for each in self._connections if not each.over and each.born >= since]
+        return min(usable, key=len, default=None)
 
     def _dial(self, session: Session) -> _Connection:
-        stream = self._connect(session)
+        self._dialling = True
+        try:
+            stream = self._connect(session)
+        finally:
+            self._dialling = False
         if self._closed:
             stream.close()
             raise StreamClosed("closed here", reason="local")
@@ -247,7 +265,7 @@ class Pool:
         return connection
 
     def _sweep(self) -> None:
-        """In the hub, while there are connections: end those that are idle, and those that are broken without a word."""
+        """In the hub, while there are connections: end those that are idle, or broken without a word."""
         for connection in self._connections:
             if connection.broken_since() > PATIENCE:
                 connection.close("the server has fallen silent")

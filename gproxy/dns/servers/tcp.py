@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gproxy.base.iface import Stream
+from gproxy.base.session import Session
 from gproxy.dns.iface import Ask, ServerWiring
 from gproxy.dns.servers.asked import own_session
 from gproxy.dns.servers.pipelined import Pool
@@ -20,11 +22,15 @@ class StreamServer:
 
     def __init__(self, options: Remote, wiring: ServerWiring) -> None:
         self._address = options.address
-        self._pool = Pool(wiring.connect, wiring.tag)
+        self._reach = wiring.connect
+        self._pool = Pool(self._connect, wiring.tag)
+
+    def _connect(self, session: Session) -> Stream:
+        return self._reach(own_session(session, "tcp", self._address))
 
     def exchange(self, ask: Ask, /) -> bytes:
         """See Server."""
-        return self._pool.exchange(ask, own_session(ask.session, "tcp", self._address))
+        return self._pool.exchange(ask)
 
     def knows(self, name: str, /) -> bool:
         """See Server: it is one for all names."""
