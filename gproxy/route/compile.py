@@ -2,9 +2,10 @@
 
 Within a default rule, as in sing-box: (any of the domain and ip items) and (any of the port items) and (any of the
 source address items) and (any of the source port items) and every other item. A bracket without items is left out.
-"""
 
-# ruff: noqa: SIM110 - all() and any() would make a generator for each session
+A rule set is an item too, but for one that is exactly one default rule and not inverted: its brackets are joined with
+those of the rule that names it, so that either's item is enough for a bracket that both have.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from collections.abc import Iterator, Sequence
 
 from gproxy.base.session import Session
 from gproxy.route.cidrs import NOT_PUBLIC, Network
-from gproxy.route.context import NO_CONTEXT, Context, Match, Part, Parts
+from gproxy.route.context import NO_CONTEXT, Context, RuleSet
+from gproxy.route.groups import Groups, Match, Part, Parts, all_of, any_of, bracketed, inverted
 from gproxy.route.items import (
     AuthUserItem,
     DomainItem,
@@ -31,67 +33,69 @@ from gproxy.route.ranges import Bounds
 from gproxy.schema.fields import Port, RulePortRange
 
 
-class AllOf:
-    """Every part matches."""
+class Named:
+    """A rule set as one rule names it: the rule's brackets and the set's are one where the set is a single plain rule.
 
-    __slots__ = ("_parts",)
+    Whether it is one can change when it is replaced. `groups` are the rule's, without its single items.
+    """
 
-    def __init__(self, parts: Sequence[Match]) -> None:
-        self._parts = tuple(parts)
+    __slots__ = ("_by_source", "_groups", "_match", "_seen", "_set")
 
-    def match(self, session: Session) -> bool:
-        for part in self._parts:
-            if not part(session):
-                return False
-        return True
-
-
-class AnyOf:
-    """Some part matches."""
-
-    __slots__ = ("_parts",)
-
-    def __init__(self, parts: Sequence[Match]) -> None:
-        self._parts = tuple(parts)
+    def __init__(self, rule_set: RuleSet, groups: Groups, *, by_source: bool) -> None:
+        self._set = rule_set
+        self._groups = groups
+        self._by_source = by_source
+        self._seen = rule_set.contents
+        self._match = self._compile()
 
     def match(self, session: Session) -> bool:
-        for part in self._parts:
-            if part(session):
-                return True
-        return False
+        if self._set.contents is not self._seen:
+            self._seen = self._set.contents
+            self._match = self._compile()
+        return self._match(session)
 
-
-class Not:
-    """The part does not match."""
-
-    __slots__ = ("_part",)
-
-    def __init__(self, part: Match) -> None:
-        self._part = part
-
-    def match(self, session: Session) -> bool:
-        return not self._part(session)
+    def _compile(self) -> Match:
+        alone = self._seen.groups(by_source=self._by_source)
+        if alone is not None:
+            return alone.joined(self._groups).match()
+        rules = self._seen.match(by_source=self._by_source)
+        return all_of([self._groups.match(), rules]) if any(self._groups) else rules
 
 
 def condition(options: RuleOptions | NestedRuleOptions, context: Context = NO_CONTEXT) -> Match:
     """Whether a session matches the rule."""
     if isinstance(options, Combination):
         parts = [condition(rule, context) for rule in options.rules]
-        return _inverted(_all(parts) if options.mode == "and" else _any(parts), invert=options.invert)
+        return inverted(all_of(parts) if options.mode == "and" else any_of(parts), invert=options.invert)
     assert isinstance(options, Conditions)
-    return _inverted(
-        _all([_any([match for _, match in bracket]) for bracket in brackets(options, context)]), invert=options.invert
+    return inverted(bracketed(brackets(options, context)), invert=options.invert)
+
+
+def brackets(options: Conditions, context: Context) -> Iterator[tuple[Part, ...]]:
+    """What must all match, the cheapest first: of each, any part.
+
+    A rule that names rule sets has one bracket for all of them, with all that they may make unnecessary.
+    """
+    groups = Groups(
+        tuple(_single_items(options, context)),
+        tuple(_source_ports(options)),
+        tuple(_target_ports(options)),
+        tuple(_source(options)),
+        tuple(_target(options)),
     )
+    if not options.rule_set:
+        return groups.brackets()
+    return _with_sets(groups, options, context)
 
 
-def brackets(options: Conditions, context: Context) -> Iterator[list[Part]]:
-    """What must all match, the cheapest first: of each, any part."""
-    for part in _single_items(options, context):
-        yield [part]
-    for several in (_source_ports(options), _target_ports(options), _source(options), _target(options)):
-        parts = list(several)
-        if parts:
-            yield parts
+def _with_sets(groups: Groups, options: Conditions, context: Context) -> Iterator[tuple[Part, ...]]:
+    for part in groups.singles:
+        yield (part,)
+    rest = groups._replace(singles=())
+    yield tuple(
+        ("rule_set", Named(context.rule_sets[tag], rest, by_source=options.rule_set_ip_cidr_match_source).match)
+        for tag in options.rule_set
+    )
 
 
 def _single_items(options: Conditions, context: Context) -> Parts:
@@ -139,15 +143,3 @@ def _target(options: Conditions) -> Parts:
 
 def _networks(cidrs: tuple[Network, ...], *, private: bool) -> tuple[Network, ...]:
     return cidrs + NOT_PUBLIC if private else cidrs
-
-
-def _all(parts: Sequence[Match]) -> Match:
-    return parts[0] if len(parts) == 1 else AllOf(parts).match
-
-
-def _any(parts: Sequence[Match]) -> Match:
-    return parts[0] if len(parts) == 1 else AnyOf(parts).match
-
-
-def _inverted(part: Match, *, invert: bool) -> Match:
-    return Not(part).match if invert else part

@@ -5,23 +5,38 @@ All of it is kept by others and only read here, so that a walk stays without inp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gproxy.base.session import Session
+from gproxy.route.groups import Groups, Match, Part, Parts
 
-Match = Callable[[Session], bool]
-"""Whether a session fulfils a condition."""
+__all__ = ["NO_CONTEXT", "Context", "Match", "Part", "Parts", "RuleSet", "SetContents"]
 
-Part = tuple[str, Match]
-"""A condition that is one of those that rules are made of, and what it is called: the key of its match item."""
+
+class SetContents(Protocol):
+    """What a rule set says now. `by_source`: its `ip_cidr` is held against the client's address instead."""
+
+    @property
+    def addresses(self) -> bool:
+        """Whether any of its rules looks at the target's addresses."""
+
+    def match(self, *, by_source: bool) -> Match:
+        """Whether any of its rules matches."""
+
+    def groups(self, *, by_source: bool) -> Groups | None:
+        """Of what is exactly one default rule, and not inverted: its groups."""
 
 
 class RuleSet(Protocol):
     """What a rule that names a rule set asks. It stays the same object when the set is replaced."""
 
     tag: str
+
+    @property
+    def contents(self) -> SetContents:
+        """What it says now: another object when it is replaced."""
 
     @property
     def addresses(self) -> bool:
@@ -39,5 +54,3 @@ class Context:
 
 
 NO_CONTEXT = Context()
-
-Parts = Iterator[Part]

@@ -35,9 +35,11 @@ class Conditions(Options):
         "protocol", "client", "geosite", "source_geoip", "geoip", "process_name", "process_path", "process_path_regex",
         "package_name", "package_name_regex", "user", "user_id", "clash_mode", "network_type", "network_is_expensive",
         "network_is_constrained", "wifi_ssid", "wifi_bssid", "interface_address", "network_interface_address",
-        "default_interface_address", "preferred_by", "source_mac_address", "source_hostname", "rule_set",
-        "rule_set_ip_cidr_match_source", "rule_set_ipcidr_match_source",
+        "default_interface_address", "preferred_by", "source_mac_address", "source_hostname",
     )  # fmt: skip
+    retired: ClassVar[Mapping[str, str]] = {
+        "rule_set_ipcidr_match_source": "`rule_set_ip_cidr_match_source` has taken its place",
+    }
 
     inbound: Annotated[tuple[str, ...], doc("Tags of inbounds.")] = ()
     ip_version: Annotated[Literal[4, 6] | None, doc("The target is an IP address of this family.")] = None
@@ -67,16 +69,23 @@ class Conditions(Options):
     port_range: Annotated[
         tuple[RulePortRange, ...], doc("The target's port is in this range: `1000:2000`, `:3000`, `4000:`.")
     ] = ()
+    rule_set: Annotated[tuple[str, ...], doc("Tags of rule sets (`route.rule_set`) of which one matches.")] = ()
+    rule_set_ip_cidr_match_source: Annotated[
+        bool, doc("What the rule sets say of the target's address is held against the client's.")
+    ] = False
     invert: Annotated[bool, doc("Match what the rule without this would not match.")] = False
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """`invert` has something to invert."""
+        """`invert` has something to invert, and rule sets are there to be asked otherwise."""
         yield from super().check()
+        if self.rule_set_ip_cidr_match_source and not self.rule_set:
+            yield "rule_set_ip_cidr_match_source", "expected `rule_set` beside it"
         if self.invert and not any(getattr(self, item) for item in ITEMS):
             yield "invert", "expected a condition beside it: a rule without any matches everything"
 
 
-ITEMS: tuple[str, ...] = tuple(name for name in fields_of(Conditions) if name != "invert")
+_MODIFIERS = {"invert", "rule_set_ip_cidr_match_source"}
+ITEMS: tuple[str, ...] = tuple(name for name in fields_of(Conditions) if name not in _MODIFIERS)
 """The keys of the match items, in the order in which sing-box tells them."""
 
 ROUTE = ActionName("route")

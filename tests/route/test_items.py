@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from gproxy.route.cidrs import CidrSet
-from gproxy.route.compile import AllOf, AnyOf, Not
+from gproxy.route.groups import AllOf, AnyOf, Not
 from gproxy.route.domains import DomainSet
 from gproxy.route.items import (
     AuthUserItem,
