@@ -6,6 +6,7 @@ It lies in one record or in several, cut anywhere:
     message      | 01 | length 3 | version 2 | random 32 | n session n | n2 suites n | n compression n | n2 extensions n
     extension    | kind 2 | length 2 | …
       0  name    | list 2 | 00 | length 2 | host name, ASCII                                      RFC 6066 section 3
+      10 groups, 13 signatures | list 2 | ( number 2 ) …                               RFC 8446 sections 4.2.7, 4.2.3
       16 alpn    | list 2 | ( length 1 | protocol ) …                                             RFC 7301 section 3.1
       43 vers.   | list 1 | ( version 2 ) …                                                       RFC 8446 section 4.2.1
 
@@ -36,7 +37,7 @@ _RECORD: Final = 22
 _HELLO: Final = 1
 _MESSAGE_HEAD: Final = 4
 _RANDOM: Final = 32
-_NAME, _ALPN, _VERSIONS = 0, 16, 43
+_NAME, _GROUPS, _SIGNATURES, _ALPN, _VERSIONS = 0, 10, 13, 16, 43
 _LONGEST_NAME: Final = 255
 
 
@@ -57,11 +58,52 @@ class ClientHello:
 
 def decode_client_hello(cursor: Cursor) -> ClientHello:
     """A Decode for all records of a hello; there must be nothing else in them. Raises TooLarge for very many."""
-    message = _message(cursor)
+    return read_client_hello(_message(cursor))
+
+
+def read_client_hello(message: bytes) -> ClientHello:
+    """What a whole message says: the records are taken away, or there were none, as in QUIC. Raises ProtocolError."""
     try:
         return _hello(message)
     except Incomplete:
         raise _wrong("its lengths") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What tells programs apart: numbers as on the wire, in the client's order. Empty: it does not say."""
+
+    suites: tuple[int, ...] = ()
+    extensions: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
+    signatures: tuple[int, ...] = ()
+
+
+def read_habits(message: bytes) -> Habits:
+    """The habits of whoever wrote this message. Raises ProtocolError."""
+    try:
+        cursor = Cursor(message, _MESSAGE_HEAD + 2 + _RANDOM)
+        cursor.take(cursor.u8())
+        suites = _numbers(cursor.take(cursor.u16()))
+        cursor.take(cursor.u8())
+        found = _extensions(cursor) if cursor.left() else {}
+        groups, signatures = (_listed(found[kind][0]) if kind in found else () for kind in (_GROUPS, _SIGNATURES))
+    except Incomplete:
+        raise _wrong("its lengths") from None
+    return Habits(suites, tuple(found), groups, signatures)
+
+
+def _listed(data: bytes) -> tuple[int, ...]:
+    cursor = Cursor(data)
+    if cursor.u16() != cursor.left():
+        raise _wrong("the length of a list")
+    return _numbers(cursor.rest())
+
+
+def _numbers(data: bytes) -> tuple[int, ...]:
+    if len(data) % 2:
+        raise _wrong("the length of a list")
+    return tuple(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
 
 
 def _message(cursor: Cursor) -> bytes:
