@@ -83,6 +83,7 @@ class Session:
     source_hostname: str = ""  # lower-case, if a rule asks for it and a lease tells
     dscp: int = 0  # of the client's packets, if a rule asks for it
     query_type: int = 0  # of the question, in rules about names
+    asking: tuple[str, ...] = ()  # tags of the DNS servers that are being asked on its behalf, one for another
     dial: DialOptions = DEFAULT_DIAL
     udp_timeout: float = UDP_IDLE  # seconds of silence that end it, unless a rule or the target's port says otherwise
     rule: str = ""  # how the deciding rule is called in the log
