@@ -40,6 +40,7 @@ setup(
         "blake3>=1.0",
         "click>=8.2",
         "cryptography>=49,<51",
+        "dnspython>=2.9",
         "gevent>=26.4",
         "google-re2>=1.1",
         "greenlet>=3.1",

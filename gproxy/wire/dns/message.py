@@ -45,6 +45,8 @@ _HEAD = struct.Struct("!HHHHHH")
 _FIXED = struct.Struct("!HHIH")  # of a record: type, class, ttl, length
 _PAIR = struct.Struct("!HH")
 _DO: Final = 0x8000
+_ADDITIONAL: Final = 2  # the section
+_OPT_BEGINS: Final = b"\0\x00\x29"  # the root, and the type
 
 MAX_TTL: Final = 0x7FFFFFFF
 """Seconds: larger ones count as none (RFC 2181 section 8)."""
@@ -170,6 +172,14 @@ def parse_query(data: bytes) -> Message:
     return message
 
 
+def parse_record(data: bytes) -> Record:
+    """Read one uncompressed record, and nothing else. Raises ProtocolError."""
+    records, end = _records(bytes(HEAD) + data, HEAD, 1, {})
+    if end != HEAD + len(data):
+        raise ProtocolError("bytes behind a DNS record")
+    return records[0]
+
+
 def make_query(
     name: str,
     type: int,  # noqa: A002 - the field's word
@@ -231,31 +241,31 @@ def truncate(answer: bytes, limit: int) -> bytes:
     """
     if len(answer) <= limit:
         return answer
+    if len(answer) < HEAD:
+        raise ProtocolError("a DNS message that is cut off")
     number, flags, questions, *counts = _HEAD.unpack_from(answer)
     at = HEAD
     for _ in range(questions):
         at = skip_name(answer, at) + 4
-    places: list[tuple[int, int]] = []  # of all records: in which section, where it ends
+    whole = at
+    ends: list[tuple[int, int]] = []  # of all records before the OPT record: section, and where each ends
     opt = b""
-    for section, count in enumerate(counts):
-        for _ in range(count):
-            start, at = at, _skip_record(answer, at)
-            if answer[start : start + 3] == b"\0\0\x29":
-                opt = answer[start:at]
-            else:
-                places.append((section, at))
-    room = limit - len(opt)
+    for section in [section for section, count in enumerate(counts) for _ in range(count)]:
+        start, at = at, _skip_record(answer, at)
+        if section == _ADDITIONAL and answer[start : start + 3] == _OPT_BEGINS:
+            opt = answer[start:at]
+            break
+        ends.append((section, at))
     kept = [0, 0, 0]
-    end = question_end = _question_end(answer, questions)
-    for section, place in places:
-        if place > room or (opt and answer.find(opt, question_end, place) >= 0):
+    for section, end in ends:
+        if end > limit - len(opt):
             break
         kept[section] += 1
-        end = place
+        whole = end
     if kept[0] < counts[0] or kept[1] < counts[1]:
         flags |= TRUNCATED
-    kept[2] += 1 if opt else 0
-    return _HEAD.pack(number, flags, questions, *kept) + answer[HEAD:end] + opt
+    kept[_ADDITIONAL] += 1 if opt else 0
+    return _HEAD.pack(number, flags, questions, *kept) + answer[HEAD:whole] + opt
 
 
 def addresses_of(message: Message) -> tuple[IP, ...]:
@@ -273,13 +283,6 @@ def addresses_of(message: Message) -> tuple[IP, ...]:
     while name is not None and name not in found:
         name = aliases.pop(name, None)
     return () if name is None else tuple(found[name])
-
-
-def _question_end(message: bytes, questions: int) -> int:
-    at = HEAD
-    for _ in range(questions):
-        at = skip_name(message, at) + 4
-    return at
 
 
 def _skip_record(message: bytes, at: int) -> int:
@@ -349,7 +352,6 @@ _NAMED: Final[dict[int, tuple[int, int]]] = {
 _COMPRESSED: Final = frozenset(
     {types.NS, types.CNAME, types.SOA, types.MB, types.MG, types.MR, types.PTR, types.MINFO, types.MX}
 )
-_SOA_NUMBERS: Final = 20
 
 
 def _expand(message: bytes, at: int, end: int, where: tuple[int, int]) -> bytes:
