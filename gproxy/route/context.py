@@ -5,14 +5,17 @@ All of it is kept by others and only read here, so that a walk stays without inp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gproxy.base.errors import ConfigError
 from gproxy.base.session import Session
+from gproxy.route.facts import Facts
+from gproxy.route.geo import AsnOf, CountriesOf
 from gproxy.route.groups import Groups, Match, Part, Parts
 
-__all__ = ["NO_CONTEXT", "Context", "Match", "Part", "Parts", "RuleSet", "SetContents"]
+__all__ = ["NO_CONTEXT", "Context", "Match", "Mode", "Part", "Parts", "RuleSet", "SetContents"]
 
 
 class SetContents(Protocol):
@@ -46,11 +49,35 @@ class RuleSet(Protocol):
         """Whether any of its rules matches. `by_source`: what it says of addresses is held against the client's."""
 
 
+@dataclass(slots=True)
+class Mode:
+    """What `clash_mode` looks at; whoever may change it does so at any time."""
+
+    name: str = ""  # lower-case; empty: none, and nothing matches
+
+
+def _no_countries() -> CountriesOf:
+    raise ConfigError("`geoip` and `source_geoip` need `route.geoip.path`")
+
+
+def _no_asns() -> AsnOf:
+    raise ConfigError("`ip_asn` and `source_ip_asn` need `route.asn.path`")
+
+
+def _no_sites(codes: Sequence[str]) -> Parts:
+    raise ConfigError("`geosite` needs `route.geosite.path`")
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Handed to whoever compiles rules."""
 
     rule_sets: Mapping[str, RuleSet] = field(default_factory=dict)  # by tag
+    facts: Facts = field(default_factory=Facts)  # says what the rules need, and collects it before a walk
+    mode: Mode = field(default_factory=Mode)
+    countries: Callable[[], CountriesOf] = _no_countries  # opened once, when a rule asks first; raises ConfigError
+    asns: Callable[[], AsnOf] = _no_asns  # the same
+    sites: Callable[[Sequence[str]], Parts] = _no_sites  # the conditions of these lists of domains; raises ConfigError
 
 
 NO_CONTEXT = Context()

@@ -19,7 +19,8 @@ from gproxy.route.fields import (
     MethodName,
     NetworkName,
 )
-from gproxy.schema.fields import Cidr, Duration, Port, RulePortRange
+from gproxy.route.further_options import Database, FurtherConditions
+from gproxy.schema.fields import Cidr, Duration, Mark, Port, RulePortRange
 from gproxy.schema.groups import MAX_TTL, DomainResolver
 from gproxy.schema.model import Options, doc, fields_of, not_yet_of
 from gproxy.schema.problem import KeyPath, Problem, near_miss
@@ -28,15 +29,10 @@ from gproxy.schema.problem import KeyPath, Problem, near_miss
 MAX_NESTING = 16
 
 
-class Conditions(Options):
-    """The match items. Within an item any value matches; see docs/route.md for how items are combined."""
+class BasicConditions(Options):
+    """Match items about the session itself."""
 
-    not_yet: ClassVar[tuple[str, ...]] = (
-        "protocol", "client", "geosite", "source_geoip", "geoip", "process_name", "process_path", "process_path_regex",
-        "package_name", "package_name_regex", "user", "user_id", "clash_mode", "network_type", "network_is_expensive",
-        "network_is_constrained", "wifi_ssid", "wifi_bssid", "interface_address", "network_interface_address",
-        "default_interface_address", "preferred_by", "source_mac_address", "source_hostname",
-    )  # fmt: skip
+    not_yet: ClassVar[tuple[str, ...]] = ("protocol", "client", "preferred_by")
     retired: ClassVar[Mapping[str, str]] = {
         "rule_set_ipcidr_match_source": "`rule_set_ip_cidr_match_source` has taken its place",
     }
@@ -84,7 +80,11 @@ class Conditions(Options):
             yield "invert", "expected a condition beside it: a rule without any matches everything"
 
 
-_MODIFIERS = {"invert", "rule_set_ip_cidr_match_source"}
+class Conditions(FurtherConditions, BasicConditions):
+    """The match items. Within an item any value matches; see docs/route.md for how items are combined."""
+
+
+_MODIFIERS = {"invert", "rule_set_ip_cidr_match_source", "time_zone"}
 ITEMS: tuple[str, ...] = tuple(name for name in fields_of(Conditions) if name not in _MODIFIERS)
 """The keys of the match items, in the order in which sing-box tells them."""
 
@@ -195,7 +195,9 @@ class NestedRuleOptions(Options):
         return {"default": NestedDefaultRuleOptions, "logical": NestedLogicalRuleOptions}
 
 
-_BOTH = not_yet_of(ActionOptions) & not_yet_of(Conditions)  # `network_type` is a key of some actions, and a match item
+_BOTH = (
+    not_yet_of(ActionOptions) & fields_of(Conditions).keys()
+)  # `network_type` is a key of some actions, and a match item
 
 
 class Combination(Options):
@@ -262,10 +264,8 @@ class RouteOptions(Options):
     """Which session goes where: the first rule that matches and has a final action decides, or else `final`."""
 
     not_yet: ClassVar[tuple[str, ...]] = (
-        "rule_set", "auto_detect_interface", "override_android_vpn", "default_interface", "default_mark",
-        "find_process", "find_neighbor", "dhcp_lease_files", "default_network_strategy",
+        "rule_set", "auto_detect_interface", "override_android_vpn", "default_network_strategy",
         "default_network_type", "default_fallback_network_type", "default_fallback_delay", "default_http_client",
-        "geoip", "geosite",
     )  # fmt: skip
 
     rules: Annotated[tuple[RuleOptions, ...], doc("The rules, in their order.")] = ()
@@ -276,3 +276,29 @@ class RouteOptions(Options):
         str | DomainResolver,
         doc("Who looks names up for outbounds that have no `domain_resolver`: the tag of a DNS server, or a table."),
     ] = ""
+    default_interface: Annotated[
+        str, doc("Network interface of all outbound connections whose outbound has no `bind_interface`.")
+    ] = ""
+    default_mark: Annotated[Mark, doc("The same for `routing_mark`, the mark of outbound packets.")] = Mark(0)
+    find_process: Annotated[
+        bool, doc("Find out the process of each client on this machine, for the log, also if no rule asks.")
+    ] = False
+    find_neighbor: Annotated[
+        bool, doc("Find out the MAC address and the name of each client, for the log, also if no rule asks.")
+    ] = False
+    dhcp_lease_files: Annotated[
+        tuple[str, ...],
+        doc(
+            "Files in which DHCP servers (dnsmasq, odhcpd, ISC, Kea) keep their leases; where they usually are if none."
+        ),
+    ] = ()
+    default_mode: Annotated[str, doc("The mode that `clash_mode` looks at. Not in sing-box.")] = ""
+    geoip: Annotated[Database, doc("The database of countries (MaxMind's format, or sing-box's `geoip.db`).")] = (
+        Database()
+    )
+    asn: Annotated[Database, doc("The database of autonomous systems (MaxMind's format). Not in sing-box.")] = (
+        Database()
+    )
+    geosite: Annotated[Database, doc("The lists of domains: sing-box's `geosite.db` or v2ray's `geosite.dat`.")] = (
+        Database()
+    )
