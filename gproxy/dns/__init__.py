@@ -11,6 +11,7 @@ CATALOGUE: dict[str, str] = {
     "udp": "gproxy.dns.servers.udp:SERVER",
     "tcp": "gproxy.dns.servers.tcp:SERVER",
     "tls": "gproxy.dns.servers.tls:SERVER",
+    "https": "gproxy.dns.servers.https:SERVER",
     "hosts": "gproxy.dns.servers.hosts:SERVER",
 }
 

@@ -89,7 +89,7 @@ class TlsClient:
         self._renew()
         connection = self._connection()
         try:
-            opened = Handshake(connection, stream, self._send).run_to(_Kept)
+            opened = Handshake(connection, stream, self._send).run_to(TlsStream)
         except TlsFault as error:
             raise self._refusal(connection, error) from error
         except (ProtocolError, StreamClosed) as error:
@@ -99,6 +99,7 @@ class TlsClient:
         if self._trust is not None and not is_resumed(connection):
             self._check_revocation(connection)
         opened.at_end = partial(self._keep, connection)
+        opened.alpn = connection.get_alpn_proto_negotiated().decode("ascii", "replace")
         return _Whole(opened, opened.heard) if self._strict else opened
 
     def _connection(self) -> SSL.Connection:
@@ -161,12 +162,14 @@ class TlsClient:
             self._sessions.append((now() + _KEPT_FOR, session))
 
 
-class _Kept(Framed):
+class TlsStream(Framed):
     """A stream whose session is kept when it ends."""
 
-    __slots__ = ("at_end",)
+    __slots__ = ("alpn", "at_end")
 
     at_end: Callable[[], None]
+    alpn: str
+    """The application protocol that was agreed on; empty if none was."""
 
     def close(self) -> None:
         """See Stream."""
