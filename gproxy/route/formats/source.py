@@ -20,7 +20,7 @@ from gproxy.route.headless import (
     query_type_text,
     read_rules,
 )
-from gproxy.route.prefixes import IpRanges
+from gproxy.route.prefixes import IpRanges, text_of_six
 from gproxy.wire.jsonc import plain_json
 
 Tree = dict[str, Any]
@@ -163,5 +163,6 @@ def _interfaces(addresses: Iterable[Interface]) -> Any:
 
 def _interface(address: Interface) -> str:
     """An address that has all of its bits needs no length."""
-    whole = address.network.prefixlen == address.max_prefixlen
-    return str(address.ip) if whole else address.with_prefixlen
+    text = text_of_six(int(address)) if address.version == 6 else str(address.ip)
+    bits = address.network.prefixlen
+    return text if bits == address.max_prefixlen else f"{text}/{bits}"
