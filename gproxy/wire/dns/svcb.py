@@ -9,10 +9,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Final
 
+from gproxy.base.address import IP, ip_from_packed
 from gproxy.base.errors import ProtocolError
 from gproxy.wire.dns import types
 from gproxy.wire.dns.message import Message
@@ -62,6 +63,22 @@ def without_keys(data: bytes, keys: Collection[int]) -> bytes:
             kept.append(data[at:end])
         at = end
     return b"".join(kept)
+
+
+def hints_of(data: bytes) -> Iterator[IP]:
+    """The addresses that a record's data hints at. Raises ProtocolError."""
+    at = skip_name(data, _PRIORITY)
+    while at < len(data):
+        if at + _PARAMETER.size > len(data):
+            raise ProtocolError("a parameter that is cut off")
+        key, length = _PARAMETER.unpack_from(data, at)
+        at += _PARAMETER.size
+        size = {IPV4_HINT: 4, IPV6_HINT: 16}.get(key)
+        if at + length > len(data) or (size is not None and length % size):
+            raise ProtocolError("a parameter that is cut off")
+        if size is not None:
+            yield from (ip_from_packed(data[each : each + size]) for each in range(at, at + length, size))
+        at += length
 
 
 def _mandatory(value: bytes, keys: Collection[int]) -> bytes:
