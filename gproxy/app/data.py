@@ -31,8 +31,9 @@ from gproxy.app.pressure import Pressure
 from gproxy.base.address import Address
 from gproxy.base.clock import now
 from gproxy.base.errors import CloseReason
-from gproxy.base.iface import PacketEntrance, StreamEntrance
+from gproxy.base.iface import PacketEntrance, QueryEntrance, StreamEntrance
 from gproxy.limit.room import Room
+from gproxy.net.answering import Answering
 from gproxy.net.bind import Endpoint
 from gproxy.net.demux import ClientConn, Demux
 from gproxy.net.listen import StreamListener
@@ -43,7 +44,7 @@ from gproxy.rt.sync import sleep
 
 _log = logging.getLogger("gproxy.app")
 
-Server = StreamListener | Demux
+Server = StreamListener | Demux | Answering
 
 Place = tuple[int, int]
 """Which socket: the index of its door, and its slot."""
@@ -185,7 +186,7 @@ class DataPlane:
         for server in self._servers.values():
             server.stop()
         table = self._house.table
-        while table.busy() and now() < self._until:
+        while (table.busy() or self._answering()) and now() < self._until:
             sleep(_DRAIN_LOOK)
         ended = table.busy()
         table.end_all(_DRAINED)
@@ -194,6 +195,10 @@ class DataPlane:
             sleep(_DRAIN_LOOK)
         self._house.outbounds.close()
         return ended
+
+    def _answering(self) -> bool:
+        """Whether there are questions in work that came as datagrams."""
+        return any(isinstance(server, Answering) and len(server) for server in self._servers.values())
 
     def snapshot(self) -> Snapshot:
         """The counters now."""
@@ -208,7 +213,8 @@ _REVOKED: CloseReason = "killed"
 def _server(door: Door, sock: socket, room: Room) -> Server:
     if isinstance(door.entrance, StreamEntrance):
         return StreamListener(sock, _StreamDoor(door, door.entrance, room).serve, room)
-    assert isinstance(door.entrance, PacketEntrance), "no inbound has another kind of door"
+    if isinstance(door.entrance, QueryEntrance):
+        return Answering(sock, door.entrance.answer, door.entrance.work, door.boundary)
     return _packet_server(door, door.entrance, sock, room)
 
 
@@ -235,9 +241,9 @@ class _StreamDoor:
 def _packet_server(door: Door, entrance: PacketEntrance, sock: socket, room: Room) -> Demux:
     def serve(conn: ClientConn, source: Address) -> None:
         try:
-            door.boundary.packets(entrance.accept, conn, source, demux.local)
+            door.boundary.packets(entrance.accept, conn, source, demux.local, conn.dscp)
         finally:
             room.leave()
 
-    demux = Demux(sock, serve, room=room, admit=entrance.admit)
+    demux = Demux(sock, serve, room=room, admit=entrance.admit, marked=door.boundary.marked)
     return demux

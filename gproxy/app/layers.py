@@ -53,6 +53,8 @@ def accepting(
         accept = _obfs_server(obfs).accepting(accept)
     transport = options.transport if isinstance(options, TransportListen) else None
     tls = options.tls if isinstance(options, TlsListen) else _NO_TLS
+    if isinstance(options, TlsListen) and not tls.alpn:
+        tls = dataclasses.replace(tls, alpn=options.spoken())
     if isinstance(options, ServerPlugin) and (v2ray := options.v2ray()) is not None:
         transport, tls = v2ray
     if transport is not None:

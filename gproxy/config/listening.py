@@ -73,7 +73,7 @@ def listening(options: Bind, path: KeyPath = ()) -> Iterator[Listening]:
         yield Listening("unix", options.listen.removeprefix(PREFIX), 0, 0, "", (*path, "listen"))
         return
     host = parse_ip(options.listen) if options.listen else DEFAULT_ADDRESS
-    networks = (options.network or ("tcp", "udp")) if isinstance(options, NetworkChoice) else ("tcp",)
+    networks = options.networks() if isinstance(options, NetworkChoice) else ("tcp",)
     for network in networks:
         if options.listen_port is not None:
             port = int(options.listen_port)

@@ -248,7 +248,7 @@ def _detoured_datagrams(tree: Mapping[str, Any]) -> Iterator[Problem]:
 def _networks(entry: Mapping[str, Any], path: KeyPath) -> tuple[str, ...]:
     """What an inbound listens for."""
     options = read_chosen(INBOUND, entry, path, [])
-    return (options.network or ("tcp", "udp")) if isinstance(options, NetworkChoice) else ("tcp",)
+    return options.networks() if isinstance(options, NetworkChoice) else ("tcp",)
 
 
 def _no_such_port(tree: Mapping[str, Any]) -> Iterator[Problem]:

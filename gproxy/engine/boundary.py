@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from gproxy.base.address import UNSPECIFIED, Address, parse_ip
@@ -13,8 +14,10 @@ from gproxy.base.errors import GproxyError
 from gproxy.base.iface import Accept, AcceptPackets, PacketConn, Stream
 from gproxy.base.session import Session
 from gproxy.engine.table import Table
+from gproxy.net.dscp import of_connection
 from gproxy.observe import access
 from gproxy.observe.meter import Meter
+from gproxy.route.facts import Needs
 
 _log = logging.getLogger("gproxy.engine")
 
@@ -22,11 +25,19 @@ _log = logging.getLogger("gproxy.engine")
 class Boundary:
     """The outermost frame of everything that is done for one client of one inbound."""
 
-    def __init__(self, tag: str, table: Table, meter: Meter, udp_timeout: float = UDP_IDLE) -> None:
+    def __init__(
+        self, tag: str, table: Table, meter: Meter, udp_timeout: float = UDP_IDLE, needs: Needs | None = None
+    ) -> None:
         self._tag = tag
+        self._needs = needs or Needs()
         self._udp_timeout = udp_timeout
         self._table = table
         self._meter = meter
+
+    @property
+    def marked(self) -> bool:
+        """Whether rules ask for the code points of clients' packets."""
+        return self._needs.dscp
 
     def stream(self, accept: Accept, stream: Stream, name: Any, local: Address | None) -> None:
         """Serve one accepted stream. `name` is the kernel's name of the peer. Never raises."""
@@ -34,17 +45,43 @@ class Boundary:
         bound = local if local is not None else stream.bound()
         session = Session(self._table.next_id(), "tcp", self._tag, source, UNSPECIFIED, bound)
         session.udp_timeout = self._udp_timeout
+        if self._needs.dscp and (fd := stream.bare()) is not None:
+            session.dscp = of_connection(fd)
         self._serve(accept, stream, session)
 
-    def packets(self, accept: AcceptPackets, conn: PacketConn, source: Address, local: Address) -> None:
-        """Serve one client's datagrams. Never raises."""
-        session = Session(self._table.next_id(), "udp", self._tag, source, local, local)
+    def packets(self, accept: AcceptPackets, conn: PacketConn, source: Address, local: Address, dscp: int = 0) -> None:
+        """Serve one client's datagrams; the code point is that of the first. Never raises."""
+        session = Session(self._table.next_id(), "udp", self._tag, source, local, local, dscp=dscp)
         session.udp_timeout = self._udp_timeout
         self._serve(accept, conn, session)
 
     def branch(self, accept: Accept, stream: Stream, session: Session) -> None:
         """Serve one of the streams that a session's stream carries (see Branch), of whatever inbound. Never raises."""
         self._serve(accept, stream, dataclasses.replace(session, id=self._table.next_id(), carries=False))
+
+    def burst(self, run: Callable[[], None]) -> None:
+        """Run in the hub what answers datagrams one by one (see Keeper). Never raises."""
+        try:
+            run()
+        except Exception:  # noqa: BLE001 - a fault of ours in one datagram must not end all others
+            self._meter.record("error", 0, 0)
+            _log.exception("a datagram of %s failed: this is a fault of gproxy", self._tag)
+
+    def work(self, work: Callable[[bytes, Any], bytes], data: bytes, name: Any) -> bytes:
+        """Answer a datagram that takes longer (see Keeper); nothing if that went wrong. Never raises."""
+        try:
+            return work(data, name)
+        except GproxyError as error:
+            self._meter.record(error.word, 0, 0)
+            _log.debug("a datagram of %s was not answered: %s", self._tag, error)
+        except Exception:  # noqa: BLE001 - a fault of ours in one datagram must not touch another
+            self._meter.record("error", 0, 0)
+            _log.exception("a datagram of %s failed: this is a fault of gproxy", self._tag)
+        return b""
+
+    def counted(self, answered: int, dropped: int, received: int, sent: int) -> None:
+        """See Keeper."""
+        self._meter.queries(answered, dropped, received, sent)
 
     def _serve(self, accept: Any, opened: Stream | PacketConn, session: Session) -> None:
         began = now()

@@ -46,6 +46,21 @@ class Buffered:
             )
         self._ahead = self._ahead + data if self._ahead else data
 
+    def unread(self, data: bytes) -> None:
+        """Put back what was received and belongs to what follows."""
+        self._ahead = data + self._ahead if self._ahead else data
+
+    @property
+    def ahead(self) -> bytes:
+        """What is read ahead, without reading anything."""
+        return self._ahead
+
+    def more(self) -> bytes:
+        """Read once, and keep it too. What that was; empty = the end. Raises StreamClosed."""
+        data = self.inner.recv()
+        self._ahead = self._ahead + data if self._ahead else data
+        return data
+
     def peek(self) -> bytes:
         """What is read ahead, after reading something if that was nothing; empty = the end."""
         if not self._ahead:

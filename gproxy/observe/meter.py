@@ -57,6 +57,18 @@ class Meter:
         self.down += down
         self.statuses[status] += 1
 
+    def queries(self, answered: int, dropped: int, up: int, down: int) -> None:
+        """Questions of clients were answered, or dropped since there were too many, with the bytes of their datagrams.
+
+        Among the status words they are `query` and `query-dropped`.
+        """
+        self.up += up
+        self.down += down
+        if answered:
+            self.statuses["query"] += answered
+        if dropped:
+            self.statuses["query-dropped"] += dropped
+
     def enter(self, inbound: str, user: str, network: Literal["tcp", "udp"]) -> Account:
         """A session of this user begins. What it moves is to be put on the account; at its end, `leave` that."""
         account = self._accounts.get((inbound, user))

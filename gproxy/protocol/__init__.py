@@ -18,6 +18,7 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     "mixed": _IN,
     "shadowsocks": _BOTH,
     "trojan": _BOTH,
+    "dns": _IN,
 }
 
 # Types that sing-box 1.14 knows and gproxy does not do yet: refused by that name.

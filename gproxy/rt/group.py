@@ -26,12 +26,13 @@ class Group:
 
     def spawn(self, run: Callable[..., object], /, *args: object) -> Greenlet[..., Any]:
         """Run `run(*args)` in a greenlet of this group. What it raises, but for GproxyError, is logged in full."""
-        child: Greenlet[..., Any] = spawn(self._guard, run, *args)
+        child: Greenlet[..., Any] = spawn(self.shield, run, *args)
         self._children.add(child)
         child.rawlink(self._children.discard)
         return child
 
-    def _guard(self, run: Callable[..., object], *args: object) -> None:
+    def shield(self, run: Callable[..., object], /, *args: object) -> None:
+        """Run `run(*args)` here and now, with the same care: nothing is raised."""
         try:
             run(*args)
         except GreenletExit:

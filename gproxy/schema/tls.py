@@ -273,6 +273,10 @@ class TlsListen(Options):
 
     tls: Annotated[TlsInbound, doc("TLS towards clients.")] = TlsInbound()
 
+    def spoken(self) -> tuple[str, ...]:
+        """What TLS agrees on for the protocol itself, where `alpn` says nothing; nothing: it has no name for that."""
+        return ()
+
 
 class TlsDial(Options):
     """For outbounds whose server can be behind TLS."""

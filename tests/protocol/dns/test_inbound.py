@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import logging
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from gproxy.base.address import Address
+from gproxy.base.errors import ProtocolError
+from gproxy.base.iface import QueryEntrance, StreamEntrance
+from gproxy.base.session import Session
+from gproxy.base.wiring import InboundWiring
+from gproxy.protocol.dns import INBOUND
+from gproxy.protocol.dns.inbound import DnsInbound
+from gproxy.schema.model import read
+from gproxy.wire.dns import types
+from gproxy.wire.dns.message import parse
+from tests.support.clock import HeldClock
+from tests.support.dispatch import RecordingDispatcher
+from tests.support.names import FakeNames, addresses, framed, query_for, question_of
+from tests.support.playbook import CLIENT, new_session, play
+from tests.support.replays import no_replays
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+PRIVATE, PUBLIC = ("10.0.0.1", 4000), ("192.0.2.7", 4000)
+OPEN = {"allow": ["0.0.0.0/0", "::/0"]}
+QUERY = query_for("example.org")
+
+
+@pytest.fixture
+def names() -> FakeNames:
+    return FakeNames()
+
+
+def server(names: FakeNames, **options: Any) -> DnsInbound:
+    dispatcher = RecordingDispatcher()
+    wiring = InboundWiring(
+        "in", dispatcher, lambda session: None, no_replays(), logging.getLogger("test"), dispatcher, names=names
+    )  # type: ignore[arg-type, return-value]
+    inbound: DnsInbound = INBOUND.build(read(INBOUND.options, {"type": "dns", **options}, (), []), wiring)
+    return inbound
+
+
+def session_of(name: tuple[str, int]) -> Session:
+    return new_session(Address(IPv4Address(name[0]), name[1]))
+
+
+def test_the_doors(names: FakeNames) -> None:
+    kinds = [type(door) for door in server(names).entrances()]
+    assert kinds == [StreamEntrance, QueryEntrance]
+    assert [type(door) for door in server(names, network="udp").entrances()] == [QueryEntrance]
+    assert [type(door) for door in server(names, protocol="https").entrances()] == [StreamEntrance]
+
+
+def test_a_datagram_is_answered(names: FakeNames) -> None:
+    inbound = server(names)
+    answer = inbound.answer(QUERY, PRIVATE)
+    assert answer is not None
+    assert addresses(answer)
+    assert answer[:2] == QUERY[:2]
+    [session] = names.sessions
+    assert (session.network, session.inbound, session.source) == ("udp", "in", Address(IPv4Address("10.0.0.1"), 4000))
+
+
+def test_a_second_one_needs_nobody_to_be_asked(names: FakeNames) -> None:
+    inbound = server(names)
+    first = inbound.answer(QUERY, PRIVATE)
+    assert inbound.answer(QUERY, ("10.9.9.9", 1)) == first
+    assert len(names.queries) == 1
+
+
+def test_what_takes_longer_is_work(names: FakeNames) -> None:
+    inbound, query = server(names), query_for("slow.example.org")
+    assert inbound.answer(query, PRIVATE) is None
+    names.go.set()
+    assert addresses(inbound.work(query, PRIVATE))
+
+
+def test_strangers_are_refused(names: FakeNames) -> None:
+    answer = server(names).answer(QUERY, PUBLIC)
+    assert answer is not None
+    assert parse(answer).rcode == types.REFUSED
+    assert question_of(answer) == question_of(QUERY)
+    assert not names.queries
+    assert len(answer) <= len(QUERY)
+
+
+def test_who_is_named_may_ask_and_others_may_not(names: FakeNames) -> None:
+    inbound = server(names, allow=["192.0.2.0/24"])
+    assert addresses(inbound.answer(QUERY, PUBLIC) or b"")
+    assert parse(inbound.answer(QUERY, PRIVATE) or b"").rcode == types.REFUSED
+
+
+def test_a_flood_is_sent_to_tcp_and_then_gets_nothing(names: FakeNames, held_clock: HeldClock) -> None:
+    inbound = server(names, rate_limit=2, **OPEN)
+    answers = [inbound.answer(QUERY, PUBLIC) or b"" for _ in range(6)]
+    assert [bool(answer and addresses(answer)) for answer in answers] == [True, True, False, False, False, False]
+    assert [bool(answer) for answer in answers[2:]] == [True, False, True, False]
+    assert parse(answers[2]).truncated
+    assert len(answers[2]) <= len(QUERY)
+    held_clock.advance(1)
+    assert addresses(inbound.answer(QUERY, PUBLIC) or b"")
+
+
+def test_without_a_limit_there_is_none(names: FakeNames) -> None:
+    inbound = server(names, rate_limit=0, **OPEN)
+    assert all(addresses(inbound.answer(QUERY, PUBLIC) or b"") for _ in range(500))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"x", QUERY[:11], QUERY[:2] + b"\x81" + QUERY[3:], bytes([255] * 600)],
+    ids=["empty", "short", "cut", "an answer", "ones"],
+)
+def test_what_is_no_query_gets_nothing(names: FakeNames, data: bytes) -> None:
+    for inbound in (server(names), server(names, **OPEN)):
+        for name in (PRIVATE, PUBLIC):
+            assert not inbound.answer(data, name)
+
+
+@pytest.mark.parametrize("data", [QUERY[:20], QUERY + b"\0", QUERY[:4] + b"\0\2" + QUERY[6:]])
+def test_a_bad_query_is_told_so(names: FakeNames, data: bytes) -> None:
+    answer = server(names).answer(data, PRIVATE)
+    assert answer is not None
+    assert parse(answer).rcode == types.FORMERR
+
+
+def test_a_limited_flood_of_garbage_gets_nothing(names: FakeNames, held_clock: HeldClock) -> None:
+    inbound = server(names, rate_limit=1, **OPEN)
+    inbound.answer(QUERY, PUBLIC)
+    assert [inbound.answer(QUERY[:20], PUBLIC) for _ in range(4)] == [b""] * 4
+
+
+def test_questions_on_a_stream(names: FakeNames) -> None:
+    inbound = server(names)
+    whole = FakeNames().exchange(query_for("big.example.org"), new_session())
+    first = FakeNames().exchange(QUERY, new_session())
+    talk = play(inbound.accept, session_of(PRIVATE))
+    talk >> framed(QUERY, query_for("slow.example.org"), query_for("big.example.org")) << framed(first, whole)
+    names.go.set()
+    late = names.exchange(query_for("slow.example.org"), new_session())
+    talk << framed(late)
+    talk.end().closed()
+    assert {session.source.host for session in names.sessions[:-1]} == {IPv4Address("10.0.0.1")}
+
+
+def test_strangers_are_refused_on_a_stream_too(names: FakeNames) -> None:
+    talk = play(server(names).accept, new_session(CLIENT))
+    talk >> framed(QUERY)
+    talk._listen(lambda: len(talk._heard) > 12)
+    assert parse(bytes(talk._heard[2:])).rcode == types.REFUSED
+    talk._heard.clear()
+    talk.end().closed()
+    assert not names.queries
+
+
+def test_a_stream_that_is_cut_is_told_of(names: FakeNames) -> None:
+    play(server(names).accept, session_of(PRIVATE)).__rshift__(b"\1\0half").end().closed(ProtocolError)
+
+
+def test_a_client_without_an_address_may_ask(names: FakeNames) -> None:
+    unix = new_session(Address(IPv4Address(0), 0))
+    talk = play(server(names, listen="unix:/x").accept, unix) >> framed(QUERY)
+    talk << framed(FakeNames().exchange(QUERY, unix))
+    talk.end().closed()
