@@ -27,6 +27,17 @@ RESOLVE_TIMEOUT = 10.0
 # server speak first. As in sing-box.
 FIRST_PAYLOAD = 0.3
 
+# How long a client's first bytes are waited for to be sniffed, unless the rule says otherwise. As in sing-box.
+SNIFF_TIMEOUT = 0.3
+
+# A client that has said nothing by then may be waiting for its server: how long it is looked which of the two speaks
+# first. Banners that come later are not worth remembering.
+FIRST_WORD = 2.0
+
+# How long a destination is known to be one whose server speaks first, so that no client of it is waited for. Browsers
+# open connections ahead of need, which look alike if the server then says that nothing came.
+SERVER_FIRST = 600.0
+
 # A tunnel without a byte either way: long enough for a shell that is left open for a day; dead peers are found sooner,
 # by TCP keep-alive.
 TCP_IDLE = 24 * 3600.0
@@ -46,6 +57,9 @@ UDP_IDLE = 300.0
 
 # UDP sessions by the destination's port: answers to these come at once or not at all (as sing-box has it).
 UDP_PORT_TIMEOUTS = {53: 10.0, 123: 10.0, 3478: 10.0, 443: 30.0}
+
+# The same by what was sniffed, which says more than a port.
+UDP_PROTOCOL_TIMEOUTS = {"dns": 10.0, "ntp": 10.0, "stun": 10.0, "quic": 30.0, "dtls": 30.0}
 
 # A UDP destination that could not be dialled (its name did not resolve, the proxy on the way was down) is tried again
 # after this. Not sooner, since the client's other datagrams wait for each try.
@@ -107,6 +121,12 @@ LINK_STREAMS = 1024
 
 # One client's unread datagrams; more are dropped and counted.
 UDP_INBOX = 256
+
+# Datagrams of one destination that are held back while they are sniffed: a browser's QUIC hello takes two or three.
+SNIFF_DATAGRAMS = 16
+
+# Destinations that are known to let their server speak first.
+SERVER_FIRST_KNOWN = 4096
 
 # UDP sessions of one listener; the longest idle is ended for a new one.
 UDP_SESSIONS = 8192

@@ -354,6 +354,10 @@ class Managed(Protocol):
 class Reply(Protocol):
     """The client's own yes or no, given once. Neither call raises: the relay will notice a client that has gone."""
 
+    @property
+    def awaited(self) -> bool:
+        """Whether the client says nothing of its own before it has got its yes."""
+
     def accept(self, bound: Address | None = None) -> None:
         """The target is reached; `bound` is our address towards it, if known."""
 
@@ -375,6 +379,7 @@ class ResetReply:
     """The reply of protocols that have none: a refused client gets a reset, as from a closed port."""
 
     __slots__ = ("_stream",)
+    awaited = False
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

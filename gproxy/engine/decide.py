@@ -11,8 +11,9 @@ from gproxy.base.errors import DialError
 from gproxy.base.iface import Outbound
 from gproxy.base.session import LookupOptions, Session
 from gproxy.engine.outbounds import Outbounds
+from gproxy.engine.sniffing import SERVER_FIRST_PORTS, Opening, ServerFirst, settle
 from gproxy.net.resolve import resolve
-from gproxy.route.action import Reject, Resolve, RouteTo, SetOptions
+from gproxy.route.action import Reject, Resolve, RouteTo, SetOptions, Sniff
 from gproxy.route.rule import Router
 from gproxy.rt.deadline import deadline
 
@@ -29,8 +30,11 @@ def system_names(domain: str, session: Session, how: LookupOptions) -> tuple[IP,
 class Decides(Protocol):
     """What a dispatcher asks."""
 
-    def decide(self, session: Session) -> Outbound:
-        """The outbound for this session, whose facts are completed. Raises Rejected, and DialError."""
+    def decide(self, session: Session, opening: Opening | None = None) -> Outbound:
+        """The outbound for this session, whose facts are completed. Without an opening, nothing is sniffed.
+
+        Raises Rejected, DialError and, for what is sniffed, StreamClosed.
+        """
 
 
 class Straight:
@@ -40,7 +44,7 @@ class Straight:
         self._outbound = outbound
         self._tag = tag
 
-    def decide(self, session: Session) -> Outbound:
+    def decide(self, session: Session, opening: Opening | None = None) -> Outbound:
         """See Decides."""
         session.outbound = self._tag
         return self._outbound
@@ -53,8 +57,9 @@ class Decider:
         self._router = router
         self._outbounds = outbounds
         self._names = names
+        self._server_first = ServerFirst()
 
-    def decide(self, session: Session) -> Outbound:
+    def decide(self, session: Session, opening: Opening | None = None) -> Outbound:
         """See Decides."""
         for action in self._router.walk(session):
             if isinstance(action, RouteTo):
@@ -70,9 +75,17 @@ class Decider:
                 action.overrides.apply(session)
             elif isinstance(action, Resolve):
                 self._resolve(action, session)
+            elif opening is not None:
+                self._sniff(action, session, opening)
         raise AssertionError("the last action of a walk is final")
 
     def _resolve(self, action: Resolve, session: Session) -> None:
         host = session.target.host
         if isinstance(host, str):
             session.addresses = self._names(host, session, action.how)
+
+    def _sniff(self, action: Sniff, session: Session, opening: Opening) -> None:
+        if session.sniffed is None and session.target.port not in SERVER_FIRST_PORTS:
+            found = opening.sniff(action, session.target, self._server_first)
+            if found is not None:
+                settle(action, session, found)

@@ -8,6 +8,7 @@ from gproxy.base.iface import PacketConn, Reply, Stream
 from gproxy.base.session import Session
 from gproxy.engine.decide import Decides
 from gproxy.engine.nat import Nat
+from gproxy.engine.sniffing import FirstBytes
 from gproxy.net.farewell import hear_out
 from gproxy.observe import access
 from gproxy.observe.meter import Account, Meter
@@ -36,24 +37,30 @@ class RoutingDispatcher:
 
     def _stream(self, session: Session, stream: Stream, reply: Reply, account: Account | None) -> None:
         began = now()
+        opening = FirstBytes(stream, reply)
         try:
-            outbound = self._decider.decide(session)
+            outbound = self._decider.decide(session, opening)
             upstream = outbound.dial(session.target, session)
         except GproxyError as why:
-            self._refuse(session, reply, why, now() - began)
+            self._refuse(session, opening, reply, why, now() - began)
             return
         try:
-            reply.accept(upstream.bound())
-            outcome = relay(stream, upstream, self._terms, account)
+            if not opening.accepted:
+                reply.accept(upstream.bound())
+            right = opening.watch(upstream)
+            outcome = relay(opening.stream, right, self._terms, account)
             self._part(stream, upstream, outcome)
         finally:
             upstream.close()
         status = "ok" if outcome.ended == "ok" else f"closed-{outcome.ended}"
         self._finish(session, status, outcome.up, outcome.down, now() - began, _BROKEN[outcome.culprit])
 
-    def _refuse(self, session: Session, reply: Reply, why: GproxyError, seconds: float) -> None:
+    def _refuse(self, session: Session, opening: FirstBytes, reply: Reply, why: GproxyError, seconds: float) -> None:
         if not (isinstance(why, Rejected) and why.drop):
-            reply.reject(why)
+            if opening.accepted:  # it was told yes before, and shall not take this for an end in order
+                opening.stream.abort()
+            else:
+                reply.reject(why)
         self._finish(session, why.word, 0, 0, seconds, str(why))
 
     @staticmethod

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from math import inf
 
 from gproxy.base.address import UNSPECIFIED, Address
 from gproxy.base.clock import now
-from gproxy.base.defaults import UDP_DECISIONS, UDP_PORT_TIMEOUTS, UDP_RETRY
+from gproxy.base.defaults import UDP_DECISIONS, UDP_INBOX, UDP_PORT_TIMEOUTS, UDP_PROTOCOL_TIMEOUTS, UDP_RETRY
 from gproxy.base.errors import ASKED, DialError, GproxyError, StreamClosed
 from gproxy.base.iface import Buffer, Outbound, PacketConn, Prompt
 from gproxy.base.session import Session
 from gproxy.engine.decide import Decides
+from gproxy.engine.sniffing import FirstDatagrams
 from gproxy.observe.meter import Account
 from gproxy.relay.idle import SWEEPER
+from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
 
 # How a client's own transport may end that is worth telling: from outside, or by what is no protocol. That a client
@@ -37,6 +40,10 @@ class _Way:
 _NOWHERE = _Way(None, UNSPECIFIED)
 
 
+class _Silence(Exception):
+    """No further datagram in time."""
+
+
 class Nat:
     """Serves one client until it is silent for long enough, leaves, or is ended.
 
@@ -58,6 +65,7 @@ class Nat:
         self._last: tuple[Address | None, _Way] = None, _NOWHERE  # of the prompt ways: datagrams come in runs
         self._ways: dict[Address, _Way] = {}
         self._upstreams: dict[tuple[str, Address | None], PacketConn] = {}
+        self._waiting: deque[tuple[bytes, Address]] = deque()  # what came while another destination was sniffed
         self._asked: dict[Address, Address] = {}  # where a rule sent datagrams → where the client wanted them
         self._end = "ok"
         self._detail = ""
@@ -88,16 +96,64 @@ class Nat:
         if isinstance(self._conn, Prompt):
             self._conn.offer(self._take)
         while True:
-            data, to = recv_from()
+            data, to = self._waiting.popleft() if self._waiting else recv_from()
             way = ways.get(to)
             if way is None or (way.upstream is None and now() >= way.again):
-                way = self._open(to)
+                self._begin(data, to)
+            else:
+                self._pass_on(way, data)
+
+    def _pass_on(self, way: _Way, data: Buffer) -> None:
+        try:
+            self._send(way, data)
+        except StreamClosed as error:
+            if error.reason in ASKED:
+                raise
+            self._lose(way.upstream)
+
+    def _begin(self, data: Buffer, to: Address) -> None:
+        """Open the way to a destination, and send all that has come for it by then."""
+        opening = FirstDatagrams(data, to, self._following)
+        way = self._open(to, opening)
+        for held in opening.held:
+            self._pass_on(way, held)
+        while (more := self._waiting_for(to)) is not None:
+            self._pass_on(way, more)
+
+    def _following(self, to: Address, seconds: float) -> bytes | None:
+        """The next datagram for a destination that is being sniffed; None: none within so many seconds.
+
+        Those for others go their ways meanwhile, if these are open.
+        """
+        waiting = self._waiting_for(to)
+        if waiting is not None:
+            return waiting
+        until = now() + seconds
+        while (left := until - now()) > 0 and len(self._waiting) < UDP_INBOX:
             try:
-                self._send(way, data)
+                with deadline(left, _Silence()):
+                    data, where = self._conn.recv_from()
+            except _Silence:
+                return None
             except StreamClosed as error:
                 if error.reason in ASKED:
                     raise
-                self._lose(way.upstream)
+                return None  # whoever reads next hears it again
+            if where == to:
+                return bytes(data)
+            way = self._ways.get(where)
+            if way is None or (way.upstream is None and now() >= way.again):
+                self._waiting.append((bytes(data), where))
+            else:
+                self._pass_on(way, data)
+        return None
+
+    def _waiting_for(self, to: Address) -> bytes | None:
+        for index, (data, where) in enumerate(self._waiting):
+            if where == to:
+                del self._waiting[index]
+                return data
+        return None
 
     def _take(self, data: Buffer, to: Address) -> bool:
         """See Take."""
@@ -132,14 +188,14 @@ class Nat:
                 way.upstream, way.again, way.prompt = None, now() + UDP_RETRY, False
                 self._last = None, _NOWHERE
 
-    def _open(self, to: Address) -> _Way:
+    def _open(self, to: Address, opening: FirstDatagrams) -> _Way:
         """Decide where datagrams for `to` go. A refusal is remembered too, and a failure for a while."""
         if len(self._ways) >= UDP_DECISIONS:
             self._forget()
-        one = replace(self._session, target=to, asked=None, addresses=())
+        one = replace(self._session, target=to, asked=None, addresses=(), sniffed=None)
         way = _Way(None, to)
         try:
-            outbound = self._decider.decide(one)
+            outbound = self._decider.decide(one, opening)
             way.target = one.target
             way.upstream = upstream = self._upstream(one, outbound)
             way.prompt = isinstance(upstream, Prompt) and upstream.prompt(way.target)
@@ -179,14 +235,19 @@ class Nat:
         """The session's own facts are those of its first destination: that is what its log line tells."""
         session = self._session
         if not session.outbound:
-            session.target, session.asked, session.rule, session.outbound = (
+            session.target, session.asked, session.rule, session.outbound, session.sniffed = (
                 one.target,
                 one.asked,
                 one.rule,
                 one.outbound,
+                one.sniffed,
             )
         usual = session.udp_timeout
-        wanted = one.dial.udp_timeout or min(usual, UDP_PORT_TIMEOUTS.get(one.target.port, usual))
+        if one.sniffed is not None:
+            fitting = UDP_PROTOCOL_TIMEOUTS.get(one.sniffed.protocol, usual)
+        else:
+            fitting = UDP_PORT_TIMEOUTS.get(one.target.port, usual)
+        wanted = one.dial.udp_timeout or min(usual, fitting)
         self._patience = max(self._patience, wanted)
 
     def _note(self, why: GproxyError) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from gproxy.base.session import Session
+from gproxy.base.session import Session, Sniffed
 
 _log = logging.getLogger("gproxy.session")
 
@@ -21,16 +21,22 @@ def finished(
         return
     user = f"[{session.user}]" if session.user else ""
     asked = f" (asked {session.asked})" if session.asked is not None else ""
+    sniffed = f" {_seen(session.sniffed)}" if session.sniffed is not None else ""
     way = f" via {session.outbound}" if session.outbound else ""
     rule = f" by {session.rule}" if session.rule else ""
     said = f": {detail}" if detail else ""
     _log.log(
         level,
-        "%d %s %s%s %s -> %s%s%s%s up %d down %d in %.3fs %s%s",
-        session.id, session.network, session.inbound, user, session.source, session.target, asked, way, rule, up, down,
-        seconds, status, said,
+        "%d %s %s%s %s -> %s%s%s%s%s up %d down %d in %.3fs %s%s",
+        session.id, session.network, session.inbound, user, session.source, session.target, asked, sniffed, way, rule,
+        up, down, seconds, status, said,
         extra={"facts": _Facts(session, status, up, down, seconds, detail)},
     )  # fmt: skip
+
+
+def _seen(sniffed: Sniffed) -> str:
+    """`tls`, or `tls=example.org`."""
+    return f"{sniffed.protocol}={sniffed.domain}" if sniffed.domain else sniffed.protocol
 
 
 class _Facts:
@@ -52,6 +58,10 @@ class _Facts:
         yield "target", str(session.target)
         if session.asked is not None:
             yield "asked", str(session.asked)
+        if session.sniffed is not None:
+            yield "protocol", session.sniffed.protocol
+            if session.sniffed.domain:
+                yield "domain", session.sniffed.domain
         if session.user is not None:
             yield "user", session.user
         if session.rule:

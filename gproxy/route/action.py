@@ -8,8 +8,10 @@ from typing import ClassVar, Literal
 
 from gproxy.base.address import Address, Host
 from gproxy.base.clock import now
+from gproxy.base.defaults import SNIFF_TIMEOUT
 from gproxy.base.errors import Rejected
 from gproxy.base.session import DEFAULT_DIAL, DEFAULT_LOOKUP, DialOptions, LookupOptions, Session
+from gproxy.route.sniff import Sniffer, packet_sniffers, stream_sniffers
 
 RejectMethod = Literal["default", "drop"]
 
@@ -125,5 +127,23 @@ class Resolve:
     rule: str = ""  # how the rule is called in the log
 
 
-Action = RouteTo | Reject | SetOptions | Resolve
+@dataclass(frozen=True, slots=True)
+class Sniff:
+    """Look at what the client says first, write what that tells into the session, and go on with the next rule."""
+
+    final: ClassVar[bool] = False
+
+    sniffers: tuple[str, ...] = ()  # their names; none: all
+    timeout: float = SNIFF_TIMEOUT  # seconds
+    override: bool = False  # the sniffed domain becomes the target
+    rule: str = ""  # how the rule is called in the log
+    streams: tuple[Sniffer, ...] = field(init=False, repr=False, compare=False)
+    packets: tuple[Sniffer, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "streams", stream_sniffers(self.sniffers))
+        object.__setattr__(self, "packets", packet_sniffers(self.sniffers))
+
+
+Action = RouteTo | Reject | SetOptions | Resolve | Sniff
 """One step of a walk. The last one of a walk is final, and no other."""

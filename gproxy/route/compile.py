@@ -17,12 +17,14 @@ from gproxy.route.context import NO_CONTEXT, Context, RuleSet
 from gproxy.route.groups import Groups, Match, Part, Parts, all_of, any_of, bracketed, inverted
 from gproxy.route.items import (
     AuthUserItem,
+    ClientItem,
     DomainItem,
     DomainKeywordItem,
     DomainRegexItem,
     InboundItem,
     IpVersionItem,
     NetworkItem,
+    ProtocolItem,
     SourceIpItem,
     SourcePortItem,
     TargetIpItem,
@@ -107,6 +109,10 @@ def _single_items(options: Conditions, context: Context) -> Parts:
         yield "auth_user", AuthUserItem(options.auth_user).match
     if options.ip_version is not None:
         yield "ip_version", IpVersionItem(options.ip_version).match
+    if options.protocol:
+        yield "protocol", ProtocolItem(options.protocol).match
+    if options.client:
+        yield "client", ClientItem(options.client).match
 
 
 def _source_ports(options: Conditions) -> Parts:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from gproxy.base.address import Host, parse_host
 from gproxy.route.regex import RegexError, compile_regex
+from gproxy.route.sniff import NAMES as SNIFFERS
 from gproxy.schema.fields import Parsed
 from gproxy.schema.problem import BadValue, expected, near_miss
 
@@ -50,8 +51,15 @@ class ActionName(Word):
     """What a matching rule does."""
 
     __slots__ = ()
-    words = ("route", "reject", "route-options", "resolve")
-    not_yet = ("sniff", "hijack-dns", "bypass")
+    words = ("route", "reject", "route-options", "resolve", "sniff")
+    not_yet = ("hijack-dns", "bypass")
+
+
+class SnifferName(Word):
+    """A sniffer, and the protocol that it finds."""
+
+    __slots__ = ()
+    words = SNIFFERS
 
 
 class MethodName(Word):

@@ -63,6 +63,32 @@ class AuthUserItem:
         return session.user in self._names
 
 
+class ProtocolItem:
+    """A sniff has found one of these protocols."""
+
+    __slots__ = ("_protocols",)
+
+    def __init__(self, protocols: Iterable[str]) -> None:
+        self._protocols = frozenset(protocols)
+
+    def match(self, session: Session) -> bool:
+        sniffed = session.sniffed
+        return sniffed is not None and sniffed.protocol in self._protocols
+
+
+class ClientItem:
+    """A sniff has found that the client is one of these programs."""
+
+    __slots__ = ("_clients",)
+
+    def __init__(self, clients: Iterable[str]) -> None:
+        self._clients = frozenset(clients)
+
+    def match(self, session: Session) -> bool:
+        sniffed = session.sniffed
+        return sniffed is not None and sniffed.client in self._clients
+
+
 def domain_of(session: Session) -> str:
     """The domain that the session is about: what was sniffed, or else the target's name; empty if it has none."""
     sniffed = session.sniffed

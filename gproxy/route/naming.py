@@ -60,5 +60,6 @@ def _action(options: RuleOptions) -> str:
         "route": options.outbound,
         "reject": options.method if options.method == "drop" else "",
         "resolve": options.strategy or "",
+        "sniff": ",".join(options.sniffer),
     }.get(options.action, "")
     return f"{options.action}({about})" if about else str(options.action)

@@ -18,6 +18,7 @@ from gproxy.route.fields import (
     HostText,
     MethodName,
     NetworkName,
+    SnifferName,
 )
 from gproxy.route.further_options import Database, FurtherConditions
 from gproxy.schema.fields import Cidr, Duration, Mark, Port, RulePortRange
@@ -32,7 +33,7 @@ MAX_NESTING = 16
 class BasicConditions(Options):
     """Match items about the session itself."""
 
-    not_yet: ClassVar[tuple[str, ...]] = ("protocol", "client", "preferred_by")
+    not_yet: ClassVar[tuple[str, ...]] = ("preferred_by",)
     retired: ClassVar[Mapping[str, str]] = {
         "rule_set_ipcidr_match_source": "`rule_set_ip_cidr_match_source` has taken its place",
     }
@@ -41,6 +42,10 @@ class BasicConditions(Options):
     ip_version: Annotated[Literal[4, 6] | None, doc("The target is an IP address of this family.")] = None
     network: Annotated[tuple[NetworkName, ...], doc("`tcp` or `udp`.")] = ()
     auth_user: Annotated[tuple[str, ...], doc("Names of authenticated users.")] = ()
+    protocol: Annotated[tuple[SnifferName, ...], doc("A `sniff` before this rule has found this protocol.")] = ()
+    client: Annotated[
+        tuple[str, ...], doc("A `sniff` before this rule has found this program: of `quic`, or in an SSH banner.")
+    ] = ()
     domain: Annotated[tuple[DomainName, ...], doc("The target is this domain.")] = ()
     domain_suffix: Annotated[
         tuple[DomainSuffix, ...], doc("`x.y`: the target is this domain or below it; `.x.y`: below it.")
@@ -102,6 +107,9 @@ _OWNERS: Mapping[str, tuple[str, ...]] = {
     "method": ("reject",),
     "no_drop": ("reject",),
     **dict.fromkeys(RESOLVING, ("resolve",)),
+    "timeout": ("resolve", "sniff"),
+    "sniffer": ("sniff",),
+    "override_destination": ("sniff",),
 }
 
 
@@ -110,10 +118,12 @@ class ActionOptions(Options):
 
     not_yet: ClassVar[tuple[str, ...]] = (
         "network_strategy", "network_type", "fallback_network_type", "tls_fragment", "tls_fragment_fallback_delay",
-        "tls_record_fragment", "tls_spoof", "tls_spoof_method", "sniffer",
+        "tls_record_fragment", "tls_spoof", "tls_spoof_method",
     )  # fmt: skip
 
-    action: Annotated[ActionName, doc("What a match does: `route`, `reject`, `route-options` or `resolve`.")] = ROUTE
+    action: Annotated[
+        ActionName, doc("What a match does: `route`, `reject`, `route-options`, `resolve` or `sniff`.")
+    ] = ROUTE
     outbound: Annotated[str, doc("`route`: tag of the outbound.")] = ""
     override_address: Annotated[
         HostText | None, doc("`route`, `route-options`: go to this IP address or domain instead.")
@@ -138,13 +148,20 @@ class ActionOptions(Options):
         doc("`resolve`: which addresses are taken, and in which order; `dns.strategy` if empty."),
     ] = None
     server: Annotated[str, doc("`resolve`: tag of the DNS server that is asked; the DNS rules choose if empty.")] = ""
-    timeout: Annotated[Duration | None, doc("`resolve`: time for an answer, instead of `dns.timeout`.")] = None
+    timeout: Annotated[
+        Duration | None,
+        doc("`resolve`: time for an answer, instead of `dns.timeout`. `sniff`: for the client's first bytes, 300ms."),
+    ] = None
     disable_cache: Annotated[bool, doc("`resolve`: neither look into the DNS cache nor remember the answer.")] = False
     disable_optimistic_cache: Annotated[bool, doc("`resolve`: take no answer that has expired.")] = False
     rewrite_ttl: Annotated[
         int | None, doc("`resolve`: seconds that the answer is good for.", minimum=0, maximum=MAX_TTL)
     ] = None
     client_subnet: Annotated[Cidr | None, doc("`resolve`: EDNS client subnet to send.")] = None
+    sniffer: Annotated[tuple[SnifferName, ...], doc("`sniff`: the protocols that are looked for; all if empty.")] = ()
+    override_destination: Annotated[bool, doc("`sniff`: go to the domain that was found, instead of the target.")] = (
+        False
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The keys are those of the action, and it has the ones that it needs."""

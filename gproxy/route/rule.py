@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from gproxy.base.defaults import SNIFF_TIMEOUT
 from gproxy.base.session import LookupOptions, Session, Strategy
-from gproxy.route.action import Action, Overrides, Reject, RejectMethod, Resolve, RouteTo, SetOptions
+from gproxy.route.action import Action, Overrides, Reject, RejectMethod, Resolve, RouteTo, SetOptions, Sniff
 from gproxy.route.compile import condition
 from gproxy.route.context import NO_CONTEXT, Context, Match
 from gproxy.route.naming import name_of
@@ -44,6 +45,8 @@ def _action(name: str, options: RuleOptions) -> Action:
         return Reject(method, options.no_drop, name)
     if options.action == "resolve":
         return Resolve(_lookup(options), name)
+    if options.action == "sniff":
+        return Sniff(options.sniffer, options.timeout or SNIFF_TIMEOUT, options.override_destination, name)
     overrides = _overrides(options)
     if options.action == "route-options":
         return SetOptions(overrides, name)

@@ -71,6 +71,7 @@ class TunnelReply:
     """The yes or no to CONNECT."""
 
     __slots__ = ("_client", "rejected")
+    awaited = True
 
     def __init__(self, client: Stream) -> None:
         self._client: Stream | None = client
@@ -96,6 +97,7 @@ class ForwardReply:
     """The yes or no to a forwarded request. A yes is the server's own response; a no is answered by the inbound."""
 
     __slots__ = ("accepted", "why")
+    awaited = False
 
     def __init__(self) -> None:
         self.accepted = False

@@ -154,6 +154,7 @@ class Reply5:
     """A SOCKS5 client's yes or no."""
 
     __slots__ = ("_client",)
+    awaited = True
 
     def __init__(self, client: Stream) -> None:
         self._client: Stream | None = client
