@@ -39,6 +39,7 @@ from gproxy.net.udp import UdpConn, bind_udp
 from gproxy.observe.meter import Meter
 from gproxy.protocol import INBOUNDS, OUTBOUNDS
 from gproxy.protocol.direct.options import DirectOutboundOptions
+from gproxy.route.facts import Needs
 from gproxy.route.rule import Router
 from gproxy.schema.groups import Dial, Item, Listen, Manageable
 from gproxy.schema.tls import Authorities, TlsDial
@@ -87,13 +88,14 @@ def build(root: Root, memory: Memory | None = None) -> House:
     table, meter = Table(), Meter()
     plugins = Plugins()
     outbounds = build_outbounds(root, plugins)
-    router = Router(root.route.rules, root.route.final or outbounds.default, build_context(root))
+    context = build_context(root)
+    router = Router(root.route.rules, root.route.final or outbounds.default, context)
     decider = Decider(router, outbounds)
     dispatcher = Unwrapping(RoutingDispatcher(decider, meter))
     replays = open_replays(memory or Memory())
     managed: dict[str, Managed] = {}
     certificates = build_certificates(root)
-    doors = _doors(root, dispatcher, table, meter, replays, plugins, managed, certificates)
+    doors = _doors(root, dispatcher, table, meter, replays, plugins, managed, certificates, context.facts.needs)
     services = build_services(root, certificates)
     return House(
         doors, outbounds, table, meter, plugins=plugins.wanted, managed=managed, services=services,
@@ -140,6 +142,7 @@ def _doors(
     plugins: Plugins,
     managed: dict[str, Managed],
     certificates: Certificates,
+    needs: Needs,
 ) -> list[Door]:
     accepts: dict[str, Accept] = {}
     detours: list[tuple[DetourDispatcher, str]] = []
@@ -153,7 +156,7 @@ def _doors(
             inbound_dispatcher = detour = DetourDispatcher(options.detour)
             detours.append((detour, options.detour))
         log = logging.getLogger(f"gproxy.inbound.{tag}")
-        boundary = Boundary(tag, table, meter, options.udp_timeout or UDP_IDLE)
+        boundary = Boundary(tag, table, meter, options.udp_timeout or UDP_IDLE, needs)
         inbound_dispatcher = dispatching(options, inbound_dispatcher, boundary.branch, log)
         wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, replays, log, straight, boundary.branch)
         inbound: Inbound = INBOUNDS.row(options.type).build(options, wiring)

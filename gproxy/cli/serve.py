@@ -27,11 +27,17 @@ def run(sources: Sources) -> None:
 @pass_sources
 def check(sources: Sources) -> None:
     """Check the configuration and say what it would listen on."""
-    root = sources.root()
     from gproxy.app.build import build
+    from gproxy.config.advice import advice_text
     from gproxy.config.listening import listening
+    from gproxy.config.root import read_root
+
+    loaded = sources.load()
+    root = read_root(loaded)
 
     build(root)
+    if told := advice_text(loaded):
+        click.echo(told, err=True)
     click.echo("OK")
     for index, inbound in enumerate(root.inbounds):
         name = f"{inbound.type} `{inbound.tag or index}`"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gproxy.config.bytype import INBOUND, SERVICE, ByType
 from gproxy.config.listening import Listening, check_listen, listening, unshareable
 from gproxy.config.providers import Shown, names_provider, shown
+from gproxy.route.further_options import DATABASES
 from gproxy.schema.groups import Bind, Dial, Listen, Manageable, NetworkChoice
 from gproxy.schema.model import fields_of, read_chosen
 from gproxy.schema.problem import KeyPath, Problem, dotted, near_miss
@@ -72,6 +73,10 @@ def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
     problems.extend(_detoured_datagrams(tree))
     problems.extend(_no_such_port(tree))
     problems.extend(_beside_detour(tree))
+    for section in ("route", "dns"):
+        table = tree.get(section)
+        if isinstance(table, dict):
+            problems.extend(_without_database(table.get("rules"), (section, "rules"), tree))
 
 
 def outbound_tags(root: Root) -> list[str]:
@@ -159,6 +164,20 @@ def _uses_in_rules(rules: object, at: KeyPath, kind: str) -> Iterator[Use]:
             if isinstance(tag, str) and tag:
                 yield Use(tag, where)
         yield from _uses_in_rules(rule.get("rules"), (*path, "rules"), kind)
+
+
+def _without_database(rules: object, at: KeyPath, tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """Rules that ask a database which is not named."""
+    route = tree.get("route")
+    for path, rule in _each(rules, at):
+        if not isinstance(rule, dict):
+            continue
+        for item, table in DATABASES.items():
+            asked = [value for _, value in _each(rule.get(item), ()) if value != "private"]
+            named = route.get(table) if isinstance(route, dict) else None
+            if asked and not (isinstance(named, dict) and named.get("path")):
+                yield Problem((*path, item), f"`route.{table}.path` is missing: it says where the database is")
+        yield from _without_database(rule.get("rules"), (*path, "rules"), tree)
 
 
 def _each(value: object, at: KeyPath) -> Iterator[tuple[KeyPath, object]]:

@@ -14,6 +14,7 @@ from gproxy.base.defaults import DATAGRAM_BURST, MAX_DATAGRAM, UDP_INBOX, UDP_SE
 from gproxy.base.errors import StreamClosed
 from gproxy.base.iface import Admit, Buffer, Take
 from gproxy.limit.room import Room
+from gproxy.net import dscp
 from gproxy.net.handover import Link, make_link
 from gproxy.net.outbox import OUTBOX
 from gproxy.rt.crew import launch
@@ -33,7 +34,7 @@ class ClientConn:
     Answers leave from the shared socket whoever they are from; a protocol that tells the client more wraps this.
     """
 
-    __slots__ = ("_closed", "_demux", "_gate", "_inbox", "_name", "_take", "dropped")
+    __slots__ = ("_closed", "_demux", "_gate", "_inbox", "_name", "_take", "dropped", "dscp")
 
     def __init__(self, demux: Demux, name: Any) -> None:
         self._demux = demux
@@ -43,6 +44,7 @@ class ClientConn:
         self._closed = False
         self._take: Take | None = None
         self.dropped = 0
+        self.dscp = 0  # of the first datagram, if the Demux looks at it
 
     def deliver(self, data: bytes) -> None:
         """A datagram for this client; dropped when its inbox is full."""
@@ -92,7 +94,7 @@ class Demux:
     """Reads one UDP socket in bursts. The socket stays its owner's: stopping leaves it open.
 
     Without a place in the room, the datagrams of new clients are dropped; those that are served go on. `serve` gives
-    the place back. What `admit` turns down begins no session.
+    the place back. What `admit` turns down begins no session. `marked`: each client's code point is looked at.
     """
 
     def __init__(
@@ -102,6 +104,8 @@ class Demux:
         sessions: int = UDP_SESSIONS,
         room: Room | None = None,
         admit: Admit | None = None,
+        *,
+        marked: bool = False,
     ) -> None:
         self._sock = sock
         self._serve = serve
@@ -111,6 +115,9 @@ class Demux:
         self._clients: OrderedDict[Any, ClientConn] = OrderedDict()  # the longest idle first
         self._watcher = watch(sock.fileno(), READ)
         self._stopped = False
+        self._marked = marked
+        if marked:
+            dscp.hear(sock)
         self._foreign: dict[Any, Link] = {}  # clients whose flows an older plane goes on serving
         self._flows: Counter[Link] = Counter()  # how many each of these planes has left
         self._far_end: socket | None = None
@@ -142,7 +149,11 @@ class Demux:
         clients = self._clients
         for _ in range(DATAGRAM_BURST):
             try:
-                size, name = self._sock.recvfrom_into(_scratch)
+                if self._marked:
+                    size, beside, _, name = self._sock.recvmsg_into((_scratch,), dscp.ANCILLARY)
+                else:
+                    size, name = self._sock.recvfrom_into(_scratch)
+                    beside = []
             except BlockingIOError:
                 return
             except OSError as error:
@@ -156,14 +167,16 @@ class Demux:
             elif name in self._foreign:
                 self._foreign[name].say(name, _view[:size])
             else:
-                self._begin(name, bytes(_view[:size]))
+                self._begin(name, bytes(_view[:size]), dscp.of_datagram(beside))
 
-    def _begin(self, name: Any, data: bytes) -> None:
+    def _begin(self, name: Any, data: bytes, point: int = 0) -> None:
         """The first datagram of a session, if there is room for one more."""
         if self._room.taken >= self._room.most:
             self._room.turn_away()
         elif self._admit is None or self._admit(data, name[0]):
-            self._welcome(name).deliver(data)
+            client = self._welcome(name)
+            client.dscp = point
+            client.deliver(data)
 
     def _welcome(self, name: Any) -> ClientConn:
         if len(self._clients) >= self._most:

@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING
 
 from gproxy.base.address import IP
 from gproxy.base.session import Owner, Session
 from gproxy.route.cidrs import NOT_PUBLIC, CidrSet
-from gproxy.route.context import Context, Match, Mode, Parts
-from gproxy.route.further_options import FurtherConditions
+from gproxy.route.context import Context, Mode, Parts
+from gproxy.route.further_options import MEANINGLESS, FurtherConditions
 from gproxy.route.items import domain_of
 from gproxy.route.moment import WEEKDAYS, Almanac, DayRange, minutes_of
 from gproxy.route.regex import compile_any
@@ -43,8 +44,7 @@ def machine_parts(options: FurtherConditions | HeadlessRule, context: Context) -
         yield "process_path", OwnerItem(_path_of, options.process_path).match
     if options.process_path_regex:
         yield "process_path_regex", ProcessRegexItem(options.process_path_regex).match
-    for item in ("package_name", "package_name_regex", "network_type", "network_is_expensive",
-                 "network_is_constrained", "network_interface_address"):  # fmt: skip
+    for item in MEANINGLESS:
         if getattr(options, item):
             yield item, never
     if options.wifi_ssid or options.wifi_bssid:
@@ -55,7 +55,10 @@ def machine_parts(options: FurtherConditions | HeadlessRule, context: Context) -
         yield "wifi_bssid", WifiBssidItem(context.facts.watch, options.wifi_bssid).match
     if options.default_interface_address:
         needs.ask("surroundings")
-        prefixes = [getattr(each, "network", each) for each in options.default_interface_address]
+        prefixes = [
+            each.network if isinstance(each, IPv4Interface | IPv6Interface) else each
+            for each in options.default_interface_address
+        ]
         yield "default_interface_address", DefaultInterfaceItem(context.facts.watch, prefixes).match
 
 

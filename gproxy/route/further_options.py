@@ -42,8 +42,8 @@ class FurtherConditions(Options):
     geoip: Annotated[
         tuple[Code, ...],
         doc(
-            "The target, or an address that it was resolved to, is in this country, by `route.geoip`, or `private`. Not "
-            "in sing-box since 1.12."
+            "The target, or an address that it was resolved to, is in this country, by `route.geoip`, or `private`. "
+            "Not in sing-box since 1.12."
         ),
     ] = ()
     source_ip_asn: Annotated[

@@ -10,16 +10,19 @@ import contextlib
 import csv
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from gproxy.base.address import IP, parse_ip
 from gproxy.base.clock import now, wall
 from gproxy.rt.offload import offload
 
 USUAL: tuple[str, ...] = (
-    "/tmp/dhcp.leases", "/var/lib/misc/dnsmasq.leases", "/var/lib/dnsmasq/dnsmasq.leases",
-    "/tmp/hosts/odhcpd", "/var/lib/dhcp/dhcpd.leases", "/var/lib/dhcp/dhcpd6.leases", "/var/lib/dhcpd/dhcpd.leases",
+    "/tmp/dhcp.leases", "/tmp/hosts/odhcpd",  # noqa: S108 - of routers that keep them in memory
+    "/var/lib/misc/dnsmasq.leases", "/var/lib/dnsmasq/dnsmasq.leases",
+    "/var/lib/dhcp/dhcpd.leases", "/var/lib/dhcp/dhcpd6.leases", "/var/lib/dhcpd/dhcpd.leases",
     "/var/lib/kea/kea-leases4.csv", "/var/lib/kea/kea-leases6.csv",
     "/var/lib/kea/dhcp4.leases", "/var/lib/kea/dhcp6.leases",
 )  # fmt: skip
@@ -95,7 +98,7 @@ class Leases:
 
 def _state(path: str) -> object:
     try:
-        found = os.stat(path)
+        found = os.stat(path)  # noqa: PTH116 - once a second, for a list of names
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
@@ -105,9 +108,7 @@ def _read_all(paths: Iterable[str]) -> _Known:
     known = _Known()
     for path in paths:
         try:
-            with open(path, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _LARGEST))  # what is new stands at the end
-                text = file.read(_LARGEST).decode("utf-8", "replace")
+            text = _read(path)
         except OSError:
             continue
         for lease in read_leases(text):
@@ -117,6 +118,24 @@ def _read_all(paths: Iterable[str]) -> _Known:
             if lease.mac and lease.hostname and (not lease.until or lease.until >= wall()):
                 known.names[lease.mac] = lease.hostname
     return known
+
+
+def _read(path: str) -> str:
+    """What the file says; of a very large one the end, where the newest stands. Raises OSError.
+
+    In a directory where everybody may make files, only what root or this user has made is a DHCP server's.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or (_open_to_all(path) and found.st_uid not in {0, os.geteuid()}):
+            return ""
+        file.seek(max(0, found.st_size - _LARGEST))
+        return file.read(_LARGEST).decode("utf-8", "replace")
+
+
+def _open_to_all(path: str) -> bool:
+    return bool(Path(path).parent.stat().st_mode & stat.S_IWOTH)
 
 
 def read_leases(text: str) -> Iterator[Lease]:

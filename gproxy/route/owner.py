@@ -160,7 +160,7 @@ class Owners:
             if pid in recent:
                 continue
             try:
-                same = os.stat(f"{self._proc}/{pid}").st_uid == user_id
+                same = os.stat(f"{self._proc}/{pid}").st_uid == user_id  # noqa: PTH116 - for thousands
             except OSError:
                 continue
             if same:

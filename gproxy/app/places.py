@@ -1,0 +1,48 @@
+"""The databases that rules ask about addresses and domains: opened when the first rule asks, and once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from gproxy.base.errors import ConfigError
+from gproxy.route.context import Parts
+from gproxy.route.geo import AsnOf, CountriesOf, open_asns, open_countries
+from gproxy.route.options import RouteOptions
+
+
+def countries(route: RouteOptions) -> Callable[[], CountriesOf]:
+    """What opens the database of countries. It raises ConfigError."""
+
+    @cache
+    def opened() -> CountriesOf:
+        return open_countries(_path(route.geoip.path, "geoip"))
+
+    return opened
+
+
+def asns(route: RouteOptions) -> Callable[[], AsnOf]:
+    """What opens the database of autonomous systems. It raises ConfigError."""
+
+    @cache
+    def opened() -> AsnOf:
+        return open_asns(_path(route.asn.path, "asn"))
+
+    return opened
+
+
+def sites(route: RouteOptions) -> Callable[[Sequence[str]], Parts]:
+    """What makes conditions of lists of domains. It raises ConfigError, also for lists that are not there."""
+
+    def conditions(codes: Sequence[str]) -> Parts:
+        from gproxy.route.sites import site_parts
+
+        return site_parts(_path(route.geosite.path, "geosite"), codes)
+
+    return conditions
+
+
+def _path(path: str, table: str) -> str:
+    if not path:
+        raise ConfigError(f"a rule asks for it, but `route.{table}.path` is not there")
+    return path
