@@ -57,10 +57,13 @@ class Decider:
         self._router = router
         self._outbounds = outbounds
         self._names = names
+        self._facts = router.facts
         self._server_first = ServerFirst()
 
     def decide(self, session: Session, opening: Opening | None = None) -> Outbound:
         """See Decides."""
+        if self._facts.needs.some:
+            self._facts.collect(session)
         for action in self._router.walk(session):
             if isinstance(action, RouteTo):
                 if action.overrides is not None:

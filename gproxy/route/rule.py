@@ -16,7 +16,7 @@ from gproxy.route.options import RuleOptions
 class Router:
     """Says what shall be done with a session."""
 
-    __slots__ = ("_final", "_rules")
+    __slots__ = ("_final", "_rules", "facts")
 
     def __init__(self, rules: Sequence[RuleOptions], final: str, context: Context = NO_CONTEXT) -> None:
         """`final` is the tag of the outbound for whatever the rules leave undecided."""
@@ -24,6 +24,7 @@ class Router:
             (condition(rule, context), _action(name_of(index, rule), rule)) for index, rule in enumerate(rules)
         )
         self._final = RouteTo(final, rule="final")
+        self.facts = context.facts  # what the rules need is collected before a walk
 
     def walk(self, session: Session) -> Iterator[Action]:
         """The actions of the rules that match, one after the other; the last one is final, and no other.
