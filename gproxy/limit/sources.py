@@ -1,9 +1,9 @@
 """Who may ask by datagrams, and how often he is answered.
 
 The source of a datagram is whatever its sender wrote there. So a server that answers all of them sends somebody else
-what others ask for: the more, the longer its answers are. Public sources are answered at a rate for each prefix. Of what
-is beyond, every other datagram gets an answer that is no longer than the question and tells who really asked to come
-back by TCP, and the rest gets none.
+what others ask for: the more, the longer its answers are. Public sources are answered at a rate for each prefix. Beyond
+it every other datagram gets an answer that is no longer than the question and tells who really asked to come back by
+TCP, and the rest gets none.
 """
 
 from __future__ import annotations

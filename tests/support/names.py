@@ -7,8 +7,8 @@ from gproxy.base.errors import DialError, ProtocolError
 from gproxy.base.session import DEFAULT_LOOKUP, LookupOptions, Session
 from gproxy.rt.sync import Event
 from gproxy.wire.dns import types
-from gproxy.wire.dns.name import encode_name
 from gproxy.wire.dns.message import Edns, Message, Question, Record, error_reply, make_query, parse, parse_query
+from gproxy.wire.dns.name import encode_name
 
 ADDRESS = b"\xc0\x00\x02\x01"
 OTHER = b"\xc6\x33\x64\x01"
@@ -58,7 +58,8 @@ class FakeNames:
             asked.id, True, recursion_desired=asked.recursion_desired, recursion_available=True,
             question=asked.question, edns=None if asked.edns is None else Edns(),
             answer=tuple(
-                Record(asked.question.name, types.A, self.ttl, self.address[:3] + bytes([n])) for n in range(1, count + 1)
+                Record(asked.question.name, types.A, self.ttl, self.address[:3] + bytes([number]))
+                for number in range(1, count + 1)
             ),
         )  # fmt: skip
         if "none" in labels:

@@ -20,7 +20,8 @@ class DnsInboundOptions(Listen, NetworkChoice, TlsListen):
     protocol: Annotated[
         Literal["dns", "https"],
         doc(
-            "`dns`: plain DNS by UDP and TCP, or with `tls` DNS over TLS. `https`: DNS over HTTPS, or with no `tls` HTTP."
+            "`dns`: plain DNS by UDP and TCP, or with `tls` DNS over TLS. "
+            "`https`: DNS over HTTPS, or without `tls` the same by plain HTTP."
         ),
     ] = "dns"
     path: Annotated[str, doc("`https`: where questions are taken; `/dns-query` if empty.")] = ""

@@ -26,9 +26,7 @@ _OPT: Final = b"\0\0\x29"
 _OPT_HEAD: Final = 11
 
 # RFC 8482 section 4.2: an answer to ANY that is short and stops further ones. Its time to live is that of a few hours.
-_HINFO: Final = (
-    b"\xc0\x0c" + types.HINFO.to_bytes(2, "big") + b"\0\1" + (3789).to_bytes(4, "big") + b"\0\x09\x07RFC8482\0"
-)
+_HINFO: Final = struct.pack("!HHHLH", 0xC00C, types.HINFO, types.IN, 3789, 9) + b"\x07RFC8482\0"
 
 
 class Asked(NamedTuple):

@@ -30,7 +30,7 @@ def test_the_standards_own_example() -> None:
 
 
 @given(st.binary(min_size=12, max_size=60).filter(lambda data: data[2] < 0x80), st.booleans())
-def test_any_message_can_be_in_a_target(query: bytes, padded: bool) -> None:  # noqa: FBT001 - an example
+def test_any_message_can_be_in_a_target(query: bytes, padded: bool) -> None:
     text = base64.urlsafe_b64encode(query)
     target = PLACE + b"?dns=" + (text if padded else text.rstrip(b"="))
     assert read_request(b"GET", target, [], PLACE) == query
