@@ -45,6 +45,7 @@ _HEAD = struct.Struct("!HHHHHH")
 _FIXED = struct.Struct("!HHIH")  # of a record: type, class, ttl, length
 _PAIR = struct.Struct("!HH")
 _DO: Final = 0x8000
+_MOST_ASKED: Final = 8  # records of a query: OPT, TSIG and the like
 _ADDITIONAL: Final = 2  # the section
 _OPT_BEGINS: Final = b"\0\x00\x29"  # the root, and the type
 
@@ -158,14 +159,16 @@ def parse(data: bytes) -> Message:
 
 
 def parse_query(data: bytes) -> Message:
-    """Read a client's message: one question and no answer. Raises ProtocolError; Unsupported for other opcodes."""
+    """Read a client's message: one question, few records. Raises ProtocolError; Unsupported for other opcodes."""
     if len(data) < HEAD:
         raise ProtocolError("a DNS message that is cut off")
-    flags = int.from_bytes(data[2:4], "big")
+    _, flags, _, *counts = _HEAD.unpack_from(data)
     if flags & RESPONSE:
         raise ProtocolError("a DNS answer instead of a query")
     if flags & _OPCODE:
         raise Unsupported(f"DNS opcode {flags >> 11 & 0xF}", reason="opcode")
+    if sum(counts) > _MOST_ASKED:
+        raise ProtocolError("a DNS query with many records")
     message = parse(data)
     if message.question is None:
         raise ProtocolError("a DNS query without a question")
@@ -391,7 +394,7 @@ def _edns(additional: tuple[Record, ...]) -> tuple[Edns, int]:
 
 def _has_edns(query: bytes) -> bool:
     try:
-        return parse(query).edns is not None
+        return parse_query(query).edns is not None
     except ProtocolError:
         return False
 
@@ -460,11 +463,10 @@ def _write_record(out: bytearray, record: Record, places: dict[bytes, int]) -> N
 
 
 def _write_name(out: bytearray, name: bytes, places: dict[bytes, int]) -> None:
-    """Write an uncompressed name, as a pointer as far as it stands in the message already."""
-    lowered = name.lower()
+    """Write an uncompressed name, as a pointer as far as it stands in the message already, in the same case."""
     at = 0
     while name[at]:
-        rest = lowered[at:]
+        rest = name[at:]
         place = places.get(rest)
         if place is not None:
             out += (0xC000 | place).to_bytes(2, "big")

@@ -27,6 +27,7 @@ from gproxy.wire.dns.name import skip_name
 
 _HEAD = struct.Struct("!HHHHHH")
 _FIXED = struct.Struct("!HHIH")
+_ANY: Final = types.ANY.to_bytes(2, "big")
 _ASKERS: Final = RECURSION_DESIRED | CHECKING_DISABLED  # what an answer repeats of its query's flags
 
 
@@ -101,7 +102,8 @@ def prepare(answer: bytes) -> Prepared:
     pieces: list[bytes] = []
     piece = at
     least = MAX_TTL
-    found = soa = False
+    found = False
+    minimum = -1
     rcode = flags & 0xF
     unpack = _FIXED.unpack_from
     before_additional = answers + authorities
@@ -127,15 +129,16 @@ def prepare(answer: bytes) -> Prepared:
             if index < answers:
                 found = found or answer[at - length - 10 : at - length - 8] == asked
             elif kind == types.SOA and index < before_additional:
-                soa = True
-                least = min(least, _minimum(answer, at - length, at))
+                minimum = _minimum(answer, at - length, at)
     except (IndexError, struct.error):
         raise ProtocolError("a DNS record that is cut off") from None
     if at != size:
         raise ProtocolError("a DNS message that does not end where it says")
     pieces.append(answer[piece:size])
-    any_found = found or (bool(answers) and asked == b"\0\xff")
-    negative = rcode == types.NXDOMAIN or (rcode == types.NOERROR and not any_found)
+    found = found or (asked == _ANY and answers > 0)
+    negative = rcode == types.NXDOMAIN or (rcode == types.NOERROR and not found)
+    if negative and minimum >= 0:
+        least = min(least, minimum)
     return Prepared(
         flags,
         (questions, answers, authorities, additionals),
@@ -144,7 +147,7 @@ def prepare(answer: bytes) -> Prepared:
         rcode=rcode,
         ttl=least if pieces[1:] else 0,
         negative=negative,
-        lasting=rcode in (types.NOERROR, types.NXDOMAIN) and (soa or not negative),
+        lasting=rcode in (types.NOERROR, types.NXDOMAIN) and (minimum >= 0 or not negative),
     )
 
 
@@ -161,6 +164,9 @@ def _rewritten(answer: bytes) -> Prepared:
     rcode = message.rcode
     message.edns = None
     message.rcode &= 0xF
-    prepared = prepare(message.encode())
+    try:
+        prepared = prepare(message.encode())
+    except ValueError as error:
+        raise ProtocolError("a DNS message that is too long without compression") from error
     prepared.rcode = rcode
     return prepared
