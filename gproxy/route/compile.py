@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gproxy.base.session import Session
-from gproxy.route.cidrs import NOT_PUBLIC, Network
+from gproxy.route.cidrs import NOT_PUBLIC, CidrSet, Network
 from gproxy.route.context import NO_CONTEXT, Context, RuleSet
+from gproxy.route.domains import domain_set
+from gproxy.route.further_items import single_parts, source_parts, target_parts
 from gproxy.route.groups import Groups, Match, Part, Parts, all_of, any_of, bracketed, inverted
 from gproxy.route.items import (
     AuthUserItem,
@@ -82,8 +84,8 @@ def brackets(options: Conditions, context: Context) -> Iterator[tuple[Part, ...]
         tuple(_single_items(options, context)),
         tuple(_source_ports(options)),
         tuple(_target_ports(options)),
-        tuple(_source(options)),
-        tuple(_target(options)),
+        tuple(_source(options, context)),
+        tuple(_target(options, context)),
     )
     if not options.rule_set:
         return groups.brackets()
@@ -113,6 +115,7 @@ def _single_items(options: Conditions, context: Context) -> Parts:
         yield "protocol", ProtocolItem(options.protocol).match
     if options.client:
         yield "client", ClientItem(options.client).match
+    yield from single_parts(options, context)
 
 
 def _source_ports(options: Conditions) -> Parts:
@@ -129,22 +132,24 @@ def _ranges(ports: Sequence[Port], ranges: Sequence[RulePortRange]) -> list[Boun
     return [*((port, port) for port in ports), *ranges]
 
 
-def _source(options: Conditions) -> Parts:
+def _source(options: Conditions, context: Context) -> Parts:
     networks = _networks(options.source_ip_cidr, private=options.source_ip_is_private)
     if networks:
-        yield "source_ip_cidr", SourceIpItem(networks).match
+        yield "source_ip_cidr", SourceIpItem(CidrSet(networks)).match
+    yield from source_parts(options, context)
 
 
-def _target(options: Conditions) -> Parts:
+def _target(options: Conditions, context: Context) -> Parts:
     if options.domain or options.domain_suffix:
-        yield "domain", DomainItem(options.domain, options.domain_suffix).match
+        yield "domain", DomainItem(domain_set(options.domain, options.domain_suffix)).match
     networks = _networks(options.ip_cidr, private=options.ip_is_private)
     if networks:
-        yield "ip_cidr", TargetIpItem(networks).match
+        yield "ip_cidr", TargetIpItem(CidrSet(networks)).match
     if options.domain_keyword:
         yield "domain_keyword", DomainKeywordItem(options.domain_keyword).match
     if options.domain_regex:
         yield "domain_regex", DomainRegexItem(options.domain_regex).match
+    yield from target_parts(options, context)
 
 
 def _networks(cidrs: tuple[Network, ...], *, private: bool) -> tuple[Network, ...]:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from gproxy.base.session import Session
-from gproxy.route.cidrs import CidrSet, Network
-from gproxy.route.domains import DomainSet
+from gproxy.route.cidrs import CidrSet
+from gproxy.route.domains import DomainSet, DomainTrie
 from gproxy.route.ranges import Bounds, Ranges
 from gproxy.route.regex import compile_any
 
@@ -103,11 +103,12 @@ class DomainItem:
 
     __slots__ = ("_domains",)
 
-    def __init__(self, domains: Iterable[str], suffixes: Iterable[str]) -> None:
-        self._domains = DomainSet(domains, suffixes)
+    def __init__(self, domains: DomainSet | DomainTrie) -> None:
+        self._domains = domains
 
     def match(self, session: Session) -> bool:
-        return domain_of(session) in self._domains
+        name = domain_of(session)
+        return name != "" and name in self._domains
 
 
 class DomainKeywordItem:
@@ -148,8 +149,8 @@ class SourceIpItem:
 
     __slots__ = ("_cidrs",)
 
-    def __init__(self, networks: Iterable[Network]) -> None:
-        self._cidrs = CidrSet(networks)
+    def __init__(self, cidrs: CidrSet) -> None:
+        self._cidrs = cidrs
 
     def match(self, session: Session) -> bool:
         host = session.source.host
@@ -161,8 +162,8 @@ class TargetIpItem:
 
     __slots__ = ("_cidrs",)
 
-    def __init__(self, networks: Iterable[Network]) -> None:
-        self._cidrs = CidrSet(networks)
+    def __init__(self, cidrs: CidrSet) -> None:
+        self._cidrs = cidrs
 
     def match(self, session: Session) -> bool:
         host = session.target.host

@@ -53,17 +53,24 @@ class Ranges:
 class WideRanges:
     """A set of integers below 2**128: IPv6 addresses. Boundaries are kept as halves, in the order of the wholes."""
 
-    __slots__ = ("_high", "_low")
+    __slots__ = ("high", "low")
 
     def __init__(self, ranges: Iterable[Bounds]) -> None:
         bounds = list(boundaries(ranges, 128))
-        self._high = array("Q", (bound // _WORD for bound in bounds))
-        self._low = array("Q", (bound % _WORD for bound in bounds))
+        self.high = array("Q", (bound // _WORD for bound in bounds))
+        self.low = array("Q", (bound % _WORD for bound in bounds))
+
+    @classmethod
+    def sorted(cls, high: array[int], low: array[int]) -> WideRanges:
+        """The set of these boundaries, as another one had them."""
+        made = cls.__new__(cls)
+        made.high, made.low = high, low
+        return made
 
     def __contains__(self, value: int) -> bool:
         high = value >> 64
-        start = bisect_left(self._high, high)
-        end = bisect_right(self._high, high, start)
+        start = bisect_left(self.high, high)
+        end = bisect_right(self.high, high, start)
         if start == end:  # nearly always: a prefix seldom begins or ends just here
             return start & 1 == 1
-        return bisect_right(self._low, value & (_WORD - 1), start, end) & 1 == 1
+        return bisect_right(self.low, value & (_WORD - 1), start, end) & 1 == 1

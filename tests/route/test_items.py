@@ -40,16 +40,16 @@ NETS = [ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
         (IpVersionItem(4), session("1.2.3.4"), session("::1")),
         (IpVersionItem(6), session("::1"), session("1.2.3.4")),
         (IpVersionItem(4), session("::ffff:1.2.3.4"), session(addresses=("1.2.3.4",))),
-        (DomainItem(["x.test"], ["example.org"]), session(), session("example.com")),
-        (DomainItem(["x.test"], ["example.org"]), session("x.test"), session("a.x.test")),
+        (DomainItem(DomainSet(["x.test"], ["example.org"])), session(), session("example.com")),
+        (DomainItem(DomainSet(["x.test"], ["example.org"])), session("x.test"), session("a.x.test")),
         (DomainKeywordItem(["zz", "ample"]), session(), session("1.2.3.4")),
         (DomainRegexItem(["zz", r"^www\."]), session(), session("example.org")),
         (DomainRegexItem([""]), session(), session("1.2.3.4")),
-        (SourceIpItem(NETS), session(source="10.1.1.1"), session(source="11.1.1.1")),
-        (SourceIpItem(NETS), session(source="2001:db8::1"), session(source="example.org")),
-        (TargetIpItem(NETS), session("10.1.1.1"), session("11.1.1.1")),
-        (TargetIpItem(NETS), session(addresses=("1.1.1.1", "10.1.1.1")), session()),
-        (TargetIpItem(NETS), session("10.1.1.1"), session("1.1.1.1", addresses=("10.1.1.1",))),
+        (SourceIpItem(CidrSet(NETS)), session(source="10.1.1.1"), session(source="11.1.1.1")),
+        (SourceIpItem(CidrSet(NETS)), session(source="2001:db8::1"), session(source="example.org")),
+        (TargetIpItem(CidrSet(NETS)), session("10.1.1.1"), session("11.1.1.1")),
+        (TargetIpItem(CidrSet(NETS)), session(addresses=("1.1.1.1", "10.1.1.1")), session()),
+        (TargetIpItem(CidrSet(NETS)), session("10.1.1.1"), session("1.1.1.1", addresses=("10.1.1.1",))),
         (SourcePortItem([(1, 9)]), session(source_port=9), session(source_port=10, port=9)),
         (TargetPortItem([(1, 9)]), session(port=1), session(port=0, source_port=9)),
     ],
@@ -64,7 +64,7 @@ def test_the_domain_is_the_sniffed_one_if_there_is_one():
     assert domain_of(session("1.2.3.4", sniffed="b.test")) == "b.test"
     assert domain_of(session("a.test")) == "a.test"
     assert domain_of(session("1.2.3.4")) == ""
-    assert DomainItem(["b.test"], []).match(session("1.2.3.4", sniffed="b.test"))
+    assert DomainItem(DomainSet(["b.test"], [])).match(session("1.2.3.4", sniffed="b.test"))
 
 
 _MAKERS = {"BUILD_LIST", "BUILD_SET", "BUILD_MAP", "BUILD_TUPLE", "BUILD_SLICE", "MAKE_FUNCTION", "RETURN_GENERATOR"}
