@@ -56,7 +56,7 @@ def encode_name(name: str) -> bytes:
 def read_name(message: bytes, at: int) -> tuple[str, int]:
     """The name that begins at this offset of a whole message, as text, and the offset behind it.
 
-    Pointers lead backwards only. Raises ProtocolError.
+    Pointers lead backwards only, to what ends before them. Raises ProtocolError.
     """
     labels, end = _labels(message, at)
     return _text(labels), end
@@ -101,29 +101,30 @@ def _labels(message: bytes, at: int) -> tuple[list[bytes], int]:
     labels: list[bytes] = []
     end = -1
     room = MAX_NAME - 1
-    start = at
-    try:
-        for _ in range(_STEPS):
-            length = message[at]
-            if not length:
-                return labels, at + 1 if end < 0 else end
-            if length <= MAX_LABEL:
-                room -= length + 1
-                if room < 0:
-                    raise ProtocolError("a name that is too long")
-                at += 1
-                labels.append(message[at : at + length])
-                at += length
-            else:
-                target = (length & 0x3F) << 8 | message[at + 1]
-                if length < _POINTER or not _HEAD <= target < start:
-                    raise ProtocolError("a name with a bad length or pointer")
-                if end < 0:
-                    end = at + 2
-                at = start = target
-    except IndexError:
-        raise ProtocolError("a name that is cut off") from None
-    raise ProtocolError("a name with too many pointers")
+    start, stop = at, len(message)  # of a piece: what a pointer leads to ends before the piece that it stands in
+    for _ in range(_STEPS):
+        if at >= stop:
+            break
+        length = message[at]
+        if not length:
+            return labels, at + 1 if end < 0 else end
+        at += 1
+        if length <= MAX_LABEL:
+            room -= length + 1
+            if room < 0:
+                raise ProtocolError("a name that is too long")
+            labels.append(message[at : at + length])
+            at += length
+        else:
+            if length < _POINTER or at >= stop:
+                break
+            target = (length & 0x3F) << 8 | message[at]
+            if not _HEAD <= target < start:
+                break
+            if end < 0:
+                end = at + 1
+            at, start, stop = target, target, start
+    raise ProtocolError("a name that is cut off, or with a bad length or pointer")
 
 
 def _text(labels: list[bytes]) -> str:
