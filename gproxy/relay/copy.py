@@ -6,9 +6,10 @@ from gproxy.base.clock import now
 from gproxy.base.errors import ASKED, StreamClosed
 from gproxy.base.iface import Stream
 from gproxy.relay.idle import SWEEPER
-from gproxy.relay.terms import Account, Outcome, Side, Terms
+from gproxy.relay.terms import FREE, Account, Outcome, Side, Terms, Tolls
 from gproxy.rt.deadline import Cancel
 from gproxy.rt.group import Group
+from gproxy.rt.sync import sleep
 
 
 class Copy:
@@ -25,6 +26,7 @@ class Copy:
         "_right",
         "_stop",
         "_terms",
+        "_tolls",
         "_up",
         "seen",
         "since",
@@ -38,7 +40,9 @@ class Copy:
         early_up: int = 0,
         early_down: int = 0,
         account: Account | None = None,
+        tolls: Tolls = FREE,
     ) -> None:
+        self._tolls = tolls
         self._account = account
         self._left = left
         self._right = right
@@ -71,11 +75,14 @@ class Copy:
         return Outcome(self._up, self._down, self._result, now() - started, self._culprit)
 
     def _upward(self) -> None:
+        toll = self._tolls.up
         try:
             while data := self._left.recv():
                 self._up += len(data)
                 if not self._sent(data):
                     return
+                if toll is not None:
+                    sleep(toll.pay(len(data)))
             self._ended()
             self._right.close_write()
         except StreamClosed as error:
@@ -95,12 +102,15 @@ class Copy:
 
     def _downward(self) -> None:
         at: Side = "right"
+        toll = self._tolls.down
         try:
             while data := self._right.recv():
                 self._down += len(data)
                 at = "left"
                 self._left.sendall(data)
                 at = "right"
+                if toll is not None:
+                    sleep(toll.pay(len(data)))
             self._ended()
             self._left.close_write()
         except StreamClosed as error:

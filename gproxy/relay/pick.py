@@ -9,11 +9,17 @@ from gproxy.base.iface import Record, Stream
 from gproxy.relay.copy import Copy
 from gproxy.relay.pump import Pump
 from gproxy.relay.record import Flows
-from gproxy.relay.terms import DEFAULT_TERMS, Account, Outcome, Side, Terms
+from gproxy.relay.terms import DEFAULT_TERMS, FREE, Account, Outcome, Side, Terms, Tolls
 from gproxy.rt.deadline import deadline
 
 
-def relay(left: Stream, right: Stream, terms: Terms = DEFAULT_TERMS, account: Account | None = None) -> Outcome:
+def relay(
+    left: Stream,
+    right: Stream,
+    terms: Terms = DEFAULT_TERMS,
+    account: Account | None = None,
+    tolls: Tolls = FREE,
+) -> Outcome:
     """Move bytes between two streams until both have ended or one has failed. The streams stay their owners' to close.
 
     An end on one side is passed on as a half-close. What is moved is put on the account, if there is one, at least
@@ -38,10 +44,14 @@ def relay(left: Stream, right: Stream, terms: Terms = DEFAULT_TERMS, account: Ac
     except StreamClosed as error:
         _settle(account, up, down)
         return Outcome(up, down, error.reason, now() - started, "" if error.reason in ASKED else culprit)
+    if tolls.up is not None and up:
+        tolls.up.pay(up)  # what waits for that is the next piece
+    if tolls.down is not None and down:
+        tolls.down.pay(down)
     left_end, right_end = _end(left), _end(right)
     if left_end is not None and right_end is not None:
-        return Pump(left, right, terms, Flows(left_end, right_end).make, up, down, account).run()
-    return Copy(left, right, terms, up, down, account).run()
+        return Pump(left, right, terms, Flows(left_end, right_end).make, up, down, account, tolls).run()
+    return Copy(left, right, terms, up, down, account, tolls).run()
 
 
 class _Silent(Exception):

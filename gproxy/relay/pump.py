@@ -19,9 +19,9 @@ from gproxy.base.errors import StreamClosed
 from gproxy.base.iface import Stream
 from gproxy.net.oserror import closed
 from gproxy.relay.idle import SWEEPER
-from gproxy.relay.splice import Pipe
-from gproxy.relay.terms import OTHER, Account, Outcome, Side, Terms
-from gproxy.rt.sockets import READ, WRITE, Parking, watch
+from gproxy.relay.splice import PIPE_SIZE, Pipe
+from gproxy.relay.terms import FREE, OTHER, Account, Outcome, Side, Terms, Toll, Tolls
+from gproxy.rt.sockets import READ, WRITE, Parking, Timer, watch
 
 _scratch = bytearray(SCRATCH)
 SCRATCH_VIEW = memoryview(_scratch)
@@ -36,12 +36,16 @@ class Flow:
         "_bulk",
         "_ended",
         "_end_target",
+        "_most",
+        "_pause",
         "_pump",
         "_reader",
         "_rest",
         "_side",
         "_source",
         "_target",
+        "_toll",
+        "_vector",
         "_writer",
         "moved",
     )
@@ -56,6 +60,10 @@ class Flow:
         self._bulk = False
         self._ended = False
         self._writer: Any = None
+        self._toll = pump.tolls.up if side == "left" else pump.tolls.down
+        self._pause: Timer | None = None  # until the next piece may be moved
+        self._most = PIPE_SIZE if self._toll is None else self._toll.piece
+        self._vector = SCRATCH_VECTOR if self._most >= SCRATCH else (SCRATCH_VIEW[: self._most],)
         self._reader = watch(source, READ)
         self._reader.start(self._copy)
         self.moved = 0
@@ -63,7 +71,7 @@ class Flow:
     def _copy(self) -> None:
         """The source is readable, and short exchanges are cheapest through the scratch."""
         try:
-            size = readv(self._source, SCRATCH_VECTOR)
+            size = readv(self._source, self._vector)
         except BlockingIOError:
             return
         except OSError as error:
@@ -84,6 +92,8 @@ class Flow:
             self._wait(SCRATCH_VIEW[sent:size].tobytes())
         elif size >= SPLICE_FROM:
             self._start_bulk()
+        if self._toll is not None:
+            self._pay(self._toll, size)
 
     def _start_bulk(self) -> None:
         self._bulk = True
@@ -97,7 +107,7 @@ class Flow:
             self._end_bulk()
             return
         try:
-            size = pipe.fill(self._source)
+            size = pipe.fill(self._source, self._most)
         except BlockingIOError:
             pipe.give_back()
             return
@@ -113,6 +123,30 @@ class Flow:
         self._empty(pipe)
         if size < SPLICE_FROM // 8 and self._rest is None and not self._ended:
             self._end_bulk()
+        if self._toll is not None:
+            self._pay(self._toll, size)
+
+    def _pay(self, toll: Toll, size: int) -> None:
+        """So many bytes were moved: read no more until the next may be."""
+        seconds = toll.pay(size)
+        if seconds > 0 and not self._ended:
+            self._reader.stop()
+            self._pause = Timer(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        """The next piece may be moved."""
+        self._end_pause()
+        if self._rest is None and not self._ended:
+            self._read()
+
+    def _end_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.stop()
+            self._pause = None
+
+    def _read(self) -> None:
+        """Read again, where that was stopped."""
+        self._reader.start(self._splice if self._bulk else self._copy)
 
     def _end_bulk(self) -> None:
         self._bulk = False
@@ -159,7 +193,8 @@ class Flow:
             self._rest = rest[sent:] or None
         if self._rest is None and not self._ended:
             self._writer.stop()
-            self._reader.start(self._splice if self._bulk else self._copy)
+            if self._pause is None:
+                self._read()
 
     def _give_up(self, error: OSError) -> None:
         """The target takes no more. What it has said before may still be on its way: the other direction brings it."""
@@ -183,6 +218,7 @@ class Flow:
     def stop(self) -> None:
         """Let go of everything but the descriptors, which are their streams'."""
         self._ended = True
+        self._end_pause()
         for watcher in (self._reader, self._writer):
             if watcher is not None:
                 watcher.stop()
@@ -212,6 +248,7 @@ class Pump:
         "over",
         "seen",
         "since",
+        "tolls",
     )
 
     def __init__(
@@ -223,8 +260,10 @@ class Pump:
         up: int = 0,
         down: int = 0,
         account: Account | None = None,
+        tolls: Tolls = FREE,
     ) -> None:
         """`make` gives each direction its flow; `up` and `down` is what has been moved before."""
+        self.tolls = tolls
         self._terms = terms
         self._account = account
         self._parking = Parking()

@@ -64,7 +64,6 @@ class RecordFlow(Flow):
     )
 
     def __init__(self, pump: Pump, side: Side, source: End, target: End, end_target: Callable[[], None]) -> None:
-        self._reach = RECORD_READ  # how much is read at once: more while the target takes all of it
         self._opener: Opener | None = None
         self._sealer: Sealer | None = None
         self._unopened = b""
@@ -81,6 +80,7 @@ class RecordFlow(Flow):
             self._farewell, self._answering = target.ending, target.answering
             self._sealer, target = target.sealer, target.fd
         super().__init__(pump, side, source, target, end_target)
+        self._reach = min(RECORD_READ, self._most)  # how much is read at once: more while the target takes all of it
         if self._answering is not None and self._answering.due:  # from what was read ahead
             self._wait(b"")
 
@@ -109,7 +109,9 @@ class RecordFlow(Flow):
             self.moved += len(data)
             self._hand_on(data)
             if size == self._reach and self._rest is None:
-                self._reach = min(2 * size, RECORD_SCRATCH)
+                self._reach = min(2 * size, RECORD_SCRATCH, self._most)
+            if self._toll is not None:
+                self._pay(self._toll, len(data))
         if self._source_answering is not None and self._source_answering.due:
             self._pump.answer(self._side)
         if self._source_ending is not None and self._source_ending.heard:
@@ -167,5 +169,5 @@ class RecordFlow(Flow):
             self._give_up(error)
             return
         if sent < len(data):
-            self._reach = RECORD_READ
+            self._reach = min(RECORD_READ, self._most)
             self._wait(data[sent:].tobytes())

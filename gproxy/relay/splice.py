@@ -7,7 +7,9 @@ import fcntl
 import os
 from typing import ClassVar
 
-_SIZE = 1024 * 1024  # what an unprivileged process may ask for (pipe(7), pipe-max-size)
+PIPE_SIZE = 1024 * 1024
+"""Bytes that a pipe holds: what an unprivileged process may ask for (pipe(7), pipe-max-size)."""
+
 _SPARE = 16
 
 # The kernel's numbers (splice(2)); Python 3.11 names none of them on every build.
@@ -25,7 +27,7 @@ class Pipe:
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._held = 0
         with contextlib.suppress(OSError):  # past the user's share of pipe memory a smaller pipe must do
-            fcntl.fcntl(self._write, fcntl.F_SETPIPE_SZ, _SIZE)
+            fcntl.fcntl(self._write, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
 
     @classmethod
     def lend(cls) -> Pipe | None:
@@ -37,9 +39,9 @@ class Pipe:
         except OSError:
             return None
 
-    def fill(self, source: int) -> int:
+    def fill(self, source: int, most: int = PIPE_SIZE) -> int:
         """Take what the source has, as far as it fits; 0 = its end. Raises OSError, BlockingIOError among them."""
-        self._held = os.splice(source, self._write, _SIZE, flags=_MOVE_NONBLOCK)
+        self._held = os.splice(source, self._write, most, flags=_MOVE_NONBLOCK)
         return self._held
 
     def drain(self, target: int) -> bool:

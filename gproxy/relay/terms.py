@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from gproxy.base.defaults import HALF_CLOSE_IDLE, TCP_IDLE
 
@@ -27,6 +27,27 @@ class Account(Protocol):
 
     up: int
     down: int
+
+
+class Toll(Protocol):
+    """What bytes in one direction are charged for."""
+
+    @property
+    def piece(self) -> int:
+        """The most bytes to be moved at once."""
+
+    def pay(self, size: int, /) -> float:
+        """So many bytes were moved; the seconds to wait before the next ones."""
+
+
+class Tolls(NamedTuple):
+    """What each direction is charged for: from the client, and to it. None: nothing."""
+
+    up: Toll | None = None
+    down: Toll | None = None
+
+
+FREE = Tolls()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,10 @@ from gproxy.engine.table import Table
 from gproxy.net.buffered import Buffered
 from gproxy.relay import Outcome, Terms, pick, relay
 from gproxy.relay.idle import SWEEPER
+from gproxy.relay.pump import Pump
 from gproxy.relay.splice import Pipe
-from gproxy.relay.terms import DEFAULT_TERMS
+from gproxy.relay.terms import DEFAULT_TERMS, FREE, Tolls
+from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
 from gproxy.rt.sync import Event, sleep
 from tests.conformance.relays import PUMPS, Sides
@@ -77,19 +79,21 @@ def _drop_pipes() -> None:
 class Run:
     """A relay in a greenlet of its own, and the group that plays both peers."""
 
-    def __init__(self, sides: Sides, terms: Terms = DEFAULT_TERMS, table: Table | None = None) -> None:
+    def __init__(
+        self, sides: Sides, terms: Terms = DEFAULT_TERMS, table: Table | None = None, tolls: Tolls = FREE
+    ) -> None:
         self.group = Group("test")
         self.outcome: Outcome | None = None
         self.session = Session(1, "tcp", "in", UNSPECIFIED, UNSPECIFIED)
         self._table = Table() if table is None else table
         self._over = Event()
-        self.group.spawn(self._run, sides, terms)
+        self.group.spawn(self._run, sides, terms, tolls)
         sleep(0)
 
-    def _run(self, sides: Sides, terms: Terms) -> None:
+    def _run(self, sides: Sides, terms: Terms, tolls: Tolls) -> None:
         self._table.add(self.session)
         try:
-            self.outcome = relay(sides.left, sides.right, terms)
+            self.outcome = relay(sides.left, sides.right, terms, tolls=tolls)
         finally:
             sides.left.close()
             sides.right.close()
@@ -170,6 +174,78 @@ def test_every_byte_arrives_both_ways_and_is_counted(big: Sides, size: int) -> N
     assert sha(got["up"]) == sha(up)
     assert sha(got["down"]) == sha(down)
     assert (outcome.up, outcome.down, outcome.ended, outcome.culprit) == (size, size, "ok", "")
+
+
+class FixedToll:
+    """Each piece costs so many seconds, in the order in which they were paid."""
+
+    def __init__(self, piece: int, *costs: float) -> None:
+        self.piece = piece
+        self.paid: list[int] = []
+        self._costs = costs
+
+    def pay(self, size: int) -> float:
+        self.paid.append(size)
+        return self._costs[len(self.paid) - 1] if len(self.paid) <= len(self._costs) else 0.0
+
+
+@pytest.mark.parametrize("piece", [4096, 100_000, 256 * 1024])
+def test_what_is_moved_is_paid_for(big: Sides, kind: str, piece: int) -> None:
+    up, down = FixedToll(piece, *(0.001,) * 20), FixedToll(piece, *(0.001, 0.0) * 10)
+    got: dict[str, bytes] = {}
+    with Run(big, tolls=Tolls(up, down)) as run:
+        run.group.spawn(send, big.client, CONTENT[: MIB + 17])
+        run.group.spawn(send, big.server, CONTENT[-MIB:])
+        run.group.spawn(lambda: got.update(down=read_all(big.client)))
+        run.group.spawn(lambda: got.update(up=read_all(big.server)))
+        outcome = run.end()
+        run.group.join(5)
+    assert sha(got["up"]) == sha(CONTENT[: MIB + 17])
+    assert sha(got["down"]) == sha(CONTENT[-MIB:])
+    assert (outcome.up, outcome.down, outcome.ended) == (MIB + 17, MIB, "ok")
+    assert (sum(up.paid), sum(down.paid)) == (MIB + 17, MIB)
+    if PUMPS[kind][1] is Pump:
+        # What was kept of an incomplete record may come on top.
+        assert max(up.paid + down.paid) <= piece + 70_000 * (big.left.bare() is None or big.right.bare() is None)
+
+
+def test_who_has_to_wait_moves_nothing_and_the_other_direction_goes_on(sides: Sides) -> None:
+    with Run(sides, tolls=Tolls(FixedToll(4096, 60.0), None)) as run:
+        sides.client.sendall(b"first")
+        assert read_exactly(sides.server, 5) == b"first"
+        sides.client.sendall(b"second")
+        for _ in range(3):
+            sides.server.sendall(b"answer")
+            assert read_exactly(sides.client, 6) == b"answer"
+        with pytest.raises(Silence), deadline(0.05, Silence()):
+            sides.server.recv()
+        assert not run.over
+    assert run.outcome is None or run.outcome.up == 5
+
+
+class Silence(Exception):
+    pass
+
+
+def test_an_end_that_comes_while_it_waits(sides: Sides) -> None:
+    toll = FixedToll(4096, 0.05)
+    with Run(sides, tolls=Tolls(toll, None)) as run:
+        sides.client.sendall(b"all")
+        sides.client.close_write()
+        assert read_all(sides.server) == b"all"
+        sides.server.close_write()
+        assert (run.end().ended, toll.paid) == ("ok", [3])
+
+
+def test_what_was_read_ahead_is_paid_for_too(sides: Sides) -> None:
+    toll = FixedToll(4096, 0.001)
+    sides.left = Buffered(sides.left, b"ahead")
+    with Run(sides, tolls=Tolls(toll, None)) as run:
+        assert read_exactly(sides.server, 5) == b"ahead"
+        sides.client.close_write()
+        sides.server.close_write()
+        run.end()
+    assert toll.paid == [5]
 
 
 def test_many_small_exchanges(sides: Sides) -> None:
