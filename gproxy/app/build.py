@@ -18,10 +18,21 @@ from gproxy.app.services import Services, build_services
 from gproxy.app.sharing import Share, shares
 from gproxy.base.address import Address
 from gproxy.base.defaults import UDP_IDLE
-from gproxy.base.iface import Accept, Dispatcher, Entrance, Inbound, Managed, Outbound, PacketConn, StreamEntrance
+from gproxy.base.iface import (
+    Accept,
+    Dispatcher,
+    Entrance,
+    Inbound,
+    Managed,
+    Outbound,
+    PacketConn,
+    Resolver,
+    StreamEntrance,
+)
 from gproxy.base.session import Session
-from gproxy.base.wiring import InboundWiring, OutboundWiring, Replays
+from gproxy.base.wiring import NO_NAMES, InboundWiring, OutboundWiring, Replays
 from gproxy.config.root import Root
+from gproxy.dns.hijack import Hijack
 from gproxy.engine.boundary import Boundary
 from gproxy.engine.decide import Decider, Straight
 from gproxy.engine.detour import DetourDispatcher
@@ -90,12 +101,13 @@ def build(root: Root, memory: Memory | None = None) -> House:
     outbounds = build_outbounds(root, plugins)
     context = build_context(root)
     router = Router(root.route.rules, root.route.final or outbounds.default, context)
-    decider = Decider(router, outbounds)
+    names: Resolver = NO_NAMES
+    decider = Decider(router, outbounds, hijack=Hijack(names))
     dispatcher = Unwrapping(RoutingDispatcher(decider, meter))
     replays = open_replays(memory or Memory())
     managed: dict[str, Managed] = {}
     certificates = build_certificates(root)
-    doors = _doors(root, dispatcher, table, meter, replays, plugins, managed, certificates, context.facts.needs)
+    doors = _doors(root, dispatcher, table, meter, replays, plugins, managed, certificates, context.facts.needs, names)
     services = build_services(root, certificates)
     return House(
         doors, outbounds, table, meter, plugins=plugins.wanted, managed=managed, services=services,
@@ -110,9 +122,9 @@ def build_outbounds(root: Root, plugins: Plugins | None = None) -> Outbounds:
     by_tag: dict[str, Outbound] = {}
     for index, options in enumerate(root.outbounds):
         tag = options.tag or str(index)
-        by_tag[tag] = _outbound(tag, options, by_tag, plugins, trusted)
+        by_tag[tag] = _outbound(tag, layers.with_defaults(options, root.route), by_tag, plugins, trusted)
     if not by_tag:
-        options = DirectOutboundOptions(type="direct", tag=IMPLICIT_OUTBOUND)
+        options = layers.with_defaults(DirectOutboundOptions(type="direct", tag=IMPLICIT_OUTBOUND), root.route)
         by_tag[IMPLICIT_OUTBOUND] = _outbound(IMPLICIT_OUTBOUND, options, by_tag, plugins, trusted)
     return Outbounds(by_tag, default=next(iter(by_tag)))
 
@@ -143,6 +155,7 @@ def _doors(
     managed: dict[str, Managed],
     certificates: Certificates,
     needs: Needs,
+    names: Resolver,
 ) -> list[Door]:
     accepts: dict[str, Accept] = {}
     detours: list[tuple[DetourDispatcher, str]] = []
@@ -158,7 +171,7 @@ def _doors(
         log = logging.getLogger(f"gproxy.inbound.{tag}")
         boundary = Boundary(tag, table, meter, options.udp_timeout or UDP_IDLE, needs)
         inbound_dispatcher = dispatching(options, inbound_dispatcher, boundary.branch, log)
-        wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, replays, log, straight, boundary.branch)
+        wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, replays, log, straight, boundary.branch, names)
         inbound: Inbound = INBOUNDS.row(options.type).build(options, wiring)
         if isinstance(options, Manageable) and options.managed and isinstance(inbound, Managed):
             managed[tag] = inbound

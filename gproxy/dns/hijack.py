@@ -16,9 +16,6 @@ from gproxy.net.questions import WORKERS, Questions
 from gproxy.rt.deadline import deadline
 from gproxy.rt.sockets import Gate
 
-OUTBOUND: Final = "hijack-dns"
-"""How the log calls it, where an outbound's tag stands."""
-
 _MOST_DESKS: Final = 256
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from gproxy.base.address import IP
 from gproxy.base.defaults import RESOLVE_TIMEOUT
@@ -13,7 +13,7 @@ from gproxy.base.session import LookupOptions, Session
 from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.sniffing import SERVER_FIRST_PORTS, Opening, ServerFirst, settle
 from gproxy.net.resolve import resolve
-from gproxy.route.action import Reject, Resolve, RouteTo, SetOptions, Sniff
+from gproxy.route.action import HijackDns, Reject, Resolve, RouteTo, SetOptions, Sniff
 from gproxy.route.rule import Router
 from gproxy.rt.deadline import deadline
 
@@ -25,6 +25,10 @@ def system_names(domain: str, session: Session, how: LookupOptions) -> tuple[IP,
     """As the system's resolver says, which knows of a strategy and a timeout and of nothing else."""
     with deadline(how.timeout or RESOLVE_TIMEOUT, DialError(f"{domain}: no answer in time", reason="dns")):
         return resolve(domain, how.strategy)
+
+
+HIJACK: Final = "hijack-dns"
+"""How the log calls what answers questions here, where an outbound's tag stands."""
 
 
 class Decides(Protocol):
@@ -53,7 +57,11 @@ class Straight:
 class Decider:
     """Carries out what the rules say, up to the outbound."""
 
-    def __init__(self, router: Router, outbounds: Outbounds, names: Names = system_names) -> None:
+    def __init__(
+        self, router: Router, outbounds: Outbounds, names: Names = system_names, hijack: Outbound | None = None
+    ) -> None:
+        """`hijack`: where sessions go whose questions are answered here; rules that ask for that need it."""
+        self._hijack = hijack
         self._router = router
         self._outbounds = outbounds
         self._names = names
@@ -74,6 +82,11 @@ class Decider:
             if isinstance(action, Reject):
                 session.rule = action.rule
                 raise action.error()
+            if isinstance(action, HijackDns):
+                assert self._hijack is not None, "nobody has said how questions are answered"
+                session.rule = action.rule
+                session.outbound = HIJACK
+                return self._hijack
             if isinstance(action, SetOptions):
                 action.overrides.apply(session)
             elif isinstance(action, Resolve):

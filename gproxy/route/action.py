@@ -108,6 +108,15 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class HijackDns:
+    """Take what the session says for questions about names, and answer them here."""
+
+    final: ClassVar[bool] = True
+
+    rule: str = ""  # how the rule is called in the log
+
+
+@dataclass(frozen=True, slots=True)
 class SetOptions:
     """Change the session as `overrides` say, and go on with the next rule."""
 
@@ -145,5 +154,5 @@ class Sniff:
         object.__setattr__(self, "packets", packet_sniffers(self.sniffers))
 
 
-Action = RouteTo | Reject | SetOptions | Resolve | Sniff
+Action = RouteTo | Reject | HijackDns | SetOptions | Resolve | Sniff
 """One step of a walk. The last one of a walk is final, and no other."""

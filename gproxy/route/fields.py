@@ -51,8 +51,8 @@ class ActionName(Word):
     """What a matching rule does."""
 
     __slots__ = ()
-    words = ("route", "reject", "route-options", "resolve", "sniff")
-    not_yet = ("hijack-dns", "bypass")
+    words = ("route", "reject", "route-options", "hijack-dns", "resolve", "sniff")
+    not_yet = ("bypass",)
 
 
 class SnifferName(Word):

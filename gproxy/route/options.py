@@ -122,7 +122,7 @@ class ActionOptions(Options):
     )  # fmt: skip
 
     action: Annotated[
-        ActionName, doc("What a match does: `route`, `reject`, `route-options`, `resolve` or `sniff`.")
+        ActionName, doc("What a match does: `route`, `reject`, `hijack-dns`, `route-options`, `resolve` or `sniff`.")
     ] = ROUTE
     outbound: Annotated[str, doc("`route`: tag of the outbound.")] = ""
     override_address: Annotated[

@@ -6,7 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from gproxy.base.defaults import SNIFF_TIMEOUT
 from gproxy.base.session import LookupOptions, Session, Strategy
-from gproxy.route.action import Action, Overrides, Reject, RejectMethod, Resolve, RouteTo, SetOptions, Sniff
+from gproxy.route.action import (
+    Action,
+    HijackDns,
+    Overrides,
+    Reject,
+    RejectMethod,
+    Resolve,
+    RouteTo,
+    SetOptions,
+    Sniff,
+)
 from gproxy.route.compile import condition
 from gproxy.route.context import NO_CONTEXT, Context, Match
 from gproxy.route.naming import name_of
@@ -44,6 +54,8 @@ def _action(name: str, options: RuleOptions) -> Action:
     if options.action == "reject":
         method: RejectMethod = "drop" if options.method == "drop" else "default"
         return Reject(method, options.no_drop, name)
+    if options.action == "hijack-dns":
+        return HijackDns(name)
     if options.action == "resolve":
         return Resolve(_lookup(options), name)
     if options.action == "sniff":

@@ -58,8 +58,6 @@ def test_what_is_read(kind, text, value):
         (DomainRegex.parse, ["a"], "got a list"),
         (NetworkName.parse, "icmp", "not supported yet"),
         (NetworkName.parse, "sctp", "expected one of `tcp`, `udp`"),
-        (ActionName.parse, "sniff", "not supported yet"),
-        (ActionName.parse, "hijack-dns", "not supported yet"),
         (ActionName.parse, "bypass", "not supported yet"),
         (ActionName.parse, None, "expected text"),
         (MethodName.parse, "reply", "not supported yet"),
