@@ -12,7 +12,10 @@ CATALOGUE: dict[str, str] = {
     "tcp": "gproxy.dns.servers.tcp:SERVER",
     "tls": "gproxy.dns.servers.tls:SERVER",
     "https": "gproxy.dns.servers.https:SERVER",
+    "local": "gproxy.dns.servers.local:SERVER",
     "hosts": "gproxy.dns.servers.hosts:SERVER",
+    "dhcp": "gproxy.dns.servers.dhcp:SERVER",
+    "mdns": "gproxy.dns.servers.mdns:SERVER",
 }
 
 # Types that sing-box 1.14 knows and gproxy does not do yet: refused by that name.

@@ -46,6 +46,7 @@ class HostsServer:
     """See Server. A name that it knows has nothing but addresses; there is no other name."""
 
     cacheable = False
+    waits = False
 
     def __init__(self, options: HostsOptions, wiring: ServerWiring) -> None:
         self._predefined: dict[str, tuple[IP, ...]] = {

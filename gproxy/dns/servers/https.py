@@ -125,6 +125,7 @@ class HttpsServer:
     """See Server."""
 
     cacheable = True
+    waits = True
 
     def __init__(self, options: HttpsOptions, wiring: ServerWiring) -> None:
         self._who = wiring.tag

@@ -19,6 +19,7 @@ class StreamServer:
     """See Server: one that is asked on streams, plain ones or those within TLS."""
 
     cacheable = True
+    waits = True
 
     def __init__(self, options: Remote, wiring: ServerWiring) -> None:
         self._address = options.address

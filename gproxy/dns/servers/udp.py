@@ -107,6 +107,7 @@ class UdpServer:
     """See Server."""
 
     cacheable = True
+    waits = True
 
     def __init__(self, server: Address, via: Dialer, lookup: Lookup, who: str) -> None:
         """`lookup` finds the server's own addresses, if it is called by a name and asked without a proxy."""
