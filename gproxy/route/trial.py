@@ -1,0 +1,66 @@
+"""Which rules of a rule set match an address or a domain of which nothing else is known, and what they look for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from gproxy.base.address import UNSPECIFIED, Address, Host, parse_host
+from gproxy.base.session import Network, Session
+from gproxy.route.context import NO_CONTEXT
+from gproxy.route.headless import ITEMS, Headless, HeadlessLogical, HeadlessRule, query_type_text
+from gproxy.route.prefixes import IpRanges
+from gproxy.route.sets.contents import Contents
+from gproxy.route.sets.packed import Packed, in_memory, pack
+
+_VALUES_SHOWN = 3
+
+
+def matching(rules: Sequence[Headless], asked: str) -> Iterator[tuple[int, Headless]]:
+    """The rules that match, each with where it stands. Raises BadRuleSet for an expression that is none.
+
+    There is no client, no network, and both ports are 0: rules that ask for these, for processes or for this machine's
+    surroundings don't match, unless inverted.
+    """
+    session = Session(0, cast(Network, ""), "", UNSPECIFIED, Address(_host(asked), 0))
+    for index, rule in enumerate(rules):
+        descriptor = in_memory(pack([rule]))
+        try:
+            contents = Contents(Packed(descriptor), NO_CONTEXT)
+        finally:
+            os.close(descriptor)
+        if contents.match(by_source=False)(session):
+            yield index, rule
+
+
+def _host(asked: str) -> Host:
+    try:
+        return parse_host(asked)
+    except ValueError:  # no domain of DNS, but rules may have it
+        return asked.lower()
+
+
+def told(rule: Headless) -> str:
+    """What the rule looks for, on one line, cut short if it is much: `domain_suffix=[a.org b.org c.org…] port=80`."""
+    if isinstance(rule, HeadlessLogical):
+        text = (" && " if rule.mode == "and" else " || ").join(map(told, rule.rules))
+        return f"!({text})" if rule.invert else f"({text})"
+    text = " ".join(f"{item}={_values(item, rule)}" for item in (*ITEMS, "adguard_domain") if getattr(rule, item))
+    return f"!({text})" if rule.invert else text
+
+
+def _values(item: str, rule: HeadlessRule) -> str:
+    value: Any = getattr(rule, item)
+    if value is True:
+        return "true"
+    if item == "query_type":
+        value = list(map(query_type_text, value))
+    elif item == "network_interface_address":
+        value = [f"{kind}:{address}" for kind, addresses in value for address in addresses]
+    elif isinstance(value, IpRanges):
+        value = list(value.prefixes())
+    if len(value) == 1:
+        return str(value[0])
+    more = "…" if len(value) > _VALUES_SHOWN else ""
+    return "[" + " ".join(map(str, value[:_VALUES_SHOWN])) + more + "]"
