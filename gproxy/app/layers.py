@@ -18,6 +18,7 @@ from gproxy.net import sockopt
 from gproxy.net.direct import SystemDialer
 from gproxy.net.proxied import ProxyProtocol
 from gproxy.net.tcp import SocketOptions
+from gproxy.route.options import RouteOptions
 from gproxy.schema.groups import Dial, Listen, Server
 from gproxy.schema.model import Options
 from gproxy.schema.tls import Authorities, Tls, TlsDial, TlsInbound, TlsListen, TlsOutbound
@@ -91,6 +92,20 @@ def dialer(options: Dial, outbounds: Mapping[str, Outbound]) -> Dialer:
     if options.detour:
         return _Chained(outbounds, options.detour)
     return system_dialer(options)
+
+
+_D = TypeVar("_D", bound=Options)
+
+
+def with_defaults(options: _D, route: RouteOptions) -> _D:
+    """An outbound's options with what `route` says for those that say nothing themselves."""
+    if not isinstance(options, Dial) or options.detour or not (route.default_interface or route.default_mark):
+        return options
+    return dataclasses.replace(
+        options,
+        bind_interface=options.bind_interface or route.default_interface,
+        routing_mark=options.routing_mark or route.default_mark,
+    )
 
 
 def system_dialer(options: Dial) -> SystemDialer:

@@ -242,6 +242,7 @@ class Nat:
                 one.outbound,
                 one.sniffed,
             )
+            session.owner, session.source_mac, session.source_hostname = one.owner, one.source_mac, one.source_hostname
         usual = session.udp_timeout
         if one.sniffed is not None:
             fitting = UDP_PROTOCOL_TIMEOUTS.get(one.sniffed.protocol, usual)

@@ -20,6 +20,7 @@ def finished(
     if not _log.isEnabledFor(level):
         return
     user = f"[{session.user}]" if session.user else ""
+    who = _who(session)
     asked = f" (asked {session.asked})" if session.asked is not None else ""
     sniffed = f" {_seen(session.sniffed)}" if session.sniffed is not None else ""
     way = f" via {session.outbound}" if session.outbound else ""
@@ -27,11 +28,22 @@ def finished(
     said = f": {detail}" if detail else ""
     _log.log(
         level,
-        "%d %s %s%s %s -> %s%s%s%s%s up %d down %d in %.3fs %s%s",
-        session.id, session.network, session.inbound, user, session.source, session.target, asked, sniffed, way, rule,
-        up, down, seconds, status, said,
+        "%d %s %s%s %s%s -> %s%s%s%s%s up %d down %d in %.3fs %s%s",
+        session.id, session.network, session.inbound, user, session.source, who, session.target, asked, sniffed, way,
+        rule, up, down, seconds, status, said,
         extra={"facts": _Facts(session, status, up, down, seconds, detail)},
     )  # fmt: skip
+
+
+def _who(session: Session) -> str:
+    """What was found out about the client, if anybody has asked."""
+    owner = session.owner
+    if owner is not None:
+        name = owner.path.rpartition("/")[2]
+        shown = name if name.isprintable() else "?"  # a file may have any name
+        return f" ({shown or '?'} of {owner.user or owner.user_id})"
+    known = " ".join(each for each in (session.source_hostname, session.source_mac) if each)
+    return f" ({known})" if known else ""
 
 
 def _seen(sniffed: Sniffed) -> str:
@@ -64,6 +76,13 @@ class _Facts:
                 yield "domain", session.sniffed.domain
         if session.user is not None:
             yield "user", session.user
+        if session.owner is not None:
+            yield "process", session.owner.path
+            yield "process_user", session.owner.user_id
+        if session.source_mac:
+            yield "source_mac", session.source_mac
+        if session.source_hostname:
+            yield "source_hostname", session.source_hostname
         if session.rule:
             yield "rule", session.rule
         if session.outbound:

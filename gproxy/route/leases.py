@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gproxy.base.address import IP, parse_ip
+from gproxy.base.address import IP, MAX_DOMAIN, parse_ip
 from gproxy.base.clock import now, wall
 from gproxy.rt.offload import offload
 
@@ -208,7 +208,9 @@ def _kea(text: str) -> Iterator[Lease]:
 
 
 def _lease(ip: str, mac: str, name: str, until: float) -> Iterator[Lease]:
-    name = "" if name in {"*", "-"} else name.lower().rstrip(".")
+    name = name.lower().rstrip(".")
+    if name in {"*", "-"} or len(name) > MAX_DOMAIN or not name.isprintable():
+        name = ""
     try:
         yield Lease(parse_ip(ip), mac, name, until)
     except ValueError:

@@ -13,6 +13,7 @@ from gproxy.engine.decide import Decider, Straight
 from gproxy.engine.outbounds import Outbounds
 from gproxy.net import resolve
 from gproxy.route.action import Action, Overrides, Reject, Resolve, RouteTo, SetOptions
+from gproxy.route.facts import Facts
 from gproxy.rt.sync import sleep
 from tests.engine.stand_ins import FakeOutbound
 from tests.support.playbook import new_session
@@ -26,6 +27,7 @@ class Walk:
 
     def __init__(self, *actions: Action) -> None:
         self._actions = actions
+        self.facts = Facts()
         self.seen: list[tuple[Address, tuple[object, ...]]] = []
 
     def walk(self, session: Session) -> Iterator[Action]:
