@@ -45,6 +45,7 @@ setup(
         "google-re2>=1.1",
         "greenlet>=3.1",
         "hpack>=4.1",
+        "maxminddb>=3",
         "marisa-trie>=1.3",
         "msgspec>=0.21",
         "pycryptodome>=4.0",
