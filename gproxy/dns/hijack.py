@@ -84,7 +84,7 @@ class HijackedStream:
         except StreamClosed as why:
             if why is not silence:
                 raise
-            self._ended = True
+            self._ended = self._ended or not self._questions.busy
 
     def sendall(self, data: Buffer, /) -> None:
         """See Stream. It waits while there are too many questions without an answer that was taken."""

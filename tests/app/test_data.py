@@ -6,6 +6,7 @@ import os
 import socket as consts
 from _socket import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from gproxy.app.messages import (
     Yielded,
 )
 from gproxy.base.errors import StreamClosed
+from gproxy.base.iface import QueryEntrance
 from gproxy.net.bind import Endpoint
 from gproxy.net.listen import StreamListener
 from gproxy.net.stream import SocketStream
@@ -38,6 +40,7 @@ from gproxy.observe.sink import Sink
 from gproxy.proc.local import LocalChannel
 from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
+from gproxy.rt.sync import Event
 from tests.app.rooms import client_of, house_of, sockets_of
 from tests.support.ports import free_port
 from tests.support.wait import wait_until
@@ -331,3 +334,92 @@ def test_certificates_go_to_those_who_show_them(plane: Plane) -> None:
     plane.begin()
     plane.channel.order(Supplied("provider c", "pem", {"site.test": "proof"}))
     wait_until(lambda: taken == [("provider c", "pem", {"site.test": "proof"})], "not told")
+
+
+class Questions:
+    """An inbound that answers in capitals: at once, or for `slow…` after `go`."""
+
+    def __init__(self) -> None:
+        self.go = Event()
+        self.working = 0
+
+    def answer(self, data: bytes, name: Any) -> bytes | None:
+        return None if data.startswith(b"slow") else data.upper()
+
+    def work(self, data: bytes, name: Any) -> bytes:
+        self.working += 1
+        self.go.wait()
+        return data.upper()
+
+
+class QueryPlane(Plane):
+    """A plane whose door is for questions; a second one may be on the same socket."""
+
+    def __init__(self, folder: Path, sockets: dict[Endpoint, dict[int, socket]] | None = None, port: int = 0) -> None:
+        self.port = port or free_port()
+        self.questions = Questions()
+        self.house = house_of(inbounds=[{"type": "dns", "tag": "in", "listen_port": self.port, "network": "udp"}])
+        [door] = self.house.doors
+        self.house.doors[:] = [replace(door, entrance=QueryEntrance(self.questions.answer, self.questions.work))]
+        self.sockets = sockets_of(self.house) if sockets is None else sockets
+        self.channel = LocalChannel()
+        self._stopped = False
+        self._sink = Sink(str(folder / "log"))
+        self._group = Group("test")
+        self._group.spawn(DataPlane(self.house, self.sockets, self._sink).serve, self.channel)
+
+    def stop(self) -> None:
+        with deadline(5, TimeoutError("it does not stop")):
+            while not self._stopped:
+                self._stopped = isinstance(self.channel.hear(), Stopped)
+        self._group.kill()
+        self._sink.close()
+        os.close(self._sink._fd)
+
+
+def ask(sock: socket, *questions: bytes) -> None:
+    for question in questions:
+        sock.send(question)
+
+
+def hear_from(sock: socket) -> bytes:
+    heard: list[bytes] = []
+
+    def there() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            heard.append(sock.recv(1000))
+        return bool(heard)
+
+    wait_until(there, "no answer")
+    return heard[0]
+
+
+def test_no_question_is_lost_when_one_plane_follows_another(tmp_path: Path) -> None:
+    one = QueryPlane(tmp_path)
+    client = socket(consts.AF_INET, consts.SOCK_DGRAM)
+    client.connect(("127.0.0.1", one.port))
+    client.setblocking(False)
+    one.begin()
+    ask(client, b"slow one", b"quick")
+    assert hear_from(client) == b"QUICK"
+    other = QueryPlane(tmp_path, one.sockets, one.port)
+    other.hear(Prepared)
+    one.channel.order(Yield())
+    one.hear(Yielded)
+    ask(client, b"between")
+    other.channel.order(Serve())
+    other.hear(Serving)
+    assert hear_from(client) == b"BETWEEN"
+    one.channel.order(Stop(60))
+    one.questions.go.set()
+    assert hear_from(client) == b"SLOW ONE"
+    assert one.hear(Snapshot).statuses == {"query": 2}
+    one.stop()
+    other.channel.order(AskSnapshot())
+    assert other.hear(Snapshot).statuses == {"query": 1}
+    other.channel.order(StopNow())
+    other.stop()
+    client.close()
+    for slots in one.sockets.values():
+        for sock in slots.values():
+            sock.close()

@@ -183,3 +183,35 @@ def test_a_stream_within_a_session_is_a_session_of_its_own() -> None:
     assert within.closed
     assert house.meter.statuses == {"protocol-x": 1}
     assert house.is_clean()
+
+
+def test_a_fault_in_a_burst_goes_no_further(caplog: pytest.LogCaptureFixture) -> None:
+    house = House()
+    house.boundary.burst(raising(ValueError("secret")))
+    house.boundary.burst(lambda: None)
+    assert house.meter.statuses == {"error": 1}
+    assert "a fault of gproxy" in caplog.text
+
+
+def test_work_on_a_datagram_gives_an_answer_or_nothing() -> None:
+    house = House()
+
+    def work(data: bytes, name: Any) -> bytes:
+        if data == b"dial":
+            raise DialError("no", reason="dns")
+        if data == b"fault":
+            raise ValueError("secret")
+        return data.upper()
+
+    said = [house.boundary.work(work, data, NAME) for data in (b"one", b"dial", b"fault")]
+    assert said == [b"ONE", b"", b""]
+    assert house.meter.statuses == {"dial-dns": 1, "error": 1}
+
+
+def test_questions_are_counted() -> None:
+    house = House()
+    house.boundary.counted(3, 0, 90, 300)
+    house.boundary.counted(0, 2, 0, 0)
+    assert house.meter.statuses == {"query": 3, "query-dropped": 2}
+    assert (house.meter.up, house.meter.down) == (90, 300)
+    assert (house.meter.opened, house.meter.active) == (0, 0)

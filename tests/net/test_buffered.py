@@ -113,3 +113,13 @@ def test_nothing_is_lost_in_any_order_of_calls(data: bytes, chunk: int, calls: l
     while piece := buffered.recv():
         got += piece
     assert got == data
+
+
+def test_what_is_put_back_comes_first() -> None:
+    near, far = pipe()
+    far.sendall(b"rest")
+    stream = Buffered(near)
+    stream.unread(b"two ")
+    stream.unread(b"one ")
+    assert stream.recv() == b"one two "
+    assert stream.recv() == b"rest"

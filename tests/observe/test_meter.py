@@ -63,3 +63,12 @@ def test_an_account_is_forgotten_when_nobody_uses_it() -> None:
     again.leave()
     assert meter.take_traffic() == [["in", "ada", 1, 0, 0, 0, 1, 0]]
     assert meter.enter("in", "ada", "tcp") is not other
+
+
+def test_questions_are_counted_with_their_bytes() -> None:
+    meter = Meter()
+    meter.queries(5, 0, 100, 200)
+    meter.queries(0, 1, 0, 0)
+    meter.queries(1, 0, 1, 2)
+    assert meter.statuses == {"query": 6, "query-dropped": 1}
+    assert (meter.up, meter.down) == (101, 202)

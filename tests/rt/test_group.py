@@ -91,3 +91,18 @@ def test_a_kill_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
         group.spawn(Event().wait)
         sleep(0)
     assert caplog.records == []
+
+
+def test_a_shield_lets_nothing_out(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[int] = []
+
+    def fail(error: BaseException) -> None:
+        raise error
+
+    group = Group("test")
+    group.shield(seen.append, 1)
+    group.shield(fail, StreamClosed("over"))
+    assert not caplog.records
+    group.shield(fail, ValueError("a fault"))
+    assert "a background task failed" in caplog.text
+    assert (seen, len(group)) == ([1], 0)
