@@ -6,7 +6,11 @@ from pathlib import Path
 
 import click
 
+from gproxy.cli.readwrite import write_whole
 from gproxy.cli.sources import Sources, pass_sources, source_options
+
+_SECRET = 0o600
+"""The mode of a new file: it may hold passwords, and is its owner's alone."""
 
 
 @click.command("format")
@@ -23,7 +27,7 @@ def format_files(sources: Sources, write: bool) -> None:
         if not write or source.name in STDIN:
             click.echo(text, nl=False)
         elif text != source.text:
-            _replace(Path(source.name), text)
+            write_whole(Path(source.name), text.encode(), _SECRET)
             click.echo(source.name, err=True)
 
 
@@ -44,7 +48,8 @@ def merge_files(sources: Sources, out: str) -> None:
         return
     if Path(out).suffix not in {".toml", ".json"}:
         raise click.UsageError("OUT ends in .toml or .json")
-    _replace(Path(out), dump_toml(loaded.raw) if out.endswith(".toml") else dump_json(loaded.raw))
+    text = dump_toml(loaded.raw) if out.endswith(".toml") else dump_json(loaded.raw)
+    write_whole(Path(out), text.encode(), _SECRET)
     click.echo(str(Path(out).absolute()), err=True)
 
 
@@ -56,18 +61,3 @@ def schema() -> None:
     from gproxy.config.jsonschema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write the file whole or not at all. It keeps its mode; a new one may hold secrets and is its owner's alone."""
-    from gproxy.base.errors import GproxyError
-
-    fresh = path.with_name(path.name + ".new")
-    try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-        fresh.touch(mode=0o600)
-        fresh.write_text(text, encoding="utf-8")
-        fresh.chmod(mode)
-        fresh.replace(path.resolve())
-    except OSError as error:
-        raise GproxyError(f"{path}: {(error.strerror or str(error)).lower()}") from error

@@ -27,14 +27,20 @@ class Sources:
 
     def load(self) -> Loaded:
         """The merged document. Raises ConfigProblems."""
-        from gproxy.config.load import ConfigProblems, load
+        from gproxy.config.load import load
 
+        self.enter()
+        return load(self.files, self.directories)
+
+    def enter(self) -> None:
+        """Go where relative paths begin. Raises ConfigProblems."""
         if self.base:
+            from gproxy.config.load import ConfigProblems
+
             try:
                 os.chdir(self.base)
             except OSError as error:
                 raise ConfigProblems(f"{self.base}: {(error.strerror or '').lower()}") from None
-        return load(self.files, self.directories)
 
     def root(self) -> Root:
         """The checked configuration. Raises ConfigProblems."""
@@ -59,15 +65,24 @@ def _no_colour(context: click.Context, _: click.Parameter, value: bool) -> None:
         context.ensure_object(Sources).colour = False
 
 
-def source_options(command: _F) -> _F:
-    """Add the options. Their values are in the context's Sources, not among the command's arguments."""
-    path = click.Path()
+def place_options(command: _F) -> _F:
+    """Add the options of commands that need no configuration. Their values are in the context's Sources."""
     for option in (
         click.option("--disable-color", is_flag=True, expose_value=False, callback=_no_colour, help="No colours."),
         click.option(
-            "-D", "--directory", type=path, metavar="DIR", expose_value=False, callback=_keep("base"),
+            "-D", "--directory", type=click.Path(), metavar="DIR", expose_value=False, callback=_keep("base"),
             help="Working directory: relative paths begin there.",
         ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def source_options(command: _F) -> _F:
+    """Add all options. Their values are in the context's Sources, not among the command's arguments."""
+    path = click.Path()
+    command = place_options(command)
+    for option in (
         click.option(
             "-C", "--config-directory", type=path, metavar="DIR", multiple=True, expose_value=False,
             callback=_keep("directories"), help="Directory of configuration files, merged by name. Repeatable.",

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from gproxy.base.address import UNSPECIFIED, Address, Host, parse_host
+from gproxy.base.address import Address, Host, parse_host
 from gproxy.base.session import Network, Session
 from gproxy.route.context import NO_CONTEXT
 from gproxy.route.headless import ITEMS, Headless, HeadlessLogical, HeadlessRule, query_type_text
 from gproxy.route.prefixes import IpRanges
+from gproxy.route.regex import RegexError, compile_regex
 from gproxy.route.sets.contents import Contents
 from gproxy.route.sets.packed import Packed, in_memory, pack
 
@@ -23,7 +24,7 @@ def matching(rules: Sequence[Headless], asked: str) -> Iterator[tuple[int, Headl
     There is no client, no network, and both ports are 0: rules that ask for these, for processes or for this machine's
     surroundings don't match, unless inverted.
     """
-    session = Session(0, cast(Network, ""), "", UNSPECIFIED, Address(_host(asked), 0))
+    session = Session(0, cast(Network, ""), "", Address("", 0), Address(_host(asked), 0))
     for index, rule in enumerate(rules):
         descriptor = in_memory(pack([rule]))
         try:
@@ -64,3 +65,37 @@ def _values(item: str, rule: HeadlessRule) -> str:
         return str(value[0])
     more = "…" if len(value) > _VALUES_SHOWN else ""
     return "[" + " ".join(map(str, value[:_VALUES_SHOWN])) + more + "]"
+
+
+def found_by(rule: HeadlessRule, domain: str) -> str:
+    """Which item of a list has the domain: `domain_suffix=example.org`; empty if none has.
+
+    An expression that is none of RE2's finds nothing.
+    """
+    name = domain.lower()
+    if name in rule.domain:
+        return f"domain={name}"
+    ends = {*(f".{above}" for above in _above(name)), *_above(name), name}
+    for suffix in rule.domain_suffix:
+        if suffix in ends:
+            return f"domain_suffix={suffix}"
+    for keyword in rule.domain_keyword:
+        if keyword in name:
+            return f"domain_keyword={keyword}"
+    for expression in rule.domain_regex:
+        if _finds(expression, name):
+            return f"domain_regex={expression}"
+    return ""
+
+
+def _above(name: str) -> list[str]:
+    """The domains that the name is below: `a.b.c` → `b.c`, `c`."""
+    labels = name.split(".")
+    return [".".join(labels[at:]) for at in range(1, len(labels))]
+
+
+def _finds(expression: str, name: str) -> bool:
+    try:
+        return compile_regex(expression)(name.encode()) is not None
+    except RegexError:
+        return False

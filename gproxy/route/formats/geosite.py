@@ -21,7 +21,7 @@ _ITEMS: Final = ("domain", "domain_suffix", "domain_keyword", "domain_regex")
 
 class _Place(NamedTuple):
     at: int
-    count: int
+    items: int
 
 
 class GeositeDb:
@@ -41,21 +41,21 @@ class GeositeDb:
             if not code or code in self._places:
                 raise BadRuleSet("a list without a code, or with one that another has")
             self._places[code] = _Place(reader.uvarint(), reader.uvarint())
-        if 2 * sum(place.count for place in self._places.values()) > reader.left():
+        if 2 * sum(place.items for place in self._places.values()) > reader.left():
             raise BadRuleSet("lists with more items than there is room for")
         for code, place in self._places.items():
-            self._places[code] = _Place(reader.at + place.at, place.count)
+            self._places[code] = _Place(reader.at + place.at, place.items)
 
     def codes(self) -> Mapping[str, int]:
         """How many items each list has, by code."""
-        return {code: place.count for code, place in self._places.items()}
+        return {code: place.items for code, place in self._places.items()}
 
     def rule(self, code: str) -> HeadlessRule:
         """One of the lists. Raises KeyError if there is none of this code, and BadRuleSet."""
         place = self._places[code]
         reader = Reader(self._data, place.at)
         found: dict[str, list[str]] = {item: [] for item in _ITEMS}
-        for _ in range(place.count):
+        for _ in range(place.items):
             kind, value = reader.u8(), reader.text()
             if kind >= len(_ITEMS) or not value:
                 raise BadRuleSet(f"an item of the unknown kind {kind}, or an empty one, in the list {code!r}")

@@ -23,7 +23,6 @@ Behaviour = Literal["domain", "ipcidr", "classical"]
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _HEAD = re.compile(r"(?:payload|rules)\s*:\s*(?:#.*)?")
-_ITEM = re.compile(r"-\s+(?:'((?:[^']|'')*)'|(\"(?:[^\"\\]|\\.)*\")|([^#]*?))\s*(?:(?<=\s)#.*)?")
 _LABEL = r"[^.]+"
 _PORTS = re.compile(r"\s*([0-9]{1,5})\s*(?:-\s*([0-9]{1,5})\s*)?")
 _MAX_PORT = 65535
@@ -52,18 +51,22 @@ def _entries(text: str) -> Iterator[str]:
 
 def _item(line: str) -> str:
     """What an element of a YAML list says; empty if the line is none."""
-    found = _ITEM.fullmatch(line)
-    if found is None:
+    if not line.startswith("- "):
         return ""
-    single, double, plain = found.groups()
-    if single is not None:
-        return str(single.replace("''", "'")).strip()
-    if double is not None:
-        try:
-            return str(json.loads(double)).strip()
-        except ValueError:
-            raise BadRuleSet("a text in YAML with an escape that is not JSON's") from None
-    return str(plain).strip()
+    value = line[2:].strip()
+    if value.startswith("'"):
+        return value[1:].replace("''", "\0").partition("'")[0].replace("\0", "'").strip()
+    if value.startswith('"'):
+        return _double_quoted(value)
+    return "" if value.startswith("#") else value.partition(" #")[0].strip()
+
+
+def _double_quoted(value: str) -> str:
+    try:
+        text, _ = json.JSONDecoder().raw_decode(value)
+    except ValueError:
+        raise BadRuleSet("a text in YAML that does not end, or with an escape that is not JSON's") from None
+    return str(text).strip()
 
 
 def _behaviour(entries: list[str]) -> Behaviour:
