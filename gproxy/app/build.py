@@ -12,6 +12,7 @@ from gproxy.app import layers
 from gproxy.app.certificates import Certificates, build_certificates
 from gproxy.app.listening import endpoints
 from gproxy.app.multiplexing import dispatching, outgoing
+from gproxy.app.names import Names
 from gproxy.app.plugins import Plugins
 from gproxy.app.rules import build_context
 from gproxy.app.services import Services, build_services
@@ -26,11 +27,10 @@ from gproxy.base.iface import (
     Managed,
     Outbound,
     PacketConn,
-    Resolver,
     StreamEntrance,
 )
 from gproxy.base.session import Session
-from gproxy.base.wiring import NO_NAMES, InboundWiring, OutboundWiring, Replays
+from gproxy.base.wiring import InboundWiring, OutboundWiring, Replays
 from gproxy.config.root import Root
 from gproxy.dns.hijack import Hijack
 from gproxy.engine.boundary import Boundary
@@ -45,11 +45,11 @@ from gproxy.limit.memory import Memory
 from gproxy.limit.replay import open_replays
 from gproxy.limit.room import Room
 from gproxy.net.bind import Endpoint
-from gproxy.net.resolve import system_lookup
 from gproxy.net.udp import UdpConn, bind_udp
 from gproxy.observe.meter import Meter
 from gproxy.protocol import INBOUNDS, OUTBOUNDS
 from gproxy.protocol.direct.options import DirectOutboundOptions
+from gproxy.route.context import Context
 from gproxy.route.facts import Needs
 from gproxy.route.rule import Router
 from gproxy.schema.groups import Dial, Item, Listen, Manageable
@@ -85,6 +85,7 @@ class House:
     managed: dict[str, Managed] = field(default_factory=dict)  # the inbounds whose users are ruled by services
     services: Services = field(default_factory=lambda: Services(Management({}), [], []))
     certificates: Certificates = field(default_factory=Certificates)
+    names: Names = field(default_factory=lambda: Names(Root()))
 
     def endpoints(self) -> list[Endpoint]:
         """All that has to be listened on; what services have comes last."""
@@ -98,46 +99,55 @@ def build(root: Root, memory: Memory | None = None) -> House:
     """
     table, meter = Table(), Meter()
     plugins = Plugins()
-    outbounds = build_outbounds(root, plugins)
     context = build_context(root)
+    outbounds, names = build_ways(root, plugins, context)
     router = Router(root.route.rules, root.route.final or outbounds.default, context)
-    names: Resolver = NO_NAMES
-    decider = Decider(router, outbounds, hijack=Hijack(names))
+    decider = Decider(router, outbounds, names.resolve, Hijack(names.resolver))
     dispatcher = Unwrapping(RoutingDispatcher(decider, meter))
     replays = open_replays(memory or Memory())
     managed: dict[str, Managed] = {}
-    certificates = build_certificates(root)
+    certificates = build_certificates(root, names)
     doors = _doors(root, dispatcher, table, meter, replays, plugins, managed, certificates, context.facts.needs, names)
     services = build_services(root, certificates)
     return House(
         doors, outbounds, table, meter, plugins=plugins.wanted, managed=managed, services=services,
-        certificates=certificates,
+        certificates=certificates, names=names,
     )  # fmt: skip
 
 
-def build_outbounds(root: Root, plugins: Plugins | None = None) -> Outbounds:
-    """The outbounds alone, as the `tools` commands need them. What has to run beside them is added to `plugins`."""
-    plugins = plugins or Plugins()
+def build_ways(root: Root, plugins: Plugins, context: Context | None = None) -> tuple[Outbounds, Names]:
+    """The outbounds and all about names, as the command line needs them: each may need the other.
+
+    What has to run beside them is added to `plugins`. `context` is what rules are compiled with.
+    """
     trusted = layers.Trusted(root.certificate)
+    names = Names(root)
     by_tag: dict[str, Outbound] = {}
     for index, options in enumerate(root.outbounds):
         tag = options.tag or str(index)
-        by_tag[tag] = _outbound(tag, layers.with_defaults(options, root.route), by_tag, plugins, trusted)
+        by_tag[tag] = _outbound(tag, layers.with_defaults(options, root.route), by_tag, plugins, trusted, names)
     if not by_tag:
         options = layers.with_defaults(DirectOutboundOptions(type="direct", tag=IMPLICIT_OUTBOUND), root.route)
-        by_tag[IMPLICIT_OUTBOUND] = _outbound(IMPLICIT_OUTBOUND, options, by_tag, plugins, trusted)
-    return Outbounds(by_tag, default=next(iter(by_tag)))
+        by_tag[IMPLICIT_OUTBOUND] = _outbound(IMPLICIT_OUTBOUND, options, by_tag, plugins, trusted, names)
+    names.furnish(by_tag, context or build_context(root), trusted)
+    return Outbounds(by_tag, default=next(iter(by_tag))), names
 
 
 def _outbound(
-    tag: str, options: Item, by_tag: dict[str, Outbound], plugins: Plugins, trusted: layers.Trusted
+    tag: str,
+    options: Item,
+    by_tag: dict[str, Outbound],
+    plugins: Plugins,
+    trusted: layers.Trusted,
+    names: Names,
 ) -> Outbound:
-    via = layers.dialer(options if isinstance(options, Dial) else _PLAIN, by_tag)
+    lookup = names.lookup_for(options)
+    via = layers.dialer(options if isinstance(options, Dial) else _PLAIN, by_tag, lookup)
     log = logging.getLogger(f"gproxy.outbound.{tag}")
     connect = plugins.towards(tag, options) or layers.connecting(options, via, trusted)
     if isinstance(options, TlsDial) and options.tls.enabled and options.tls.insecure:
         log.warning("`tls.insecure`: whoever is on the way to the server can be it, read all, and change it")
-    wiring = OutboundWiring(tag, connect, via, log, system_lookup)
+    wiring = OutboundWiring(tag, connect, via, log, lookup)
     outbound: Outbound = OUTBOUNDS.row(options.type).build(options, wiring)
     return outgoing(options, outbound, log)
 
@@ -155,12 +165,12 @@ def _doors(
     managed: dict[str, Managed],
     certificates: Certificates,
     needs: Needs,
-    names: Resolver,
+    names: Names,
 ) -> list[Door]:
     accepts: dict[str, Accept] = {}
     detours: list[tuple[DetourDispatcher, str]] = []
     doors: list[Door] = []
-    straight = _straight(meter)
+    straight = _straight(meter, names)
     shared = shares(root.inbounds)
     for index, options in enumerate(root.inbounds):
         tag = options.tag or str(index)
@@ -171,7 +181,9 @@ def _doors(
         log = logging.getLogger(f"gproxy.inbound.{tag}")
         boundary = Boundary(tag, table, meter, options.udp_timeout or UDP_IDLE, needs)
         inbound_dispatcher = dispatching(options, inbound_dispatcher, boundary.branch, log)
-        wiring = InboundWiring(tag, inbound_dispatcher, _bind_packets, replays, log, straight, boundary.branch, names)
+        wiring = InboundWiring(
+            tag, inbound_dispatcher, _bind_packets, replays, log, straight, boundary.branch, names.resolver
+        )
         inbound: Inbound = INBOUNDS.row(options.type).build(options, wiring)
         if isinstance(options, Manageable) and options.managed and isinstance(inbound, Managed):
             managed[tag] = inbound
@@ -186,10 +198,10 @@ def _doors(
     return doors
 
 
-def _straight(meter: Meter) -> Dispatcher:
+def _straight(meter: Meter, names: Names) -> Dispatcher:
     """What serves sessions whose target stands in an inbound's own options."""
     options = DirectOutboundOptions(type="direct", tag=IMPLICIT_OUTBOUND)
-    direct = _outbound(IMPLICIT_OUTBOUND, options, {}, Plugins(), layers.Trusted(Authorities()))
+    direct = _outbound(IMPLICIT_OUTBOUND, options, {}, Plugins(), layers.Trusted(Authorities()), names)
     return RoutingDispatcher(Straight(direct, IMPLICIT_OUTBOUND), meter)
 
 

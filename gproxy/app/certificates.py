@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gproxy.app import layers
 from gproxy.app.listening import ports
+from gproxy.app.names import Names
 from gproxy.config.root import Root
 from gproxy.net import sockopt
 from gproxy.net.bind import Endpoint
@@ -56,8 +57,11 @@ class Certificates:
         return self.supplies.get(self.shown.get(index, ""))
 
 
-def build_certificates(root: Root) -> Certificates:
-    """Everything for the certificates of a configuration, those that were kept among them. Raises ConfigError."""
+def build_certificates(root: Root, names: Names) -> Certificates:
+    """Everything for the certificates of a configuration, those that were kept among them. Raises ConfigError.
+
+    `names` finds the authorities.
+    """
     certificates = Certificates()
     uses = _uses(root, certificates.shown)
     if not uses:
@@ -70,7 +74,8 @@ def build_certificates(root: Root) -> Certificates:
     for each in wanted:
         each.check()
         certificates.supplies[each.provider] = Supply(each.kept())
-    certificates.manager = Manager(wanted, layers.system_dialer(Dial()), Trust.of(root.certificate))
+    dialer = layers.system_dialer(Dial(), names.lookup_for(Dial()))
+    certificates.manager = Manager(wanted, dialer, Trust.of(root.certificate))
     by_http = [use.options for use in uses if asks_over_http(use.options)]
     certificates.endpoints = [
         _endpoint(port) for port in dict.fromkeys(int(each.alternative_http_port) or _HTTP for each in by_http)

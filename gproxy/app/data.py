@@ -193,6 +193,7 @@ class DataPlane:
         until = now() + _LAST_WORDS
         while len(table) and now() < until:
             sleep(_DRAIN_LOOK)
+        self._house.names.close()
         self._house.outbounds.close()
         return ended
 

@@ -8,15 +8,28 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gproxy.app import transports
 from gproxy.app.sharing import Share
-from gproxy.base.address import Address, parse_host
+from gproxy.base.address import IP, Address, parse_host
 from gproxy.base.defaults import CONNECT_TIMEOUT, FALLBACK_DELAY
-from gproxy.base.iface import Accept, Branch, ClientLayer, Connect, Dialer, Outbound, PacketConn, ServerLayer, Stream
+from gproxy.base.errors import DialError
+from gproxy.base.iface import (
+    Accept,
+    Branch,
+    ClientLayer,
+    Connect,
+    Dialer,
+    Lookup,
+    Outbound,
+    PacketConn,
+    ServerLayer,
+    Stream,
+)
 from gproxy.base.session import Session
 from gproxy.layers.plugin.options import ClientPlugin, ServerPlugin
 from gproxy.layers.plugin.simpleobfs import Obfs
 from gproxy.net import sockopt
 from gproxy.net.direct import SystemDialer
 from gproxy.net.proxied import ProxyProtocol
+from gproxy.net.resolve import system_lookup
 from gproxy.net.tcp import SocketOptions
 from gproxy.route.options import RouteOptions
 from gproxy.schema.groups import Dial, Listen, Server
@@ -87,11 +100,38 @@ class _Chained:
         return self._outbounds[self._tag].dial_packet(target, session)
 
 
-def dialer(options: Dial, outbounds: Mapping[str, Outbound]) -> Dialer:
+class _Resolved:
+    """A dialer that gets addresses instead of names: what `domain_resolver` means beside a `detour`."""
+
+    __slots__ = ("_lookup", "_via")
+
+    def __init__(self, via: Dialer, lookup: Lookup) -> None:
+        self._via = via
+        self._lookup = lookup
+
+    def dial(self, target: Address, session: Session) -> Stream:
+        failure = DialError("no address to try", reason="dns")
+        for ip in self._addresses(target, session):
+            try:
+                return self._via.dial(Address(ip, target.port), session)
+            except DialError as error:
+                failure = error
+        raise failure
+
+    def dial_packet(self, target: Address, session: Session) -> PacketConn:
+        return self._via.dial_packet(Address(self._addresses(target, session)[0], target.port), session)
+
+    def _addresses(self, target: Address, session: Session) -> tuple[IP, ...]:
+        host = target.host
+        return self._lookup(host, session) if isinstance(host, str) else (host,)
+
+
+def dialer(options: Dial, outbounds: Mapping[str, Outbound], lookup: Lookup = system_lookup) -> Dialer:
     """What an outbound's connections are made with."""
     if options.detour:
-        return _Chained(outbounds, options.detour)
-    return system_dialer(options)
+        chained = _Chained(outbounds, options.detour)
+        return _Resolved(chained, lookup) if options.domain_resolver else chained
+    return system_dialer(options, lookup)
 
 
 _D = TypeVar("_D", bound=Options)
@@ -108,7 +148,7 @@ def with_defaults(options: _D, route: RouteOptions) -> _D:
     )
 
 
-def system_dialer(options: Dial) -> SystemDialer:
+def system_dialer(options: Dial, lookup: Lookup = system_lookup) -> SystemDialer:
     """The system's sockets, shaped by the dial fields."""
     return SystemDialer(
         SocketOptions(
@@ -128,6 +168,7 @@ def system_dialer(options: Dial) -> SystemDialer:
         ),
         connect_timeout=options.connect_timeout or CONNECT_TIMEOUT,
         fallback_delay=options.fallback_delay or FALLBACK_DELAY,
+        lookup=lookup,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gproxy.dns import SERVERS
 from gproxy.protocol import INBOUNDS, OUTBOUNDS
 from gproxy.schema.model import Options
 from gproxy.schema.problem import KeyPath, Problem, expected, near_miss
@@ -17,7 +18,7 @@ class ByType:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self.name = registry.kind.capitalize()
+        self.name = registry.kind[:1].upper() + registry.kind[1:]
 
     def model_for(self, tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]) -> type[Options] | None:
         """The options of the room, which is imported for it; None after telling what is wrong with `type`."""
@@ -46,3 +47,4 @@ class ByType:
 INBOUND = ByType(INBOUNDS)
 OUTBOUND = ByType(OUTBOUNDS)
 SERVICE = ByType(SERVICES)
+DNS_SERVER = ByType(SERVERS)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from gproxy.config.bytype import INBOUND, OUTBOUND, SERVICE
+from gproxy.config.bytype import DNS_SERVER, INBOUND, OUTBOUND, SERVICE
 from gproxy.config.load import Loaded
 from gproxy.config.runtime import RuntimeOptions
+from gproxy.dns.options import DnsOptions
 from gproxy.route.options import RouteOptions
 from gproxy.schema.acme import CertificateProvider
 from gproxy.schema.groups import Bind, Item, Listen
@@ -27,15 +28,27 @@ class LogOptions(Options):
     format: Annotated[Literal["human", "json"], doc("Lines for people, or one JSON object a line.")] = "human"
 
 
+class DnsTable(DnsOptions):
+    """Names: whom to ask, what to remember, and what to tell whom."""
+
+    servers: Annotated[
+        tuple[Annotated[Item, DNS_SERVER], ...],
+        doc("Whom to ask; `type` says how. Without any there is one, `local`: this machine's own way."),
+    ] = ()
+
+
 class Root(Options):
     """The top level of a configuration."""
 
     not_yet: ClassVar[tuple[str, ...]] = (
-        "dns", "ntp", "endpoints", "experimental", "http_clients",
+        "ntp", "endpoints", "experimental", "http_clients",
         "network_namespaces",
     )  # fmt: skip
 
     log: Annotated[LogOptions, doc("The log.")] = LogOptions()
+    dns: Annotated[
+        DnsTable | None, doc("Names: how they are looked up. Without this table, by the system's resolver.")
+    ] = None
     inbounds: Annotated[
         tuple[Annotated[Listen, INBOUND], ...], doc("Where clients come in; `type` says by which protocol.")
     ] = ()

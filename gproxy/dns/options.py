@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from gproxy.dns.cache import CAPACITY
 from gproxy.route.fields import Word
+from gproxy.route.further_options import MEANINGLESS
 from gproxy.route.options import Combination, Conditions, NestedRuleOptions, choose_rule
 from gproxy.schema.fields import Cidr, Duration
 from gproxy.schema.groups import MAX_TTL, Lookups
@@ -193,6 +194,13 @@ DNS_ITEMS: tuple[str, ...] = tuple(
     name for name in fields_of(DnsConditions) if name not in ("invert", "rule_set_ip_cidr_accept_empty")
 )
 """The keys of the match items: those of `route` first."""
+
+_SAME_FOR_ALL = frozenset((
+    "inbound", "ip_version", *NAMES, *ADDRESSES, "ip_accept_any", "port", "port_range", "query_type", "query_dnssec",
+    "query_client_subnet", "domain_label_count", "search_domain_available", "preferred_by", "match_response",
+    *RESPONSES, "clash_mode", "wifi_ssid", "wifi_bssid", "interface_address", "default_interface_address",
+    "time_of_day", "weekday", "time_zone", "rule_set_ip_cidr_match_source", *MEANINGLESS,
+))  # fmt: skip
 
 ASKING = ("route", "evaluate")
 _HOW = (
@@ -401,6 +409,13 @@ def filters_of(rule: Options) -> bool:
     return isinstance(rule, DnsConditions) and rule.filters()
 
 
+def looks_at_clients(rule: Options) -> bool:
+    """Whether a rule may give different answers to those who ask the same by one inbound. Rule sets may."""
+    if isinstance(rule, Combination):
+        return any(looks_at_clients(each) for each in rule.rules)
+    return any(getattr(rule, item) not in (None, False, (), "", {}) for item in DNS_ITEMS if item not in _SAME_FOR_ALL)
+
+
 class OptimisticOptions(Options):
     """Answers that have expired, where a table stands instead of `true`."""
 
@@ -459,6 +474,10 @@ class DnsOptions(Options):
         if isinstance(said, bool):
             return OPTIMISTIC if said else 0.0
         return (said.timeout or OPTIMISTIC) if said.enabled else 0.0
+
+    def wait(self) -> float:
+        """Seconds for an answer."""
+        return self.timeout or DNS_TIMEOUT
 
     def capacity(self) -> int:
         """How many answers are remembered."""

@@ -14,7 +14,6 @@ from gproxy.dns.options import DNS_ITEMS, DnsRuleOptions, tags_of
 from gproxy.route.action import Reject
 from gproxy.route.context import Context
 from gproxy.route.naming import wanted_by
-from gproxy.schema.model import Options
 from gproxy.wire.dns import types
 from gproxy.wire.dns.message import Message, Question, Record
 
@@ -306,9 +305,7 @@ def _rule(index: int, options: DnsRuleOptions, servers: Mapping[str, Server], co
     )
     tags = tuple(dict.fromkeys(tags_of(options)))
     if options.action == "respond" and not tags:
-        own_tags = tags = ("",)
-    else:
-        own_tags = tags
+        tags = ("",)
     return Rule(
         name,
         compile_condition(options, context, servers),
@@ -317,7 +314,7 @@ def _rule(index: int, options: DnsRuleOptions, servers: Mapping[str, Server], co
         options.server,
         options.tag,
         tags,
-        own_tags[0] if own_tags else "",
+        tags[0] if tags else "",
         options.race,
         options.speculative,
         _end_of(options, name),
@@ -336,7 +333,6 @@ def _end_of(options: DnsRuleOptions, name: str) -> Refuse | Predefined | None:
 
 
 def _name_of(index: int, options: DnsRuleOptions) -> str:
-    assert isinstance(options, Options)
     about = options.server or {"reject": options.method if options.method == "drop" else ""}.get(options.action, "")
     action = f"{options.action}({about})" if about else str(options.action)
     return " ".join(part for part in (f"dns.rule[{index}]", wanted_by(options, DNS_ITEMS), "=>", action) if part)

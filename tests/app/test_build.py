@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from gproxy.app.build import IMPLICIT_OUTBOUND, build_outbounds
+from gproxy.app.build import IMPLICIT_OUTBOUND, build_ways
+from gproxy.app.plugins import Plugins
 from gproxy.base.address import UNSPECIFIED, Address
 from gproxy.base.errors import ConfigError, Rejected
 from gproxy.base.iface import PacketEntrance, StreamEntrance
 from gproxy.base.session import Session
+from gproxy.config.root import Root
+from gproxy.engine.outbounds import Outbounds
 from gproxy.net.udp import UdpConn, bind_udp
 from gproxy.wire.proxyproto import encode_v1
 from gproxy.wire.uot import Frame, Request, encode_frame, encode_request
@@ -23,6 +26,10 @@ from tests.support.playbook import new_session, play
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 IN = {"type": "direct", "tag": "in", "listen": "127.0.0.1", "listen_port": 7, "override_address": "192.0.2.1"}
+
+
+def build_outbounds(root: Root) -> Outbounds:
+    return build_ways(root, Plugins())[0]
 
 
 def test_without_outbounds_there_is_a_direct_one() -> None:

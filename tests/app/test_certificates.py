@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from gproxy.app.certificates import Certificates, build_certificates
+from gproxy.app.names import Names
 from gproxy.base.errors import ConfigError
+from gproxy.config.root import Root
 from gproxy.schema.acme import AcmeProvider
 from gproxy.service.acme.store import Store
 from tests.app.rooms import house_of, root_of
@@ -18,13 +20,17 @@ def inbound(port: int, **tls: Any) -> dict[str, Any]:
     return {"type": "http", "tag": f"in-{port}", "listen_port": port, "tls": {"enabled": True, **tls}}
 
 
+def of(root: Root) -> Certificates:
+    return build_certificates(root, Names(root))
+
+
 def built(folder: Path, *inbounds: Any, **provider: Any) -> Certificates:
     acme = {"type": "acme", "tag": "c", "domain": "site.test", "data_directory": str(folder), **provider}
-    return build_certificates(root_of(certificate_providers=[acme], inbounds=list(inbounds)))
+    return of(root_of(certificate_providers=[acme], inbounds=list(inbounds)))
 
 
 def test_without_providers_there_is_nothing() -> None:
-    found = build_certificates(root_of(inbounds=[{"type": "http", "listen_port": 1}]))
+    found = of(root_of(inbounds=[{"type": "http", "listen_port": 1}]))
     assert (found.supplies, found.manager, found.endpoints, found.of(0)) == ({}, None, [], None)
     found.take("provider c", "x", {})
 

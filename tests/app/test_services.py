@@ -10,6 +10,7 @@ import pytest
 
 from gproxy.app import services as module
 from gproxy.app.certificates import build_certificates
+from gproxy.app.names import Names
 from gproxy.app.services import ServicePlane, Services, build_services
 from gproxy.net.bind import Endpoint
 from gproxy.net.stream import SocketStream
@@ -164,7 +165,7 @@ def test_whoever_answers_authorities_has_places_of_its_own(plane: Plane, tmp_pat
         "alternative_http_port": free_port(),
     }
     root = root_of(certificate_providers=[acme])
-    certificates = build_certificates(root)
+    certificates = build_certificates(root, Names(root))
     plane.services.doors.extend(build_services(root, certificates).doors)
     door = plane.services.doors[-1]
     assert door.service is certificates.manager

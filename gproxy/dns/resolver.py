@@ -1,0 +1,436 @@
+"""The resolver: what the rules want done with a question is done here, and who has asked gets the answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from gproxy.base.address import IP, Address
+from gproxy.base.clock import now
+from gproxy.base.defaults import DNS_DATAGRAM
+from gproxy.base.errors import DialError, GproxyError, ProtocolError, Rejected, Unsupported
+from gproxy.base.session import DEFAULT_LOOKUP, LookupOptions, Session, Sniffed
+from gproxy.dns.asking import Asking, Found, Query, wire_question
+from gproxy.dns.conditions import Asked
+from gproxy.dns.reverse import Reverse
+from gproxy.dns.rules import Launch, Predefined, Refuse, Respond, Route, Rules, Wait
+from gproxy.net.resolve import order
+from gproxy.route.facts import Facts
+from gproxy.rt.group import Group
+from gproxy.rt.sockets import Gate
+from gproxy.wire.dns import types
+from gproxy.wire.dns.message import (
+    AUTHENTIC,
+    CHECKING_DISABLED,
+    HEAD,
+    RECURSION_DESIRED,
+    Edns,
+    Message,
+    Question,
+    addresses_of,
+    encode_opt,
+    error_reply,
+    parse_query,
+)
+from gproxy.wire.dns.name import skip_name
+from gproxy.wire.dns.subnet import Subnet, encode_subnet, subnet_of
+
+_log = logging.getLogger("gproxy.dns")
+
+_BOTH: Final = (types.A, types.AAAA)
+_FAMILIES: Final[Mapping[str, tuple[int, ...]]] = {"ipv4_only": (types.A,), "ipv6_only": (types.AAAA,)}
+
+_NOT_FOR_US: Final = frozenset((types.OPT, *range(types.TKEY, types.ANY)))
+"""Types that are about the way a question goes, or ask for a whole zone."""
+
+
+class Answered(NamedTuple):
+    """An answer, with who has given it (empty: the configuration itself) and the rule that has led there."""
+
+    found: Found | Message
+    rule: str
+
+    @property
+    def server(self) -> str:
+        """The server's tag."""
+        return self.found.server if isinstance(self.found, Found) else ""
+
+    def message(self) -> Message:
+        """The answer, taken apart. Raises DialError for a bad one."""
+        if isinstance(self.found, Message):
+            return self.found
+        try:
+            return self.found.message()
+        except ProtocolError as error:
+            raise DialError(f"a bad DNS answer: {error}", reason="dns") from error
+
+
+class _Client:
+    """A client's query, and how its answer is written."""
+
+    __slots__ = ("_edns", "_flags", "_id", "_question", "asked", "query")
+
+    def __init__(self, raw: bytes, message: Message, question: Question, session: Session) -> None:
+        """Raises ProtocolError."""
+        name, kind, _ = question
+        edns = message.edns
+        subnet = subnet_of(edns)
+        self._id = message.id
+        self._flags = int.from_bytes(raw[2:4], "big")
+        self._question = raw[HEAD : skip_name(raw, HEAD) + 4]
+        self._edns: Edns | None = None
+        dnssec = False
+        if edns is not None:
+            dnssec = edns.do
+            # RFC 7871 section 7.2.1: what is remembered for this network is for all of it.
+            options = () if subnet is None else ((types.CLIENT_SUBNET, _echo(subnet)),)
+            self._edns = Edns(DNS_DATAGRAM, edns.do, 0, options)
+            if dnssec:
+                self._flags |= AUTHENTIC
+        network = None if subnet is None or not subnet.network.prefixlen else subnet.network
+        self.query = Query(
+            name,
+            kind,
+            wire_question(name, kind),
+            dnssec,
+            message.checking_disabled,
+            message.recursion_desired,
+            network,
+        )
+        self.asked = _asked(self.query, session)
+
+    def reply(self, answered: Answered) -> bytes:
+        """The whole answer for this client."""
+        found = answered.found
+        if isinstance(found, Found):
+            opt = b"" if self._edns is None else encode_opt(self._edns, found.answer.rcode)
+            return found.answer.answer(self._id, self._question, self._flags, found.ttl, opt)
+        rcode = found.rcode if self._edns is not None or found.rcode < 16 else types.SERVFAIL
+        written = replace(
+            found,
+            id=self._id,
+            rcode=rcode,
+            recursion_desired=self._flags & RECURSION_DESIRED != 0,
+            checking_disabled=self._flags & CHECKING_DISABLED != 0,
+            edns=self._edns,
+        ).encode()
+        return written[:HEAD] + self._question + written[HEAD + len(self._question) :]
+
+
+def _echo(subnet: Subnet) -> bytes:
+    return encode_subnet(Subnet(subnet.network, subnet.network.prefixlen))
+
+
+def _asked(query: Query, session: Session) -> Asked:
+    """The question as rules see it."""
+    sniffed = session.sniffed
+    if sniffed is not None and sniffed.domain:
+        sniffed = Sniffed(sniffed.protocol, "", sniffed.client)
+    own = replace(
+        session, target=Address(query.name, 0), asked=None, addresses=(), sniffed=sniffed, query_type=query.type
+    )
+    return Asked(query.name, query.type, own, query.dnssec, query.subnet)
+
+
+class _Pending:
+    """See Future: what was asked for while the walk went on."""
+
+    __slots__ = ("_gate", "answer", "done", "error", "found")
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self.done = False
+        self.answer: Message | None = None
+        self.found: Found | None = None
+        self.error: GproxyError | None = None
+
+    def run(self, asking: Asking, tag: str, query: Query, session: Session, how: LookupOptions) -> None:
+        """Ask, in a greenlet of its own."""
+        try:
+            self.settle(asking.ask(tag, query, session, how))
+        except (GproxyError, ProtocolError) as error:
+            _log.debug("%s: %s", query.name, error)
+            self.error = error
+            self.done = True
+        self._gate.open()
+
+    def settle(self, found: Found) -> None:
+        """Raises ProtocolError."""
+        self.answer = found.message()
+        self.found = found
+        self.done = True
+
+
+class DnsResolver:
+    """See Resolver."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        rules: Rules,
+        final: str,
+        *,
+        facts: Facts | None = None,
+        reverse: Reverse | None = None,
+        alike: bool = False,
+    ) -> None:
+        """`final`: tag of the server for what the rules leave open. `alike`: no rule looks at who asks, but for the
+        inbound. `facts`: what rules need to be known of clients.
+        """
+        self._asking = asking
+        self._rules = rules
+        self._final = final
+        self._facts = facts
+        self._reverse = reverse
+        self._alike = alike
+
+    # -- for clients --------------------------------------------------------------------------------------------------
+
+    def exchange(self, query: bytes, session: Session, /) -> bytes:
+        """See Resolver. A failure to find the answer is told as SERVFAIL."""
+        client = self._read(query, session)
+        if isinstance(client, bytes):
+            return client
+        began = now()
+        try:
+            answered = self._resolve(client.query, client.asked, DEFAULT_LOOKUP, internal=False)
+        except Rejected as refusal:
+            return b"" if refusal.drop else error_reply(query, types.REFUSED)
+        except GproxyError as error:
+            _log.info("%s %s: %s", client.query.name, types.type_name(client.query.type), error)
+            return error_reply(query, types.SERVFAIL)
+        return self._given(client, answered, began)
+
+    def at_once(self, query: bytes, session: Session, /) -> bytes | None:
+        """See Resolver."""
+        client = self._read(query, session)
+        if isinstance(client, bytes):
+            return client
+        try:
+            answered = self._find_at_once(client.query, client.asked, DEFAULT_LOOKUP, internal=False)
+        except Rejected as refusal:
+            return b"" if refusal.drop else error_reply(query, types.REFUSED)
+        except GproxyError as error:
+            _log.info("%s %s: %s", client.query.name, types.type_name(client.query.type), error)
+            return error_reply(query, types.SERVFAIL)
+        return None if answered is None else self._given(client, answered, 0.0)
+
+    def alike(self, inbound: str, /) -> bool:
+        """See Resolver."""
+        return self._alike
+
+    def _read(self, query: bytes, session: Session) -> _Client | bytes:
+        """A client's query, or the answer that it gets without being looked at."""
+        try:
+            message = parse_query(query)
+            question = message.question
+            assert question is not None, "parse_query sees to that"
+            if message.edns is not None and message.edns.version:
+                return error_reply(query, types.BADVERS)
+            if question.cls != types.IN or question.type in _NOT_FOR_US:
+                return error_reply(query, types.REFUSED)
+            return _Client(query, message, question, session)
+        except Unsupported:
+            return error_reply(query, types.NOTIMP)
+        except ProtocolError:
+            return error_reply(query, types.FORMERR)
+
+    def _given(self, client: _Client, answered: Answered, began: float) -> bytes:
+        if _log.isEnabledFor(logging.DEBUG):
+            spent = (now() - began) * 1000 if began else 0.0
+            name, kind = client.query.name, types.type_name(client.query.type)
+            _log.debug("%s %s: %s, server %s, %.1f ms", name, kind, answered.rule, answered.server or "none", spent)
+        if self._reverse is not None and client.query.type in _BOTH:
+            try:
+                self._reverse.note(answered.message(), answered.found.ttl if isinstance(answered.found, Found) else 0)
+            except DialError as error:
+                _log.debug("%s: %s", client.query.name, error)
+        return client.reply(answered)
+
+    # -- for gproxy itself --------------------------------------------------------------------------------------------
+
+    def lookup(self, domain: str, session: Session, how: LookupOptions = DEFAULT_LOOKUP, /) -> tuple[IP, ...]:
+        """See Resolver. A and AAAA are asked for at the same time."""
+        strategy = how.strategy or self._asking.strategy
+        kinds = _FAMILIES.get(strategy, _BOTH)
+        jobs = [_Job(self, domain, kind, session, how) for kind in kinds]
+        waiting = [job for job in jobs if not job.try_at_once()]
+        if len(waiting) == 2:
+            with Group("lookup") as group:
+                other = group.spawn(waiting[0].run)
+                waiting[1].run()
+                other.join()
+        elif waiting:
+            waiting[0].run()
+        addresses = order((ip for job in jobs for ip in job.addresses), strategy)
+        if not addresses:
+            raise next(
+                (job.error for job in jobs if job.error is not None), DialError(f"{domain}: no address", reason="dns")
+            )
+        return addresses
+
+    def ask(self, domain: str, kind: int, session: Session, how: LookupOptions = DEFAULT_LOOKUP, /) -> Answered:
+        """The answer to a question of gproxy's own. Raises DialError with the reason `dns`, and Rejected."""
+        query = _query(domain, kind)
+        return self._resolve(query, _asked(query, session), how, internal=True)
+
+    def ask_at_once(
+        self, domain: str, kind: int, session: Session, how: LookupOptions = DEFAULT_LOOKUP, /
+    ) -> Answered | None:
+        """The same, as far as it can be had without waiting; None otherwise."""
+        query = _query(domain, kind)
+        return self._find_at_once(query, _asked(query, session), how, internal=True)
+
+    def name_of(self, ip: IP) -> str:
+        """The name that led a client to this address; empty if none is known, or it is not to be remembered."""
+        return "" if self._reverse is None else self._reverse.name_of(ip)
+
+    # -- the walk -----------------------------------------------------------------------------------------------------
+
+    def _resolve(self, query: Query, asked: Asked, how: LookupOptions, *, internal: bool) -> Answered:
+        """Raises DialError with the reason `dns`, and Rejected."""
+        if how.server:
+            return Answered(self._asking.ask(how.server, query, asked.session, how), "")
+        if not self._rules:
+            return Answered(self._asking.ask(self._final, query, asked.session, how), "final")
+        if self._facts is not None and self._facts.needs.some:
+            self._facts.collect(asked.session)
+        gate = Gate()
+        group = Group("dns walk")
+        walk = self._rules.walk(asked, how, internal=internal)
+        try:
+            step = next(walk)
+            while True:
+                told: Any = None
+                if isinstance(step, Launch):
+                    told = _Pending(gate)
+                    group.spawn(told.run, self._asking, step.server, query, asked.session, step.how)
+                elif isinstance(step, Wait):
+                    while not any(future.done for future in step.futures):
+                        gate.wait()
+                elif isinstance(step, Route):
+                    answered = Answered(self._routed(step, query, asked, gate), step.name)
+                    if step.rule is None or step.rule.accepts(asked, answered.message()):
+                        return answered
+                else:
+                    return self._ended(step, query)
+                step = walk.send(told)
+        finally:
+            walk.close()
+            if len(group):
+                group.kill()
+
+    def _routed(self, step: Route, query: Query, asked: Asked, gate: Gate) -> Found:
+        if step.future is None:
+            return self._asking.ask(step.server or self._final, query, asked.session, step.how)
+        while not step.future.done:
+            gate.wait()
+        return _of(step.future, query)
+
+    def _find_at_once(self, query: Query, asked: Asked, how: LookupOptions, *, internal: bool) -> Answered | None:
+        """The same without waiting. Raises DialError and Rejected."""
+        at_once = partial(self._asking.at_once, query=query, session=asked.session)
+        if how.server or not self._rules:
+            found = at_once(how.server or self._final, how=how)
+            return None if found is None else Answered(found, "" if how.server else "final")
+        if self._facts is not None and self._facts.needs.some:
+            return None  # what the rules look at has to be found out first
+        walk = self._rules.walk(asked, how, internal=internal)
+        try:
+            step = next(walk)
+            while True:
+                told: Any = None
+                if isinstance(step, Wait):
+                    return None
+                if isinstance(step, Launch | Route):
+                    found = at_once(step.server or self._final, how=step.how)
+                    if found is None:
+                        return None
+                    if isinstance(step, Launch):
+                        told = _Pending(_NOBODY)
+                        told.settle(found)
+                    else:
+                        answered = Answered(found, step.name)
+                        if step.rule is None or step.rule.accepts(asked, answered.message()):
+                            return answered
+                else:
+                    return self._ended(step, query)
+                step = walk.send(told)
+        finally:
+            walk.close()
+
+    @staticmethod
+    def _ended(step: Respond | Refuse | Predefined, query: Query) -> Answered:
+        if isinstance(step, Refuse):
+            raise step.error()
+        if isinstance(step, Predefined):
+            return Answered(step.message(Question(query.name, query.type)), step.name)
+        return Answered(_of(step.future, query), step.name)
+
+
+_NOBODY: Final[Any] = type("_Nobody", (), {"open": staticmethod(lambda: None)})()
+
+
+def _of(future: Any, query: Query) -> Found:
+    """What was found meanwhile. Raises what went wrong."""
+    if future is None or future.found is None:
+        if future is not None and future.error is not None:
+            raise future.error
+        raise DialError(f"{query.name}: there is no answer to respond with", reason="dns")
+    found: Found = future.found
+    return found
+
+
+def _query(domain: str, kind: int) -> Query:
+    try:
+        return Query.of(domain, kind)
+    except ValueError as error:
+        raise DialError(f"{domain}: {error}", reason="dns") from error
+
+
+class _Job:
+    """One of the two halves of a look-up."""
+
+    __slots__ = ("_domain", "_how", "_kind", "_resolver", "_session", "addresses", "error")
+
+    def __init__(self, resolver: DnsResolver, domain: str, kind: int, session: Session, how: LookupOptions) -> None:
+        self._resolver = resolver
+        self._domain = domain
+        self._kind = kind
+        self._session = session
+        self._how = how
+        self.addresses: tuple[IP, ...] = ()
+        self.error: GproxyError | None = None
+
+    def try_at_once(self) -> bool:
+        """Whether it is done."""
+        try:
+            answered = self._resolver.ask_at_once(self._domain, self._kind, self._session, self._how)
+            if answered is None:
+                return False
+            self._take(answered)
+        except GproxyError as error:
+            self.error = error
+        return True
+
+    def run(self) -> None:
+        """Ask and wait."""
+        try:
+            self._take(self._resolver.ask(self._domain, self._kind, self._session, self._how))
+        except GproxyError as error:
+            self.error = error
+
+    def _take(self, answered: Answered) -> None:
+        message = answered.message()
+        if message.rcode == types.NOERROR:
+            self.addresses = addresses_of(message)
+        else:
+            self.error = DialError(f"{self._domain}: {_said(message.rcode, answered.server)}", reason="dns")
+
+
+def _said(rcode: int, server: str) -> str:
+    what = "no such name" if rcode == types.NXDOMAIN else types.rcode_name(rcode)
+    return f"{what}, says DNS server `{server}`" if server else f"{what}, says a DNS rule"
