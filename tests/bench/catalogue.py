@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import measure, shadowsocks, tls, workers
+from tests.bench import dns, measure, shadowsocks, tls, workers
 from tests.bench.bench import Bench
 from tests.bench.doors import Door
 from tests.bench.load import Client
@@ -292,4 +292,5 @@ MEASURES = (
     workers.MEASURE,
     *shadowsocks.MEASURES,
     *tls.MEASURES,
+    *dns.MEASURES,
 )

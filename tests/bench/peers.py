@@ -208,6 +208,10 @@ def _trojan(_plan: Plan, _home: Path, _level: str, _cpus: int) -> list[str]:
     raise PeerFailed("trojan serves Trojan only")
 
 
+def _dnsmasq(_plan: Plan, _home: Path, _level: str, _cpus: int) -> list[str]:
+    raise PeerFailed("dnsmasq serves names only")
+
+
 def _microsocks(plan: Plan, _home: Path, _level: str, _cpus: int) -> list[str]:
     return ["-i", "127.0.0.1", "-p", str(plan.socks)]
 
@@ -265,6 +269,11 @@ def _find_ss_server() -> list[str] | None:
     return [found] if found else None
 
 
+def _find_dnsmasq() -> list[str] | None:
+    found = shutil.which("dnsmasq")
+    return [found] if found else None
+
+
 def _find_trojan() -> list[str] | None:
     found = shutil.which("trojan")
     return [found] if found else None
@@ -281,6 +290,7 @@ PROGRAMS = {
         Program("sing-box", _find_sing_box, _sing_box, **_EVERYTHING),
         Program("ss-server", _find_ss_server, _ss_server, direct=False, udp=False, socks=False, shadowsocks=True),
         Program("trojan", _find_trojan, _trojan, direct=False, udp=False, socks=False, trojan=True),
+        Program("dnsmasq", _find_dnsmasq, _dnsmasq, direct=False, udp=False, socks=False),
         Program("microsocks", _find_microsocks, _microsocks, direct=False, udp=False, bulk_share=0.25),
         Program("pproxy", _find_pproxy, _pproxy, direct=True, udp=False, bulk_share=0.25),
     )
@@ -294,6 +304,7 @@ def version(program: Program, command: list[str]) -> str:
         "sing-box": ["version"],
         "pproxy": ["--version"],
         "ss-server": ["-h"],
+        "dnsmasq": ["--version"],
         "trojan": ["--version"],
     }
     arguments = ask.get(program.name)
