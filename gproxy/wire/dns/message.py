@@ -433,8 +433,8 @@ def _encode(message: Message) -> bytes:
         for section in sections:
             for record in section:
                 _write_record(out, record, places)
-    except struct.error as error:
-        raise ValueError("a number out of range in a DNS message") from error
+    except (struct.error, ProtocolError) as error:
+        raise ValueError(f"a DNS message that can't be written: {error}") from error
     if message.edns is not None:
         out += encode_opt(message.edns, message.rcode)
     if len(out) > MAX_MESSAGE:
@@ -455,9 +455,8 @@ def _write_record(out: bytearray, record: Record, places: dict[bytes, int]) -> N
     out += data[:before]
     at = before
     for _ in range(names):
-        name_end = skip_name(data, at)
-        _write_name(out, data[at:name_end], places)
-        at = name_end
+        inner, at = read_wire_name(data, at)
+        _write_name(out, inner, places)
     out += data[at:]
     out[start - 2 : start] = (len(out) - start).to_bytes(2, "big")
 

@@ -169,4 +169,5 @@ def _rewritten(answer: bytes) -> Prepared:
     except ValueError as error:
         raise ProtocolError("a DNS message that is too long without compression") from error
     prepared.rcode = rcode
+    prepared.lasting = prepared.lasting and rcode <= 0xF
     return prepared

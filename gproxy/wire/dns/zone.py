@@ -35,8 +35,9 @@ def read_record(text: str) -> Record:
 
 def show_record(record: Record) -> str:
     """The record as one line, its name with a final dot. Data that its type doesn't allow is shown as octets."""
-    name = encode_name(record.name)
-    owner = read_name(bytes(HEAD) + name, HEAD)[0] + "."
+    import dns.name
+
+    owner = dns.name.from_wire(encode_name(record.name), 0)[0].to_text()
     return f"{owner} {record.ttl} {_class_name(record.cls)} {types.type_name(record.type)} {show_data(record)}"
 
 
@@ -57,23 +58,32 @@ def show_data(record: Record) -> str:
 def _from_line(text: str) -> Record:
     import dns.exception
     import dns.name
-    import dns.zonefile
+    import dns.rdata
+    import dns.rdataclass
+    import dns.rdatatype
+    import dns.tokenizer
+    import dns.ttl
 
-    if text.lstrip()[:1] in ("$", ""):
-        raise ValueError(f"not a DNS record: {text!r}")
+    tokens = dns.tokenizer.Tokenizer(text)
     try:
-        found = dns.zonefile.read_rrsets(
-            text, rdclass=None, default_ttl=DEFAULT_TTL, relativize=False, origin=dns.name.root
-        )
+        owner = tokens.get_name(dns.name.root).to_wire()
+        ttl = DEFAULT_TTL
+        word = tokens.get_string()
+        for _ in range(2):  # the TTL and the class may be left out, and come in either order
+            if word[:1].isdigit():
+                ttl = dns.ttl.from_text(word)
+            elif word.upper() != "IN":
+                break
+            word = tokens.get_string()
+        kind = dns.rdatatype.from_text(word)
+        data = dns.rdata.from_text(dns.rdataclass.IN, kind, tokens, dns.name.root, relativize=False).to_wire()
+        if not tokens.get().is_eof():
+            raise ValueError("more than one line")
     except (dns.exception.DNSException, ValueError) as error:
         raise ValueError(f"not a DNS record: {text!r}: {error}") from error
-    if len(found) != 1 or len(found[0]) != 1:
-        raise ValueError(f"not one DNS record: {text!r}")
-    name, data = found[0].name.to_wire(), found[0][0].to_wire()
-    assert name is not None
+    assert owner is not None
     assert data is not None
-    owner = read_name(bytes(HEAD) + name, HEAD)[0]
-    return Record(owner, int(found[0].rdtype), int(found[0].ttl), data, int(found[0].rdclass))
+    return Record(read_name(bytes(HEAD) + owner, HEAD)[0], int(kind), ttl, data)
 
 
 def _class_name(number: int) -> str:
