@@ -23,7 +23,12 @@ ANCILLARY = CMSG_SPACE(4) * 2
 
 def of_connection(fd: int) -> int:
     """Of an accepted TCP connection; 0 for any other descriptor."""
-    sock = socket(fileno=os.dup(fd))
+    copy = os.dup(fd)
+    try:
+        sock = socket(fileno=copy)
+    except OSError:  # a pipe
+        os.close(copy)
+        return 0
     try:
         six = sock.family == consts.AF_INET6 and not sock.getpeername()[0].startswith("::ffff:")
         if six:
@@ -49,10 +54,10 @@ def _in_control(control: bytes, *, six: bool) -> int:
     at = 0
     while at + head < len(control):
         length = int.from_bytes(control[at : at + head - 8], _ORDER)
-        if length < head:
+        if not head <= length <= len(control) - at:
             break
         if control[at + head - 8 : at + head] == wanted:
-            return _point(control[at + head : at + min(length, len(control) - at)])
+            return _point(control[at + head : at + length])
         at += CMSG_SPACE(length - head)
     return 0
 

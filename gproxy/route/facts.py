@@ -56,6 +56,12 @@ class Facts:
         if needs.surroundings or needs.wifi:
             self.watch.refresh(wifi=needs.wifi)
 
+    def close(self) -> None:
+        """Give back what the kernel is asked with. Idempotent; `collect` opens it again."""
+        self.watch.close()
+        self._owners.close()
+        self._neighbours.close()
+
     def _find_neighbour(self, session: Session) -> None:
         """A client that is behind a router may still have a lease, and a lease tells of its MAC address."""
         ip = session.source.host

@@ -31,6 +31,10 @@ class Neighbours:
         except OSError:
             return ""
 
+    def close(self) -> None:
+        """Give back what the kernel is asked with. Idempotent; another question opens it again."""
+        self._routes.close()
+
     def _ask(self, ip: IP) -> str:
         for _, answer in self._routes.ask(wire.GET_ROUTE, wire.REQUEST, wire.find_route(ip)):
             route = wire.read_route(answer)
@@ -51,9 +55,7 @@ class Neighbours:
 
     def _look_up(self, ip: IP) -> str:
         if now() >= self._until:
-            answer = self._routes.ask(wire.GET_NEIGHBOUR, wire.DUMP, wire.all_neighbours(ip.version))
-            if self._until and next(iter(self._table), ip).version != ip.version:
-                self._table = {}
+            answer = self._routes.ask(wire.GET_NEIGHBOUR, wire.DUMP, wire.all_neighbours())
             self._table = dict(known for _, body in answer if (known := wire.read_neighbour(body)) is not None)
             self._until = now() + _TABLE_SECONDS
         return self._table.get(ip, "")

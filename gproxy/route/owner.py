@@ -59,6 +59,11 @@ class Owners:
                 self._remember(found.inode, owner)
         return owner
 
+    def close(self) -> None:
+        """Give back what the kernel is asked with. Idempotent; another question opens it again."""
+        self._sockets.close()
+        self._routes.close()
+
     def _remembered(self, inode: int) -> Owner | None:
         owner, until = self._known.get(inode, (None, 0.0))
         return owner if now() < until else None

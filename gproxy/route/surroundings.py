@@ -66,6 +66,12 @@ class Watch:
         except OSError as error:
             self._tell(f"the state of this machine's interfaces can't be read: {error.strerror}")
 
+    def close(self) -> None:
+        """Give back what the kernel is asked with. Idempotent; another look opens it again."""
+        self._changes.close()
+        self._routes.close()
+        self._generic.close()
+
     def _addresses(self) -> tuple[dict[str, list[Prefix]], dict[int, str]]:
         answer = self._routes.ask(wire.GET_LINK, wire.DUMP, wire.all_links())
         names = dict(link for _, body in answer[:_MOST_LINKS] if (link := wire.read_link(body)) is not None)

@@ -188,9 +188,9 @@ def find_neighbour(ip: IP, interface: int) -> bytes:
     return _NEIGHBOUR.pack(_FAMILY[ip.version], interface, 0, 0, 0) + attribute(1, ip.packed)
 
 
-def all_neighbours(version: int) -> bytes:
-    """The body of GET_NEIGHBOUR, in a dump, for all of a family: 4 or 6."""
-    return _NEIGHBOUR.pack(_FAMILY[version], 0, 0, 0, 0)
+def all_neighbours() -> bytes:
+    """The body of GET_NEIGHBOUR, in a dump, for both families."""
+    return _NEIGHBOUR.pack(0, 0, 0, 0, 0)
 
 
 def read_neighbour(body: bytes) -> tuple[IP, str] | None:

@@ -207,3 +207,19 @@ def test_an_error_for_an_earlier_answer_disturbs_nobody(server: Server) -> None:
     other, other_name = server.client()
     other.send(b"y")
     assert server.conn_of(other_name).recv_from()[0] == b"y"
+
+
+@pytest.mark.parametrize(("marked", "seen"), [(True, 46), (False, 0)])
+def test_the_code_point_of_the_first_datagram_is_looked_at_if_anybody_asks(marked: bool, seen: int) -> None:
+    points: list[int] = []
+    sock = Endpoint("packet", LOOPBACK).open()
+    demux = Demux(sock, lambda conn, source: points.append(conn.dscp), marked=marked)
+    demux.start()
+    client = socket(consts.AF_INET, consts.SOCK_DGRAM)
+    client.setsockopt(consts.IPPROTO_IP, consts.IP_TOS, 46 << 2)
+    client.sendto(b"hello", sock.getsockname())
+    wait_until(lambda: bool(points), "no session began")
+    assert points == [seen]
+    demux.stop()
+    client.close()
+    sock.close()
