@@ -14,7 +14,7 @@ from gproxy.app.listening import endpoints
 from gproxy.app.multiplexing import dispatching, outgoing
 from gproxy.app.names import Names
 from gproxy.app.plugins import Plugins
-from gproxy.app.rules import build_context
+from gproxy.app.rules import build_context, build_updates
 from gproxy.app.services import Services, build_services
 from gproxy.app.sharing import Share, shares
 from gproxy.base.address import Address
@@ -57,7 +57,11 @@ from gproxy.schema.tls import Authorities, TlsDial
 from gproxy.service.management import Management
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gproxy.layers.tls.supply import Supply
+    from gproxy.route.context import RuleSet
+    from gproxy.service.rule_sets.keeper import Updates
 
 IMPLICIT_OUTBOUND = "direct"
 """The tag of the outbound that is there when none is configured."""
@@ -85,6 +89,8 @@ class House:
     managed: dict[str, Managed] = field(default_factory=dict)  # the inbounds whose users are ruled by services
     services: Services = field(default_factory=lambda: Services(Management({}), [], []))
     certificates: Certificates = field(default_factory=Certificates)
+    rule_sets: Mapping[str, RuleSet] = field(default_factory=dict)  # by tag
+    updates: Updates | None = None  # of rule sets, if any can change
     names: Names = field(default_factory=lambda: Names(Root()))
 
     def endpoints(self) -> list[Endpoint]:
@@ -111,7 +117,8 @@ def build(root: Root, memory: Memory | None = None) -> House:
     services = build_services(root, certificates)
     return House(
         doors, outbounds, table, meter, plugins=plugins.wanted, managed=managed, services=services,
-        certificates=certificates, names=names,
+        certificates=certificates, names=names, rule_sets=context.rule_sets,
+        updates=build_updates(root, context, outbounds),
     )  # fmt: skip
 
 

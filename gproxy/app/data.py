@@ -16,6 +16,7 @@ from gproxy.app.messages import (
     Handover,
     Prepared,
     Reopen,
+    RuleSetChanged,
     Serve,
     Serving,
     Snapshot,
@@ -28,6 +29,7 @@ from gproxy.app.messages import (
     Yielded,
 )  # fmt: skip
 from gproxy.app.pressure import Pressure
+from gproxy.app.rules import take_rule_set
 from gproxy.base.address import Address
 from gproxy.base.clock import now
 from gproxy.base.errors import CloseReason
@@ -101,6 +103,9 @@ class DataPlane:
                     self._reopen()
                 elif isinstance(message, Users):
                     self._manage(message)
+                elif isinstance(message, RuleSetChanged):
+                    assert descriptor is not None, "it comes with the rule set"
+                    take_rule_set(self._house.rule_sets, message, descriptor)
                 elif isinstance(message, Supplied):
                     self._house.certificates.take(message.provider, message.certificate, message.challenges)
                 else:

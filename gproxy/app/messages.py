@@ -103,6 +103,14 @@ class Supplied:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleSetChanged:
+    """Control → data: a rule set is now what the memory file says that comes with this (see gproxy.route.sets)."""
+
+    tag: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """Data → control: what users have moved since the last one (see gproxy.observe.books). Rows are added up.
 
@@ -119,12 +127,12 @@ class Stopped:
     ended: int
 
 
-ToData = Serve | Yield | Handover | Stop | StopNow | Reopen | AskSnapshot | Users | Supplied
+ToData = Serve | Yield | Handover | Stop | StopNow | Reopen | AskSnapshot | Users | Supplied | RuleSetChanged
 ToControl = Prepared | Serving | Handover | Yielded | Snapshot | Traffic | Stopped
 
 
 class DataEnd(Protocol):
-    """The data plane's end of the channel. A Handover comes with a descriptor, nothing else does."""
+    """The data plane's end of the channel. A Handover and a RuleSetChanged come with a descriptor."""
 
     def tell(self, message: ToControl, descriptor: int | None = None) -> None:
         """The descriptor stays ours too."""

@@ -27,9 +27,13 @@ from gproxy.service.management import Management, Service, ServiceWiring
 if TYPE_CHECKING:
     from gproxy.service.acme.manager import Manager
     from gproxy.service.expiry import Expiry
+    from gproxy.service.rule_sets.keeper import Updates
 
 # More clients of one service at once wait in the queue of the listening socket.
 _MOST_CLIENTS = 64
+
+# How long nothing is served for the sake of rule sets of which nothing is known yet, in seconds.
+_FIRST_RULE_SETS = 10.0
 
 # How often what services know is saved, in seconds, beside at once when somebody has changed it.
 _SAVE_EVERY = 60.0
@@ -105,9 +109,14 @@ class ServicePlane:
     """Serves the doors of services, on sockets that somebody else opened and owns. Leaving the `with` block ends it."""
 
     def __init__(
-        self, services: Services, sockets: Mapping[Endpoint, Mapping[int, socket]], manager: Manager | None = None
+        self,
+        services: Services,
+        sockets: Mapping[Endpoint, Mapping[int, socket]],
+        manager: Manager | None = None,
+        updates: Updates | None = None,
     ) -> None:
-        """`manager` orders certificates while this serves."""
+        """While this serves, `manager` orders certificates, and `updates` looks after rule sets."""
+        self._updates = updates
         self._services = services.all
         self._expiry = services.expiry
         self._manager = manager
@@ -122,7 +131,9 @@ class ServicePlane:
         ]
 
     def load(self, inbounds: Collection[str]) -> None:
-        """Take up what was saved about these inbounds."""
+        """Take up what was saved about these inbounds, and fetch rule sets of which nothing is known."""
+        if self._updates is not None:
+            self._updates.fetch_lacking(_FIRST_RULE_SETS)
         for service in self._services:
             service.load(inbounds)
 
@@ -138,6 +149,8 @@ class ServicePlane:
             self._manager.start()
         if self._expiry is not None:
             self._expiry.start()
+        if self._updates is not None:
+            self._updates.start()
 
     def make_room(self) -> None:
         """Another process is to serve instead: save all and change nothing any more."""
@@ -146,6 +159,8 @@ class ServicePlane:
             self._manager.stop()
         if self._expiry is not None:
             self._expiry.stop()
+        if self._updates is not None:
+            self._updates.stop()
         for service in self._services:
             service.hold()
 
@@ -173,6 +188,8 @@ class ServicePlane:
             self._manager.stop()
         if self._expiry is not None:
             self._expiry.stop()
+        if self._updates is not None:
+            self._updates.stop()
         self._clients.kill()
         self._saver.kill()
         self.save()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gproxy.config.bytype import INBOUND, SERVICE, ByType
 from gproxy.config.listening import Listening, check_listen, listening, unshareable
 from gproxy.config.providers import Shown, names_provider, shown
+from gproxy.config.rulesets import rule_set_problems
 from gproxy.route.further_options import DATABASES
 from gproxy.schema.groups import Bind, Dial, Listen, Manageable, NetworkChoice
 from gproxy.schema.model import fields_of, read_chosen
@@ -73,6 +74,7 @@ def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
     problems.extend(_detoured_datagrams(tree))
     problems.extend(_no_such_port(tree))
     problems.extend(_beside_detour(tree))
+    problems.extend(rule_set_problems(tree, _tags(tree, "outbounds", []) or _IMPLIED["outbounds"]))
     for section in ("route", "dns"):
         table = tree.get(section)
         if isinstance(table, dict):

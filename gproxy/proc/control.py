@@ -9,13 +9,14 @@ import contextlib
 import os
 from _socket import socket
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gproxy.app.build import House
 from gproxy.app.messages import (
     Prepared,
     Reopen,
+    RuleSetChanged,
     Serve,
     Serving,
     Stop,
@@ -26,6 +27,7 @@ from gproxy.app.messages import (
     Yield,
     Yielded,
 )
+from gproxy.app.rules import take_rule_set
 from gproxy.app.services import ServicePlane
 from gproxy.config.root import Root
 from gproxy.layers.plugin.keeper import Keeper
@@ -72,10 +74,10 @@ class Channel:
         self._post = post
         self._turn = Lock()
 
-    def tell(self, message: object) -> None:
+    def tell(self, message: object, descriptors: Sequence[int] = ()) -> None:
         """Tell the template. One that has gone needs no telling."""
         with self._turn, contextlib.suppress(PostClosed):
-            self._post.send(message)
+            self._post.send(message, descriptors)
 
     def tell_users(self, inbound: str, users: Mapping[str, str]) -> None:
         """See Outlet."""
@@ -89,11 +91,16 @@ class Channel:
         """See gproxy.service.acme.manager."""
         self.tell(Supplied(provider, certificate, dict(challenges)))
 
+    def tell_rule_set(self, tag: str, digest: str, descriptor: int) -> None:
+        """See gproxy.service.rule_sets.keeper."""
+        self.tell(RuleSetChanged(tag, digest), (descriptor,))
+
 
 class Control:
     """Obeys the template."""
 
     def __init__(self, house: House, sink: Sink, keeper: Keeper, plane: ServicePlane, channel: Channel) -> None:
+        self._house = house
         self._management = house.services.management
         self._sink = sink
         self._keeper = keeper
@@ -101,8 +108,8 @@ class Control:
         self._channel = channel
         self._ledger = Ledger()
 
-    def obey(self, message: object) -> None:
-        """One message."""
+    def obey(self, message: object, descriptors: Sequence[int] = ()) -> None:
+        """One message, and the descriptors that came with it."""
         if isinstance(message, Counted):
             self._ledger.note(message)
         elif isinstance(message, Traffic):
@@ -110,6 +117,8 @@ class Control:
         elif isinstance(message, Users):
             users = {name: password for name, password in message.users}  # noqa: C416 - JSON knows no pairs
             self._management.inherit(message.inbound, users)
+        elif isinstance(message, RuleSetChanged):
+            take_rule_set(self._house.rule_sets, message, descriptors[0])
         elif isinstance(message, AskStatus):
             self.report(message.request)
         elif isinstance(message, Reopen):
@@ -153,13 +162,16 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
     house.services.management.attach(channel)
     if house.certificates.manager is not None:
         house.certificates.manager.attach(channel)
+    if house.updates is not None:
+        house.updates.attach(channel)
     sockets = _sockets(house, descriptors)
-    with Keeper(house.plugins) as keeper, ServicePlane(house.services, sockets, house.certificates.manager) as plane:
+    manager, updates = house.certificates.manager, house.updates
+    with Keeper(house.plugins) as keeper, ServicePlane(house.services, sockets, manager, updates) as plane:
         control = Control(house, sink, keeper, plane, channel)
         with contextlib.suppress(PostClosed):
             while True:
-                message, _ = post.receive()
-                control.obey(message)
+                message, received = post.receive()
+                control.obey(message, received)
     control.report(0)
     sink.close()
 

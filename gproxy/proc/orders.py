@@ -113,7 +113,7 @@ KINDS: dict[str, type] = {
         Refused, Plan, Sockets, Fork, Forked, Died, ForkAgain, Begin, AskStatus, Status, Counted,
         messages.Prepared, messages.Serve, messages.Serving, messages.Yield, messages.Handover, messages.Yielded,
         messages.Stop, messages.StopNow, messages.Reopen, messages.AskSnapshot, messages.Snapshot, messages.Traffic,
-        messages.Users, messages.Supplied, messages.Stopped,
+        messages.Users, messages.Supplied, messages.RuleSetChanged, messages.Stopped,
     )
 }  # fmt: skip
 """Every message by its name on the wire."""

@@ -96,7 +96,7 @@ class Control:
         sockets = {endpoint: dict(enumerate(self._slots.of(endpoint))) for endpoint in self._slots.endpoints()}
         plane = DataPlane(self._house, sockets, self._sink, self._limits.memory_each())
         manager = self._house.certificates.manager
-        services = ServicePlane(self._house.services, sockets, manager)
+        services = ServicePlane(self._house.services, sockets, manager, self._house.updates)
         self._management.attach(self)
         if manager is not None:
             manager.attach(self)

@@ -28,6 +28,7 @@ from gproxy.app.messages import (
     Handover,
     Prepared,
     Reopen,
+    RuleSetChanged,
     Serve,
     Serving,
     Snapshot,
@@ -97,6 +98,7 @@ class Template:
         self._books = Books()  # for that, too
         self._users: dict[str, Users] = {}  # of managed inbounds, as was said last
         self._supplied: dict[str, Supplied] = {}  # certificates that came since, by their provider
+        self._rule_sets: dict[str, tuple[RuleSetChanged, list[int]]] = {}  # by tag: new versions since
         self._load: list[str] = []  # the managed inbounds of which no generation before knows anything
         self._managed = house.services.management.inbounds()
         self._replaced = False  # another generation serves: it keeps the books of managed inbounds
@@ -190,6 +192,14 @@ class Template:
         for child in list(self._children.values()):
             self._tell(child, message)
 
+    def _change_rule_set(self, message: RuleSetChanged, descriptors: list[int]) -> None:
+        """From control: all workers are to know, and those that replace them."""
+        _, before = self._rule_sets.get(message.tag, (message, []))
+        self._rule_sets[message.tag] = message, descriptors
+        _close(before)
+        for each in list(self._living_workers()):
+            self._tell(each, message, descriptors)
+
     def _enter(self, message: Traffic) -> None:
         """Into the books: ours, which a control that begins anew gets, and those of control, or of our successor."""
         if self._replaced:
@@ -235,6 +245,8 @@ class Template:
             self._supplied[message.provider] = message
             for each in list(self._living_workers()):
                 self._tell(each, message)
+        elif isinstance(message, RuleSetChanged):
+            self._change_rule_set(message, descriptors)
         elif isinstance(message, Stopped):
             child.stopped = True
         elif isinstance(message, orders.Status):
@@ -323,6 +335,8 @@ class Template:
         child = self._children[number] = Child(number, pid, self._lives[number], post)
         for users in self._users.values():
             self._tell(child, users)
+        for changed, descriptors in self._rule_sets.values():
+            self._tell(child, changed, descriptors)
         if number != CONTROL:
             for supplied in self._supplied.values():
                 self._tell(child, supplied)
@@ -360,6 +374,8 @@ class Template:
             os.close(self._sink.fileno())  # each process opens its own
         if self._master is not None:
             self._master.close()
+        for _, descriptors in self._rule_sets.values():
+            _close(descriptors)
         for child in self._children.values():
             _hang_up(child)
 

@@ -38,7 +38,8 @@ class CidrSet:
     __slots__ = ("_index", "four", "six")
 
     def __init__(self, networks: Iterable[Network]) -> None:
-        four, six = [], []
+        four: list[Bounds] = []
+        six: list[Bounds] = []
         for network in networks:
             bounds = int(network.network_address), int(network.broadcast_address)
             (four if isinstance(network, IPv4Network) else six).append(bounds)

@@ -21,6 +21,7 @@ from gproxy.route.fields import (
     SnifferName,
 )
 from gproxy.route.further_options import Database, FurtherConditions
+from gproxy.route.sets.options import RuleSetOptions
 from gproxy.schema.fields import Cidr, Duration, Mark, Port, RulePortRange
 from gproxy.schema.groups import MAX_TTL, DomainResolver
 from gproxy.schema.model import Options, doc, fields_of, not_yet_of
@@ -281,11 +282,14 @@ class RouteOptions(Options):
     """Which session goes where: the first rule that matches and has a final action decides, or else `final`."""
 
     not_yet: ClassVar[tuple[str, ...]] = (
-        "rule_set", "auto_detect_interface", "override_android_vpn", "default_network_strategy",
+        "auto_detect_interface", "override_android_vpn", "default_network_strategy",
         "default_network_type", "default_fallback_network_type", "default_fallback_delay", "default_http_client",
     )  # fmt: skip
 
     rules: Annotated[tuple[RuleOptions, ...], doc("The rules, in their order.")] = ()
+    rule_set: Annotated[
+        tuple[RuleSetOptions, ...], doc("Rule sets, which rules name by their tags; `type` says where they come from.")
+    ] = ()
     final: Annotated[
         str, doc("Tag of the outbound for whatever no rule has decided; the first one, or else `direct`, if empty.")
     ] = ""

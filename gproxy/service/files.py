@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole."""
+"""Where files are kept that outlive a process, and how they are replaced: as a whole."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
+
+
+def state_folder() -> Path:
+    """Where this gproxy keeps what outlives it: systemd's, root's, or the user's."""
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":", 1)[0])
+    if os.geteuid() == 0:
+        return Path("/var/lib/gproxy")
+    if given := os.environ.get("XDG_STATE_HOME"):
+        return Path(given) / "gproxy"
+    return Path.home() / ".local/state/gproxy"
 
 
 def write(path: Path, data: bytes) -> None:

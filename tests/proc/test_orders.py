@@ -44,6 +44,7 @@ MESSAGES: list[Any] = [
     messages.Traffic([["in", "ada", 1, 2, 3, 4, 5, 6]]),
     messages.Users("in", [["ada", "secret"]]),
     messages.Supplied("provider c", "pem", {"site.test": "proof"}),
+    messages.RuleSetChanged("ads", "0123"),
     messages.Stopped(4),
 ]
 

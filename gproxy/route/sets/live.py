@@ -15,9 +15,11 @@ _NOTHING = pack([])
 class LiveSet:
     """See RuleSet. Until anything is known of it, it says nothing: no rule of it matches."""
 
-    def __init__(self, tag: str) -> None:
+    def __init__(self, tag: str, context: Context) -> None:
+        """`context` is what its rules may look at."""
         self.tag = tag
-        self.contents = nothing()
+        self.contents = _nothing(context)
+        self._context = context
 
     @property
     def digest(self) -> str:
@@ -33,17 +35,16 @@ class LiveSet:
         """See RuleSet."""
         return self.contents.match(by_source=by_source)(session)
 
-    def take(self, descriptor: int, digest: str, context: Context) -> None:
+    def take(self, descriptor: int, digest: str) -> None:
         """Say this from now on: a set made ready. The descriptor stays the caller's. Raises BadPacked and OSError."""
-        contents = Contents(Packed(descriptor), context, digest)
+        contents = Contents(Packed(descriptor), self._context, digest)
         contents.match(by_source=False)  # here, and not while a session waits
         self.contents = contents
 
 
-def nothing() -> Contents:
-    """What a set says that is not known yet."""
+def _nothing(context: Context) -> Contents:
     descriptor = in_memory(_NOTHING)
     try:
-        return Contents(Packed(descriptor), Context())
+        return Contents(Packed(descriptor), context)
     finally:
         os.close(descriptor)

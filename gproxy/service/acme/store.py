@@ -11,7 +11,6 @@ be of use: other options make another file.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,22 +22,11 @@ from gproxy.schema.acme import Acme, AcmeProvider
 from gproxy.service.acme.answers import table_of
 from gproxy.service.acme.certificates import Issued
 from gproxy.service.acme.jws import Key
-from gproxy.service.files import write
+from gproxy.service.files import state_folder, write
 
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _MOST: Final = 1 << 20  # bytes of a file
 _LONGEST: Final = 100  # characters of a name: systems don't take all that DNS does
-
-
-def state_folder() -> Path:
-    """Where this gproxy keeps what outlives it: systemd's, root's, or the user's."""
-    if given := os.environ.get("STATE_DIRECTORY"):
-        return Path(given.split(":", 1)[0])
-    if os.geteuid() == 0:
-        return Path("/var/lib/gproxy")
-    if given := os.environ.get("XDG_STATE_HOME"):
-        return Path(given) / "gproxy"
-    return Path.home() / ".local/state/gproxy"
 
 
 @dataclass(frozen=True, slots=True)
