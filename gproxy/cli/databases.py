@@ -93,16 +93,18 @@ def list_sites(sources: Sources, file: str) -> None:
 
 
 @geosite.command("lookup")
-@click.argument("category", required=False)
-@click.argument("domain")
+@click.argument("names", metavar="[CATEGORY] DOMAIN", nargs=-1, required=True)
 @_with_file("geosite.db")
-def lookup_site(sources: Sources, file: str, category: str | None, domain: str) -> None:
+def lookup_site(sources: Sources, file: str, names: tuple[str, ...]) -> None:
     """Print which categories have DOMAIN, and by which item; or whether CATEGORY has it."""
     from gproxy.route.trial import found_by
 
+    if len(names) > 2:
+        raise click.UsageError("one category and one domain at most")
+    domain = names[-1]
     with _reading(sources, file):
         sites = _sites(file)
-        for code in [category] if category else sorted(sites.codes()):
+        for code in names[:-1] or sorted(sites.codes()):
             item = found_by(_rule(sites, code), domain)
             if item:
                 click.echo(f"Match code ({code}) {item}")

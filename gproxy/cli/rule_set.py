@@ -113,11 +113,11 @@ def match(sources: Sources, path: str, asked: str, form: str | None) -> None:
 
     Nothing else is known: rules that ask for a network, ports or a process don't match.
     """
-    from gproxy.route.trial import matching, told
+    from gproxy.route.trial import Trial, told
 
     sources.enter()
     with _about(path):
-        for index, rule in matching(_rules(path, form), asked):
+        for index, rule in Trial(_rules(path, form)).matching(asked):
             click.echo(f"match rules.[{index}]: {told(rule)}")
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from gproxy.base.address import Address, Host, parse_host
 from gproxy.base.session import Network, Session
-from gproxy.route.context import NO_CONTEXT
+from gproxy.route.context import NO_CONTEXT, Match
 from gproxy.route.headless import ITEMS, Headless, HeadlessLogical, HeadlessRule, query_type_text
 from gproxy.route.prefixes import IpRanges
 from gproxy.route.regex import RegexError, compile_regex
@@ -18,21 +18,34 @@ from gproxy.route.sets.packed import Packed, in_memory, pack
 _VALUES_SHOWN = 3
 
 
-def matching(rules: Sequence[Headless], asked: str) -> Iterator[tuple[int, Headless]]:
-    """The rules that match, each with where it stands. Raises BadRuleSet for an expression that is none.
+class Trial:
+    """A rule set, each of whose rules can be tried by itself."""
 
-    There is no client, no network, and both ports are 0: rules that ask for these, for processes or for this machine's
-    surroundings don't match, unless inverted.
-    """
-    session = Session(0, cast(Network, ""), "", Address("", 0), Address(_host(asked), 0))
-    for index, rule in enumerate(rules):
-        descriptor = in_memory(pack([rule]))
-        try:
-            contents = Contents(Packed(descriptor), NO_CONTEXT)
-        finally:
-            os.close(descriptor)
-        if contents.match(by_source=False)(session):
-            yield index, rule
+    __slots__ = ("_matches", "_rules")
+
+    def __init__(self, rules: Sequence[Headless]) -> None:
+        """Raises BadRuleSet for an expression that is none."""
+        self._rules = rules
+        self._matches = [_match_of(rule) for rule in rules]
+
+    def matching(self, asked: str) -> Iterator[tuple[int, Headless]]:
+        """The rules that match a domain or an address, each with where it stands.
+
+        There is no client, no network, and both ports are 0: rules that ask for these, for processes or for this
+        machine's surroundings don't match, unless inverted.
+        """
+        session = Session(0, cast(Network, ""), "", Address("", 0), Address(_host(asked), 0))
+        for index, match in enumerate(self._matches):
+            if match(session):
+                yield index, self._rules[index]
+
+
+def _match_of(rule: Headless) -> Match:
+    descriptor = in_memory(pack([rule]))
+    try:
+        return Contents(Packed(descriptor), NO_CONTEXT).match(by_source=False)
+    finally:
+        os.close(descriptor)
 
 
 def _host(asked: str) -> Host:

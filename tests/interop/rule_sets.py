@@ -11,23 +11,29 @@ Tree = dict[str, Any]
 
 MOST_RULES = 2000
 
+_PLAIN_LABELS = ("a", "b", "www", "mail", "example", "ads", "x-y", "a1", "co", "com", "org", "net", "de", "uk", "test")
 _LABELS = (
     "a", "b", "www", "mail", "example", "ads", "x--y", "_dmarc", "xn--bcher-kva", "bücher", "日本", "例え", "1", "0-0",
     "UPPER", "a" * 63, "é", "e\u0301", "🙂", "ß", "*", "a b", "co", "com", "org", "net", "de", "uk", "test",
 )  # fmt: skip
 _TYPES = ("A", "AAAA", "HTTPS", "MX", "TXT", "ANY", "NSAP-PTR", "SVCB", 0, 28, 11, 65, 300, 65280, 65535)
+_OF_THE_MACHINE = {"network_type", "wifi_ssid", "wifi_bssid", "default_interface_address"}
 _ODD_DOMAINS = ("a..b", ".", "..", "-", ".a.", "a.", "x" * 300, "\u200b", "\U0010ffff", "a/b", '"', "\\", "<&>")
 
 
-def rule_set(seed: int) -> Tree:
-    """A source file of 1 to 2,000 rules; small ones are as frequent as large ones."""
-    made = _Made(seed)
+def rule_set(seed: int, *, plain: bool = False) -> Tree:
+    """A source file of 1 to 2,000 rules; small ones are as frequent as large ones.
+
+    A plain one has only names that DNS has, in lower case, and no IPv4-mapped addresses, which are IPv4 for us; and it
+    asks for nothing that depends on the machine.
+    """
+    made = _Made(seed, plain=plain)
     count = round(math.exp(made.random.uniform(0, math.log(MOST_RULES))))
     return {"version": made.version, "rules": [made.rule(0) for _ in range(count)]}
 
 
 def queries(tree: Tree, seed: int, count: int) -> list[str]:
-    """Domains and addresses that lie in, beside and far from what the rules name."""
+    """Domains and addresses that lie in, beside and far from what the rules of a plain file name."""
     chosen = random.Random(seed)
     names, networks = _named(tree["rules"])
     found = []
@@ -37,22 +43,24 @@ def queries(tree: Tree, seed: int, count: int) -> list[str]:
         elif names and chosen.random() < 0.9:
             found.append(_name_near(chosen.choice(names), chosen))
         else:
-            found.append(".".join(chosen.choices(_LABELS, k=chosen.randint(1, 4))).lower())
-    return [query for query in found if query.strip() and not query.startswith("-") and "\0" not in query]
+            found.append(".".join(chosen.choices(_PLAIN_LABELS, k=chosen.randint(1, 4))))
+    return found
 
 
 class _Made:
     """Makes one file."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, plain: bool) -> None:
         self.random = random.Random(seed)
+        self.plain = plain
+        self.labels = _PLAIN_LABELS if plain else _LABELS
         self.version = 1 + seed % 5
         makers: dict[str, tuple[int, Callable[[], Any]]] = {
             "query_type": (1, lambda: self.random.choice(_TYPES)),
             "network": (1, lambda: self.random.choice(("tcp", "udp", "icmp"))),
             "domain": (1, self.domain),
             "domain_suffix": (1, self.suffix),
-            "domain_keyword": (1, lambda: self.random.choice(_LABELS)),
+            "domain_keyword": (1, lambda: self.random.choice(self.labels)),
             "domain_regex": (1, lambda: self.random.choice((r"^ads?\.", r"\d+$", "(?i)bücher", "a|b", "[a-z]{2,}"))),
             "source_ip_cidr": (1, self.prefix),
             "ip_cidr": (1, self.prefix),
@@ -70,7 +78,11 @@ class _Made:
             "wifi_bssid": (1, lambda: f"00:11:22:33:44:{self.random.randrange(256):02x}"),
             "default_interface_address": (4, self.prefix),
         }
-        self._makers = {item: make for item, (since, make) in makers.items() if since <= self.version}
+        self._makers = {
+            item: make
+            for item, (since, make) in makers.items()
+            if since <= self.version and not (plain and item in _OF_THE_MACHINE)
+        }
 
     def rule(self, depth: int) -> Tree:
         """One rule; below others if it is logical."""
@@ -91,6 +103,8 @@ class _Made:
         else:
             items = list(self._makers)
         rule: Tree = {item: self.values(self._makers[item]) for item in items}
+        if self.plain:
+            return rule
         if self.version >= 3 and self.random.random() < 0.05:
             rule[self.random.choice(("network_is_expensive", "network_is_constrained"))] = True
         if self.version >= 4 and self.random.random() < 0.05:
@@ -106,9 +120,9 @@ class _Made:
         return [make() for _ in range(self.random.randint(1, 4 if chance < 0.97 else 60))]
 
     def domain(self) -> str:
-        if self.random.random() < 0.03:
+        if not self.plain and self.random.random() < 0.03:
             return self.random.choice(_ODD_DOMAINS)
-        return ".".join(self.random.choices(_LABELS, k=self.random.randint(1, 4)))
+        return ".".join(self.random.choices(self.labels, k=self.random.randint(1, 4)))
 
     def suffix(self) -> str:
         return ("." if self.random.random() < 0.4 else "") + self.domain()
@@ -126,12 +140,14 @@ class _Made:
             address = f"10.{self.random.randrange(4)}.{self.random.randrange(256)}.{self.random.randrange(256)}"
             width = 32
         else:
-            start = self.random.choice(("2001:db8::", "fd00::", "::ffff:0:0", "::", "fe80::1:0"))
+            start = self.random.choice(
+                ("2001:db8::", "fd00::", "fe80::1:0", "::", "::ffff:0:0")[: 3 if self.plain else 5]
+            )
             address, width = f"{start.removesuffix('0')}{self.random.randrange(65536):x}", 128
         chance = self.random.random()
         if chance < 0.3:
             return address
-        return f"{address}/{self.random.randint(width // 2, width) if chance < 0.95 else self.random.randint(0, width)}"
+        return f"{address}/{self.random.randint(width // 2, width) if chance < 0.95 else self.random.randint(8, width)}"
 
 
 def _named(rules: list[Tree]) -> tuple[list[str], list[str]]:
@@ -165,4 +181,6 @@ def _address_near(network: str, chosen: random.Random) -> str:
 
 def _name_near(name: str, chosen: random.Random) -> str:
     name = name.removeprefix(".") or "a"
-    return chosen.choice((name, f"www.{name}", f"x{name}", f"a.b.{name}", name.upper(), name[1:] or name, f"{name}.x"))
+    return chosen.choice(
+        (name, f"www.{name}", f"x{name}", f"a.b.{name}", name.upper(), name[1:].strip("-.") or name, f"{name}.x")
+    )

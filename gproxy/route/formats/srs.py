@@ -443,18 +443,16 @@ def _write_rule(rule: Headless, at: KeyPath, version: int) -> bytes:
         return mode + _write_rules(rule.rules, (*at, "rules"), version) + invert
     out = [b"\0"]
     for item in _ITEMS:
-        try:
-            out.append(_write_item(item, rule, version))
-        except BadRuleSet as error:
-            raise BadRuleSet(error.fault, (*at, item.name)) from None
+        value = getattr(rule, item.name)
+        if value or (item.write is None and rule.domain_suffix):
+            try:
+                out += [bytes([item.number]), _write_item(item, value, rule, version)]
+            except BadRuleSet as error:
+                raise BadRuleSet(error.fault, (*at, item.name)) from None
     return b"".join(out) + bytes([_FINAL]) + invert
 
 
-def _write_item(item: _Item, rule: HeadlessRule, version: int) -> bytes:
-    number = bytes([item.number])
+def _write_item(item: _Item, value: Any, rule: HeadlessRule, version: int) -> bytes:
     if item.write is None:
-        if not rule.domain and not rule.domain_suffix:
-            return b""
-        return number + write_domains(rule.domain, rule.domain_suffix, version)
-    value = getattr(rule, item.name)
-    return number + item.write(value) if value else b""
+        return write_domains(rule.domain, rule.domain_suffix, version)
+    return item.write(value)
