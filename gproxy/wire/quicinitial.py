@@ -25,6 +25,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gproxy.base.defaults import MAX_DATAGRAM
 from gproxy.base.errors import ProtocolError, TooLarge
 from gproxy.wire.cursor import Cursor, Incomplete
 
@@ -109,9 +110,12 @@ def decode_head(cursor: Cursor) -> Head:
         raise _wrong("its type")
     destination = _connection_id(cursor)
     source = _connection_id(cursor)
-    token = cursor.take(decode_number(cursor))
+    size = decode_number(cursor)
+    if size > MAX_DATAGRAM:
+        raise _wrong("the length of its token")
+    token = cursor.take(size)
     length = decode_number(cursor)
-    if length < _LEAST_SAMPLED:
+    if not _LEAST_SAMPLED <= length <= MAX_DATAGRAM:
         raise _wrong("its length")
     number_at = cursor.at
     if length > cursor.left():
