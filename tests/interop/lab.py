@@ -88,6 +88,13 @@ class Association:
         assert answer.endswith(payload), answer
         assert len(answer) <= _LONGEST_HEADER + len(payload)
 
+    def ask(self, target: tuple[str, int], payload: bytes) -> bytes:
+        """Send a datagram to an address or a domain; what its answer holds. Raises AssertionError."""
+        head = b"\0\0\0" + _address(target)
+        answer = _ask(self._packets, self._relay, head + payload)
+        assert answer.startswith(head), answer
+        return answer[len(head) :]
+
     def silent(self, target: tuple[str, int], payload: bytes = b"ping") -> None:
         """Send a datagram that nobody may answer. Raises AssertionError."""
         self._packets.settimeout(_SILENCE)
