@@ -186,7 +186,7 @@ def test_a_connection_that_was_good_and_breaks_is_replaced_once():
 def test_one_that_breaks_again_is_a_failure():
     with Ends(good_for(1), good_for(0), answering(plainly)) as ends:
         ends.pool.exchange(ask("site.test"))
-        with pytest.raises(DialError, match="DNS server up: .*closed") as caught:
+        with pytest.raises(DialError, match=r"DNS server up: .*closed") as caught:
             ends.pool.exchange(ask("site.test"))
         assert caught.value.reason == "dns"
         assert len(ends.near) == 2
@@ -250,7 +250,7 @@ def test_a_late_answer_disturbs_nobody():
     [
         (lambda q: framed(reply(q).replace(b"site", b"evil")), "an answer to another question"),
         (lambda q: framed(reply(q, truncated=True)), "an answer that is cut off"),
-        (lambda q: framed(q), "an answer to another question"),  # the query itself
+        (framed, "an answer to another question"),  # the query itself
         (lambda q: framed(q[:2]), "a DNS message that is cut off"),
         (lambda q: b"\0\0", "a DNS message that is cut off"),
         (lambda q: b"HTTP/1.1 400 Bad Request\r\n\r\n" * 1000, "a server that answers what nobody has asked|closed"),

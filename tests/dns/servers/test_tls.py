@@ -57,7 +57,7 @@ def test_a_server_that_is_somebody_else():
             return near
 
         asked = row.build(options, wiring(TlsClient(options.tls, "other.test").connecting(plain)))
-        with pytest.raises(DialError, match="DNS server up: the certificate of other.test") as caught:
+        with pytest.raises(DialError, match=r"DNS server up: the certificate of other\.test") as caught:
             asked.exchange(ask("a.test"))
         assert caught.value.reason == "dns"
         asked.close()
