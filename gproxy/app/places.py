@@ -7,18 +7,19 @@ from functools import cache
 
 from gproxy.base.errors import ConfigError
 from gproxy.route.context import Parts
-from gproxy.route.geo import AsnOf, CountriesOf, open_asns, open_countries
+from gproxy.route.geo import AsnOf, Countries, open_asns, open_countries
 from gproxy.route.options import RouteOptions
+from gproxy.route.sites import Sites, open_sites, site_parts
 
 
-def countries(route: RouteOptions) -> Callable[[], CountriesOf]:
-    """What opens the database of countries. It raises ConfigError."""
+def countries(route: RouteOptions) -> Countries:
+    """The database of countries. It raises ConfigError."""
 
     @cache
-    def opened() -> CountriesOf:
+    def opened() -> Countries:
         return open_countries(_path(route.geoip.path, "geoip"))
 
-    return opened
+    return lambda codes: opened()(codes)
 
 
 def asns(route: RouteOptions) -> Callable[[], AsnOf]:
@@ -34,12 +35,11 @@ def asns(route: RouteOptions) -> Callable[[], AsnOf]:
 def sites(route: RouteOptions) -> Callable[[Sequence[str]], Parts]:
     """What makes conditions of lists of domains. It raises ConfigError, also for lists that are not there."""
 
-    def conditions(codes: Sequence[str]) -> Parts:
-        from gproxy.route.sites import site_parts
+    @cache
+    def opened() -> Sites:
+        return open_sites(_path(route.geosite.path, "geosite"))
 
-        return site_parts(_path(route.geosite.path, "geosite"), codes)
-
-    return conditions
+    return lambda codes: site_parts(opened(), codes)
 
 
 def _path(path: str, table: str) -> str:

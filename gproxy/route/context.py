@@ -5,14 +5,14 @@ All of it is kept by others and only read here, so that a walk stays without inp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gproxy.base.errors import ConfigError
 from gproxy.base.session import Session
 from gproxy.route.facts import Facts
-from gproxy.route.geo import AsnOf, CountriesOf
+from gproxy.route.geo import AsnOf, Countries, InCountry
 from gproxy.route.groups import Groups, Match, Part, Parts
 
 __all__ = ["NO_CONTEXT", "Context", "Match", "Mode", "Part", "Parts", "RuleSet", "SetContents"]
@@ -56,7 +56,7 @@ class Mode:
     name: str = ""  # lower-case; empty: none, and nothing matches
 
 
-def _no_countries() -> CountriesOf:
+def _no_countries(codes: Collection[str]) -> InCountry:
     raise ConfigError("`geoip` and `source_geoip` need `route.geoip.path`")
 
 
@@ -75,8 +75,8 @@ class Context:
     rule_sets: Mapping[str, RuleSet] = field(default_factory=dict)  # by tag
     facts: Facts = field(default_factory=Facts)  # says what the rules need, and collects it before a walk
     mode: Mode = field(default_factory=Mode)
-    countries: Callable[[], CountriesOf] = _no_countries  # opened once, when a rule asks first; raises ConfigError
-    asns: Callable[[], AsnOf] = _no_asns  # the same
+    countries: Countries = _no_countries
+    asns: Callable[[], AsnOf] = _no_asns  # raises ConfigError
     sites: Callable[[Sequence[str]], Parts] = _no_sites  # the conditions of these lists of domains; raises ConfigError
 
 

@@ -121,7 +121,7 @@ def _places(codes: Sequence[str], numbers: Sequence[int], context: Context, of: 
         yield f"{prefix}geoip", PrivateItem(of).match
     countries = frozenset(codes) - {"private"}
     if countries:
-        yield f"{prefix}geoip", CountryItem(of, context.countries(), countries).match
+        yield f"{prefix}geoip", CountryItem(of, context.countries(countries)).match
     if numbers:
         yield f"{prefix}ip_asn", AsnItem(of, context.asns(), numbers).match
 
@@ -387,16 +387,15 @@ class PrivateItem:
 class CountryItem:
     """An address is in one of these countries."""
 
-    __slots__ = ("_codes", "_countries_of", "_of")
+    __slots__ = ("_in_country", "_of")
 
-    def __init__(self, of: Addresses, countries_of: Callable[[IP], frozenset[str]], codes: Iterable[str]) -> None:
+    def __init__(self, of: Addresses, in_country: Callable[[IP], bool]) -> None:
         self._of = of
-        self._countries_of = countries_of
-        self._codes = frozenset(codes)
+        self._in_country = in_country
 
     def match(self, session: Session) -> bool:
         for ip in self._of(session):
-            if not self._codes.isdisjoint(self._countries_of(ip)):
+            if self._in_country(ip):
                 return True
         return False
 
