@@ -12,8 +12,8 @@ Only NOERROR and NXDOMAIN are kept, and that there is nothing as long as RFC 230
 beyond their end and gives them, with a small TTL, while they are asked for anew (RFC 8767); `prefetch` asks for popular
 ones before their end.
 
-What comes new has to be asked for again before it displaces what is used (as in S3-FIFO), so that a scan of many names
-does no harm; entries are bounded in number and in bytes.
+What comes new has to be asked for again, soon or when it has just been displaced, before it displaces what is used (as
+in S3-FIFO), so that a scan of many names does no harm; entries are bounded in number and in bytes.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class _Entry:
 class _Flight:
     """An exchange that others wait for."""
 
-    __slots__ = ("answer", "began", "error", "leaders", "over")
+    __slots__ = ("answer", "began", "error", "leaders", "over", "settled")
 
     def __init__(self, began: float) -> None:
         self.began = began
@@ -94,6 +94,7 @@ class _Flight:
         self.over: Event | None = None  # made when the first one waits
         self.answer: Prepared | None = None
         self.error: GproxyError | None = None
+        self.settled = False
 
     def wait(self) -> Prepared | None:
         """Its answer; None if it ended with neither an answer nor an error that is everybody's, which is raised."""
@@ -105,11 +106,15 @@ class _Flight:
         return self.answer
 
     def settle(self, answer: Prepared | None, error: GproxyError | None) -> None:
-        """Tell it to all who wait, and to those who ask the same beside."""
+        """Tell it to all who wait, and to those who ask the same beside. What is told first counts."""
+        if self.settled:
+            return
+        self.settled = True
         self.answer = answer
         self.error = error
-        for leader in self.leaders:
-            leader.fire()
+        if answer is not None:
+            for leader in self.leaders:
+                leader.fire()
         if self.over is not None:
             self.over.set()
 
@@ -151,6 +156,8 @@ class Cache:
         self._shared = shared if expire else None
         self._used: OrderedDict[bytes, _Entry] = OrderedDict()
         self._new: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._gone: set[int] = set()  # hashes of keys that were displaced of late
+        self._gone_before: set[int] = set()
         self._flights: dict[bytes, _Flight] = {}
         self._group = Group("dns-cache")
         self._second = 0  # in which refreshes are counted that are not over yet
@@ -202,16 +209,18 @@ class Cache:
         """Forget everything, also what is shared."""
         self._used.clear()
         self._new.clear()
+        self._gone.clear()
+        self._gone_before.clear()
         self.size = 0
         if self._shared is not None:
             self._shared.clear()
 
     def close(self) -> None:
         """End what is asked for behind answers, and fail who waits for it. Idempotent."""
-        self._group.kill()
         for flight in self._flights.values():
             flight.settle(None, DialError("the DNS cache is closed", reason="dns"))
         self._flights.clear()
+        self._group.kill()
 
     def export(self) -> Iterator[tuple[bytes, bytes, float]]:
         """All entries, the least worth first: key, message with the id 0, and until when by the wall clock."""
@@ -342,7 +351,9 @@ class Cache:
         due = end - answer.ttl * self._early if self._expire else -math.inf
         entry = _Entry(answer, end, due, answer.size + len(key) + _OVERHEAD)
         if entry.size <= self._room // _LARGEST:
-            self._new[key] = entry
+            mark = hash(key)
+            known = mark in self._gone or mark in self._gone_before
+            (self._used if known else self._new)[key] = entry
             self.size += entry.size
             while len(self) > self._capacity or self.size > self._room:
                 self._displace()
@@ -355,12 +366,14 @@ class Cache:
 
     def _displace(self) -> None:
         """Forget one entry, or look at another one next time."""
-        if len(self._new) * _NEW > len(self) or not self._used:
-            key, entry = self._new.popitem(last=False)
-        else:
-            key, entry = self._used.popitem(last=False)
+        new = len(self._new) * _NEW > len(self) or not self._used
+        key, entry = (self._new if new else self._used).popitem(last=False)
         if entry.hits and now() < entry.end + self._stale:
             entry.hits = 0
             self._used[key] = entry
-        else:
-            self.size -= entry.size
+            return
+        self.size -= entry.size
+        if new:
+            self._gone.add(hash(key))
+            if len(self._gone) * 2 >= self._capacity:
+                self._gone, self._gone_before = set(), self._gone
