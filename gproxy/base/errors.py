@@ -98,6 +98,19 @@ class Rejected(GproxyError):
         self.drop = drop
 
 
+LimitReason = Literal["connections", "rate", "sessions", "handshakes", "sources"]
+
+
+class Limited(Rejected):
+    """A configured limit refused the session: `reason` says which kind."""
+
+    status = "limited"
+
+    def __init__(self, message: str = "", *, reason: LimitReason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class Overloaded(GproxyError):
     """A limit of this server is reached."""
 

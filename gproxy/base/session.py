@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from gproxy.base.address import IP, Address
 from gproxy.base.defaults import UDP_IDLE
@@ -63,6 +63,16 @@ class Sniffed:
     client: str = ""
 
 
+class Held(Protocol):
+    """What a session has taken of the configured limits (see gproxy.limit.limits)."""
+
+    def part(self) -> Held: ...
+    def look(self, session: Session, stage: Literal[0, 1, 2]) -> None: ...
+    def settled(self) -> None: ...
+    def tolls(self) -> tuple[Any, Any]: ...
+    def close(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Session:
     """One connection, or one client's packets, from its inbound to its end."""
@@ -87,5 +97,7 @@ class Session:
     dial: DialOptions = DEFAULT_DIAL
     udp_timeout: float = UDP_IDLE  # seconds of silence that end it, unless a rule or the target's port says otherwise
     rule: str = ""  # how the deciding rule is called in the log
+    limits: tuple[str, ...] = ()  # tags of those that rules have put it under
+    held: Held | None = None  # what it has taken of limits
     outbound: str = ""  # tag of the outbound that was chosen
     carries: bool = False  # its stream is a link, whose streams are sessions of their own

@@ -4,7 +4,7 @@
     +------+-------+-----------+--------+----------+----------+---
     | key  | epoch | processes | rows   | column 0 | column 1 | …      a column for each process that counts
     +------+-------+-----------+--------+----------+----------+---
-                     pid, start  tag, last use, rates and their origins
+                     pid, start  tag, last use, holder, rates and their origins
                                           of each row: three sums that only grow, and three numbers of what is open now
 
 A row belongs to a key, such as a user or the prefix of an address. Each process writes to its own column only, and
@@ -47,7 +47,7 @@ _PROCESS = struct.Struct("=QQ")  # pid, and when it was started, by which it is 
 _EPOCH_AT: Final = _KEY  # changes with the processes
 _PROCESSES_AT: Final = _KEY + 8
 _ROWS_AT: Final = PAGE
-_ROW_WORDS: Final = 2 + 2 * RATES  # of 8 bytes
+_ROW_WORDS: Final = 3 + 2 * RATES  # of 8 bytes
 _SUMS_SIZE: Final = RATES * _ROWS * 8
 _COLUMN_SIZE: Final = _SUMS_SIZE + COUNTS * _ROWS * 4
 _COLUMNS_AT: Final = (_ROWS_AT + _ROWS * _ROW_WORDS * 8 + PAGE - 1) // PAGE * PAGE
@@ -84,7 +84,8 @@ class Ledger:
         words = self._memory[_ROWS_AT : _ROWS_AT + _ROWS * _ROW_WORDS * 8]
         self._tags = words[: _ROWS * 8].cast("Q")
         self._used = words[_ROWS * 8 : _ROWS * 16].cast("d")
-        pace = words[_ROWS * 16 :].cast("d")
+        self._holders = words[_ROWS * 16 : _ROWS * 24].cast("Q")
+        pace = words[_ROWS * 24 :].cast("d")
         self._rates = [pace[which * _ROWS : (which + 1) * _ROWS] for which in range(RATES)]
         self._origins = [pace[which * _ROWS : (which + 1) * _ROWS] for which in range(RATES, 2 * RATES)]
         self._epoch = self._memory[_EPOCH_AT : _EPOCH_AT + 8].cast("Q")
@@ -161,9 +162,8 @@ class Ledger:
         return self._tags[row]
 
     def _find(self, key: bytes) -> tuple[int, int]:
-        digest = blake2b(key, digest_size=16, key=self._secret).digest()
-        tag = int.from_bytes(digest[:8], "little") or 1
-        ways = [(int.from_bytes(digest[8:], "little") + way) % _ROWS for way in range(_WAYS)]
+        tag = self._tag_of(key)
+        ways = [(tag + way) % _ROWS for way in range(_WAYS)]
         if len(self._known) >= _ROWS:
             self._known.clear()
         for row in ways:
@@ -178,6 +178,17 @@ class Ledger:
         self._known[key] = found = row, tag
         return found
 
+    def _tag_of(self, key: bytes) -> int:
+        return int.from_bytes(blake2b(key, digest_size=8, key=self._secret).digest(), "little") or 1
+
+    def hand(self, row: int, holder: bytes) -> None:
+        """Give a row to somebody, who is not its key."""
+        self._holders[row] = self._tag_of(holder)
+
+    def holds(self, row: int, holder: bytes) -> bool:
+        """Whether he has it."""
+        return self._holders[row] == self._tag_of(holder)
+
     def _claim(self, ways: list[int], tag: int) -> int:
         for row in ways:
             if self._tags[row] == tag:  # another process was faster
@@ -187,6 +198,7 @@ class Ledger:
             for array in (*column.sums, *column.counts):
                 if array[row]:
                     array[row] = 0
+        self._holders[row] = 0
         for rates in self._rates:
             rates[row] = 0.0
         self._used[row] = now()
