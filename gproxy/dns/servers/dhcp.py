@@ -39,6 +39,7 @@ SHORTEST: Final = 60.0
 
 _AGAIN: Final = 1.5  # seconds after which the question is sent once more
 _LARGEST: Final = 2048
+_EVERYBODY: Final = ("255.255.255.255", SERVER_PORT)
 _NO_MAC: Final = bytes(6)
 
 
@@ -76,7 +77,9 @@ class DhcpServer:
     def close(self) -> None:
         """See Server."""
         self._several.close()
-        self._watch = None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
 
     def _servers(self) -> Resolv:
         interface = self._interface or self._default()
@@ -145,7 +148,7 @@ class _Question:
     def send(self) -> None:
         """Send it; one that can't be sent now is sent again."""
         try:
-            self._sock.sendto(self._message, ("255.255.255.255", SERVER_PORT))
+            self._sock.sendto(self._message, _EVERYBODY)
         except OSError:
             return
 

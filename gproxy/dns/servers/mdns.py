@@ -114,7 +114,9 @@ class Multicast:
 
     def close(self) -> None:
         """Forget the networks. Idempotent."""
-        self._watch = None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
 
     def _networks(self) -> Iterator[_Network]:
         if self._watch is None:
