@@ -119,16 +119,16 @@ class Names:
         return server
 
     def _make_cache(self, table: DnsTable) -> Cache:
-        from gproxy.dns.cache import Cache
+        from gproxy.dns.cache import CAPACITY, Cache
         from gproxy.dns.shared import Shared
 
-        shared = Shared(table.capacity()) if self._root.runtime.workers > 1 else None
+        capacity = table.cache_capacity or CAPACITY
         return Cache(
-            table.capacity(),
+            capacity,
             optimistic=table.stale(),
             prefetch=table.prefetch,
             expire=not table.disable_expire,
-            shared=shared,
+            shared=Shared(capacity) if self._root.runtime.workers > 1 else None,
         )
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ class ByType:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self.name = registry.kind[:1].upper() + registry.kind[1:]
+        self.name = registry.kind.title().replace(" ", "")
 
     def model_for(self, tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]) -> type[Options] | None:
         """The options of the room, which is imported for it; None after telling what is wrong with `type`."""

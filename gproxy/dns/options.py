@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from gproxy.dns.cache import CAPACITY
 from gproxy.route.fields import Word
 from gproxy.route.further_options import MEANINGLESS
 from gproxy.route.options import Combination, Conditions, NestedRuleOptions, choose_rule
@@ -478,10 +477,6 @@ class DnsOptions(Options):
     def wait(self) -> float:
         """Seconds for an answer."""
         return self.timeout or DNS_TIMEOUT
-
-    def capacity(self) -> int:
-        """How many answers are remembered."""
-        return self.cache_capacity or CAPACITY
 
 
 def _answers_looked_at(rules: Sequence[DnsRuleOptions]) -> Iterator[str]:

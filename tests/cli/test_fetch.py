@@ -4,7 +4,8 @@ import io
 
 import pytest
 
-from gproxy.app.build import build_outbounds
+from gproxy.app.build import build_ways
+from gproxy.app.plugins import Plugins
 from gproxy.base.errors import DialError, ProtocolError, StreamClosed
 from gproxy.cli.fetch import fetch_to
 from gproxy.config.root import Root
@@ -21,7 +22,7 @@ from tests.support.tls import make_certificate
 
 def fetch(url: str, *authorities: Authorities) -> tuple[int, bytes]:
     out = io.BytesIO()
-    outbounds = build_outbounds(Root())
+    outbounds, _ = build_ways(Root(), Plugins())
     return fetch_to(outbounds.get(outbounds.default, "tcp"), Location.parse(url), out, *authorities), out.getvalue()
 
 
