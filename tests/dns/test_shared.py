@@ -27,7 +27,7 @@ def test_what_is_put_is_got():
 
 def test_what_does_not_fit_is_left_out():
     shared = Shared(64)
-    largest = PLACE - 24 - 3
+    largest = PLACE - 32 - 3
     shared.put(b"key", bytes(largest), 1.0, 1)
     assert shared.get(b"key") == (bytes(largest), 1.0, 1)
     shared.put(b"key", bytes(largest + 1), 2.0, 2)
@@ -62,7 +62,7 @@ def test_forked_processes_share():
     assert shared.get(b"key") == (MESSAGE, 5.0, 6)
 
 
-@pytest.mark.parametrize("at", [0, 7, 8, 15, 16, 19, 20, 22, 23, 24, 26, 27, 35])
+@pytest.mark.parametrize("at", [0, 7, 8, 15, 16, 23, 24, 27, 28, 29, 30, 31, 32, 34, 35, 43])
 def test_a_changed_byte_makes_it_nothing(at):
     shared = Shared(4)
     shared.put(b"key", MESSAGE, 5.0, 6)
