@@ -220,11 +220,11 @@ def _write_flag(value: bool) -> bytes:
 
 def _read_domains(reader: Reader) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Domains and suffixes."""
-    domains, below, suffixes = set(), set(), []
+    domains, below, suffixes = set(), set(), set()
     for key in read_keys(reader):
         mark = key[:1]
         if mark == _WITH_BELOW:
-            suffixes.append(key[1:])
+            suffixes.add(key[1:])
         elif mark == _BELOW:
             below.add(key[1:])
         else:
@@ -233,9 +233,9 @@ def _read_domains(reader: Reader) -> tuple[tuple[str, ...], tuple[str, ...]]:
         whole = suffix[1:] if suffix[:1] == "." else ""
         if whole and whole in domains:
             domains.remove(whole)
-            suffixes.append(whole)
+            suffixes.add(whole)
         else:
-            suffixes.append(suffix)
+            suffixes.add(suffix)
     found = tuple(sorted(domains)), tuple(sorted(suffixes))
     for names in found:
         _refuse_odd(names)
@@ -273,10 +273,9 @@ def _read_patterns(reader: Reader) -> tuple[str, ...]:
 def _pattern(key: str) -> str:
     start = {_BELOW: "", _WITH_BELOW: "||"}.get(key[:1], "|")
     text = key if start == "|" else key[1:]
-    end = "^"
-    if text[-1:] == _OPEN_END:
-        text, end = text[:-1], ""
-    _refuse_odd((text,))
+    end = "" if text[-1:] == _OPEN_END else "^"
+    text = text.removesuffix(_OPEN_END)
+    _check_pattern(text, open_end=not end)
     return start + text + end
 
 
@@ -285,19 +284,23 @@ def _write_patterns(patterns: Iterable[str]) -> bytes:
 
 
 def _pattern_key(pattern: str) -> str:
-    """Raises BadRuleSet where nothing is left to look for."""
     if pattern.startswith("||"):
         start, text = _WITH_BELOW, pattern[2:]
     elif pattern.startswith("|"):
         start, text = "", pattern[1:]
     else:
         start, text = _BELOW, pattern
-    if text.endswith("^"):
-        text, end = text[:-1], ""
-    else:
-        text, end = text.removesuffix("."), _OPEN_END
-    _refuse_odd((text,))
+    end = "" if text.endswith("^") else _OPEN_END
+    text = text.removesuffix("." if end else "^")
+    _check_pattern(text, open_end=bool(end))
     return start + text + end
+
+
+def _check_pattern(text: str, *, open_end: bool) -> None:
+    """What stands between the signs has none itself, and a dot says nothing before an open end."""
+    _refuse_odd((text,))
+    if "|" in text or "^" in text or (open_end and text.endswith(".")):
+        raise BadRuleSet("a pattern with a sign where none can be")
 
 
 def _read_ranges(reader: Reader) -> IpRanges:
