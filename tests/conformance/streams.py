@@ -27,6 +27,7 @@ from gproxy.net.stream import SocketStream
 from gproxy.protocol.http.forward import Exchange
 from gproxy.protocol.http.intake import Intake
 from gproxy.protocol.http.users import Users
+from gproxy.relay.firstword import Listened
 from gproxy.rt.crew import launch
 from gproxy.rt.group import Group
 from gproxy.rt.sync import Event, Queue
@@ -90,6 +91,19 @@ def read_ahead_pair() -> Pair:
     buffered.decode(lambda cursor: cursor.take(9), 64)
     assert buffered.take() == b" and more"
     return buffered, far
+
+
+def sniffed_pair() -> Pair:
+    """A stream whose first bytes a rule has looked at, all of them taken, and then waited for the server's."""
+    near, far = unix_pair()
+    far.sendall(b"first words")
+    sniffed = Buffered(near)
+    while sniffed.ahead != b"first words":
+        sniffed.more()
+    listened = Listened(sniffed)
+    assert listened.listen()
+    assert listened.take() == b"first words"
+    return listened, far
 
 
 def upgraded_pair() -> Pair:
@@ -333,6 +347,7 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     "memory": memory_pair,
     "buffered": buffered_pair,
     "read ahead": read_ahead_pair,
+    "sniffed": sniffed_pair,
     "upgraded": upgraded_pair,
     "framed": framed_pair,
     "framed memory": framed_memory_pair,

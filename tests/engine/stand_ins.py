@@ -7,6 +7,8 @@ from collections.abc import Callable
 from gproxy.base.address import Address
 from gproxy.base.iface import Outbound, PacketConn, Stream
 from gproxy.base.session import Session
+from gproxy.engine.sniffing import Opening, ServerFirst, settle
+from gproxy.route.action import Sniff
 from tests.support.packets import MemoryPackets
 
 
@@ -45,12 +47,18 @@ class FakeOutbound:
 
 
 class FakeDecider:
-    """Decides as `decide` says, which may change the session."""
+    """Decides as `decide` says, which may change the session; before that it does `sniff`, if that is set."""
 
-    def __init__(self, decide: Callable[[Session], Outbound]) -> None:
+    def __init__(self, decide: Callable[[Session], Outbound], sniff: Sniff | None = None) -> None:
         self.asked: list[Address] = []
+        self.sniff = sniff
+        self.server_first = ServerFirst()
         self._decide = decide
 
-    def decide(self, session: Session) -> Outbound:
+    def decide(self, session: Session, opening: Opening | None = None) -> Outbound:
         self.asked.append(session.target)
+        if self.sniff is not None and opening is not None and session.sniffed is None:
+            found = opening.sniff(self.sniff, session.target, self.server_first)
+            if found is not None:
+                settle(self.sniff, session, found)
         return self._decide(session)

@@ -7,12 +7,13 @@ import pytest
 
 from gproxy.base.address import Address
 from gproxy.base.errors import DialError, Rejected
-from gproxy.base.session import LookupOptions, Session
+from gproxy.base.session import LookupOptions, Session, Sniffed
 from gproxy.engine import decide as room
 from gproxy.engine.decide import Decider, Straight
 from gproxy.engine.outbounds import Outbounds
+from gproxy.engine.sniffing import ServerFirst
 from gproxy.net import resolve
-from gproxy.route.action import Action, Overrides, Reject, Resolve, RouteTo, SetOptions
+from gproxy.route.action import Action, Overrides, Reject, Resolve, RouteTo, SetOptions, Sniff
 from gproxy.route.facts import Facts
 from gproxy.rt.sync import sleep
 from tests.engine.stand_ins import FakeOutbound
@@ -20,6 +21,7 @@ from tests.support.playbook import new_session
 
 A = IPv4Address("192.0.2.1")
 X = IPv6Address("2001:db8::1")
+HELLO = Sniffed("tls", "site.test")
 
 
 class Walk:
@@ -128,3 +130,48 @@ def test_straight_asks_no_rule(session: Session) -> None:
     outbound = FakeOutbound()
     assert Straight(outbound, "direct").decide(session) is outbound
     assert (session.outbound, session.rule, str(session.target)) == ("direct", "", "example.com:443")
+
+
+class Heard:
+    """An opening in which this is found, every time."""
+
+    def __init__(self, found: Sniffed | None = HELLO) -> None:
+        self.found = found
+        self.asked: list[tuple[Sniff, Address]] = []
+
+    def sniff(self, action: Sniff, target: Address, server_first: ServerFirst) -> Sniffed | None:
+        self.asked.append((action, target))
+        return self.found
+
+
+def test_what_is_sniffed_is_written_down(session: Session) -> None:
+    heard = Heard()
+    walk = Walk(Sniff(override=True), RouteTo("out"))
+    Decider(walk, OUTBOUNDS).decide(session, heard)  # type: ignore[arg-type]
+    assert session.sniffed == HELLO
+    assert (session.target, session.asked) == (Address("site.test", 443), Address("example.com", 443))
+    assert walk.seen[1][0] == session.target
+
+
+def test_nothing_is_sniffed_twice(session: Session) -> None:
+    heard = Heard()
+    Decider(Walk(Sniff(), Sniff(("ssh",)), RouteTo("out")), OUTBOUNDS).decide(session, heard)  # type: ignore[arg-type]
+    assert len(heard.asked) == 1
+    nothing = Heard(None)
+    session.sniffed = None
+    Decider(Walk(Sniff(), Sniff(("ssh",)), RouteTo("out")), OUTBOUNDS).decide(session, nothing)  # type: ignore[arg-type]
+    assert len(nothing.asked) == 2
+    assert session.sniffed is None
+
+
+@pytest.mark.parametrize("port", [25, 110, 143, 465, 587, 993, 995])
+def test_mail_is_not_sniffed(session: Session, port: int) -> None:
+    heard = Heard()
+    session.target = Address("mail.test", port)
+    Decider(Walk(Sniff(), RouteTo("out")), OUTBOUNDS).decide(session, heard)  # type: ignore[arg-type]
+    assert heard.asked == []
+
+
+def test_without_an_opening_nothing_is_sniffed(session: Session) -> None:
+    Decider(Walk(Sniff(), RouteTo("out")), OUTBOUNDS).decide(session)  # type: ignore[arg-type]
+    assert session.sniffed is None

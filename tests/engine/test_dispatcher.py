@@ -15,10 +15,12 @@ from gproxy.engine.table import Table
 from gproxy.observe.meter import Meter
 from gproxy.relay import Terms
 from gproxy.relay.idle import SWEEPER
+from gproxy.route.action import Sniff
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
 from tests.conformance.streams import tcp_pair
 from tests.engine.stand_ins import FakeDecider, FakeOutbound
+from tests.route.sniff.first import HTTP
 from tests.support.clock import HeldClock
 from tests.support.packets import MemoryPackets
 from tests.support.pipe import pipe
@@ -34,7 +36,8 @@ BOUND = Address(IPv4Address("192.0.2.1"), 50000)
 class Note:
     """A Reply that keeps what it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, awaited: bool = True) -> None:
+        self.awaited = awaited
         self.said: list[object] = []
 
     def accept(self, bound: Address | None = None) -> None:
@@ -53,6 +56,7 @@ class Case:
         pair: Callable[[], tuple[Stream, Stream]] = pipe,
         terms: Terms | None = None,
         user: str | None = None,
+        sniff: Sniff | None = None,
     ) -> None:
         self.client, self.stream = pair()
         self.upstream, self.server = pipe(bound=BOUND) if pair is pipe else pair()
@@ -62,8 +66,8 @@ class Case:
         self.session = new_session()
         self.session.target = TARGET
         self.session.user = user
-        decider = FakeDecider(decide or self._decide)
-        self._dispatcher = RoutingDispatcher(decider, self.meter, *([terms] if terms else []))  # type: ignore[arg-type]
+        self.decider = FakeDecider(decide or self._decide, sniff)
+        self._dispatcher = RoutingDispatcher(self.decider, self.meter, *([terms] if terms else []))  # type: ignore[arg-type]
         self.table = Table()
         self._group = Group("test")
         self._group.spawn(self._run)
@@ -272,3 +276,63 @@ def test_datagrams_are_logged_and_counted_too(caplog: pytest.LogCaptureFixture) 
         assert group.join(5)
     assert (meter.up, meter.down, meter.statuses) == (8, 3, {"ok": 1})
     assert "up 8 down 3" in caplog.records[0].getMessage()
+
+
+def test_what_was_sniffed_is_relayed_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    case = Case(sniff=Sniff(timeout=10.0))
+    assert case.reply.said == [("accept", None)]
+    case.client.sendall(HTTP)
+    assert case.server.recv() == HTTP
+    case.server.sendall(b"the answer")
+    case.server.close_write()
+    assert case.client.recv() == b"the answer"
+    case.client.close_write()
+    case.end()
+    assert case.reply.said == [("accept", None)]
+    assert (case.meter.up, case.meter.down, case.meter.statuses) == (len(HTTP), 10, {"ok": 1})
+    assert " http=site.test via " in caplog.records[0].getMessage()
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_no_after_the_yes_is_a_reset_unless_it_is_silent(drop: bool) -> None:
+    def decide(session: Session) -> Outbound:
+        raise Rejected("rules[1]", drop=drop)
+
+    case = Case(decide, sniff=Sniff(timeout=10.0))
+    case.client.sendall(HTTP)
+    if drop:
+        assert case.client.recv() == b""
+    else:
+        with pytest.raises(StreamClosed):
+            case.client.recv()
+    case.end()
+    assert case.reply.said == [("accept", None)]
+    assert case.meter.statuses == {"rejected": 1}
+
+
+def test_a_server_that_speaks_first_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    case = Case(sniff=Sniff(timeout=0.02))
+    case.server.sendall(b"220 ready")
+    assert case.client.recv() == b"220 ready"
+    case.client.sendall(b"EHLO")
+    assert case.server.recv() == b"EHLO"
+    case.server.close_write()
+    case.client.close_write()
+    case.end()
+    assert case.meter.statuses == {"ok": 1}
+    assert (case.meter.up, case.meter.down) == (4, 9)
+    assert TARGET in case.decider.server_first
+
+
+def test_a_silent_client_is_ended_from_outside(caplog: pytest.LogCaptureFixture) -> None:
+    case = Case(sniff=Sniff(timeout=0.01))
+    wait_until(lambda: case.out.dialled, "it is not dialled")
+    sleep(0)
+    case.table.end(case.session.id, "killed")
+    with pytest.raises(StreamClosed):
+        case.client.recv()
+        case.client.sendall(b"x")
+    case.end()
+    assert case.upstream.closed  # type: ignore[attr-defined]

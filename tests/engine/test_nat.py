@@ -11,15 +11,17 @@ from gproxy.base import defaults
 from gproxy.base.address import Address
 from gproxy.base.errors import CloseReason, DialError, Rejected, StreamClosed
 from gproxy.base.iface import Buffer, Outbound
-from gproxy.base.session import Session
+from gproxy.base.session import Session, Sniffed
 from gproxy.engine import nat as room
 from gproxy.engine.nat import Nat
 from gproxy.engine.table import Table
 from gproxy.relay.idle import SWEEPER
+from gproxy.route.action import Sniff
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
 from tests.engine import stand_ins
 from tests.engine.stand_ins import FakeDecider, FakeOutbound
+from tests.route.sniff.first import DTLS, NTP, QUIC_FIRST, QUIC_SECOND, STUN, UTP
 from tests.support.clock import HeldClock
 from tests.support.packets import MemoryPackets, PromptPackets
 from tests.support.wait import wait_until
@@ -411,3 +413,101 @@ def test_a_client_that_breaks_the_protocol_ends_its_session(out: FakeOutbound, r
     flow.conn.deliver(b"x", A)
     assert flow.wait() == (word, "")
     assert not SWEEPER._all
+
+
+class Sniffing(Flow):
+    """A flow whose datagrams are sniffed."""
+
+    def __init__(self, out: FakeOutbound, seconds: float = 10.0) -> None:
+        self._seconds = seconds
+        super().__init__(to(out))
+
+    def _run(self) -> None:
+        self.decider.sniff = Sniff(timeout=self._seconds)
+        super()._run()
+
+
+def test_a_hello_in_two_datagrams_is_held_and_sent_on_in_order(out: FakeOutbound) -> None:
+    flow = Sniffing(out)
+    flow.conn.deliver(QUIC_SECOND, A)
+    sleep(0)
+    assert out.upstreams == []
+    flow.conn.deliver(QUIC_FIRST, A)
+    assert upstream_of(out).wait_sent(2) == [(QUIC_SECOND, A), (QUIC_FIRST, A)]
+    flow.conn.deliver(b"more", A)
+    assert upstream_of(out).wait_sent(3)[2] == (b"more", A)
+    assert flow.end() == ("ok", "")
+    assert flow.session.sniffed is not None
+    assert (flow.session.sniffed.protocol, flow.session.sniffed.domain) == ("quic", "quic.test")
+    assert flow.nat.up == len(QUIC_FIRST + QUIC_SECOND) + 4
+
+
+def test_others_go_their_ways_while_one_is_held(out: FakeOutbound) -> None:
+    flow = Sniffing(out)
+    flow.conn.deliver(STUN, B)
+    upstream = upstream_of(out)
+    upstream.wait_sent(1)
+    flow.conn.deliver(QUIC_FIRST, A)
+    flow.conn.deliver(b"known", B)
+    assert upstream.wait_sent(2) == [(STUN, B), (b"known", B)]
+    flow.conn.deliver(NTP, ELSEWHERE)
+    flow.conn.deliver(b"next", ELSEWHERE)
+    flow.conn.deliver(QUIC_SECOND, A)
+    flow.conn.deliver(b"last", ELSEWHERE)
+    assert upstream.wait_sent(7)[2:4] == [(QUIC_FIRST, A), (QUIC_SECOND, A)]
+    assert [data for data, where in upstream.sent if where == ELSEWHERE] == [NTP, b"next", b"last"]
+    assert flow.end() == ("ok", "")
+
+
+def test_a_second_hello_waits_for_its_turn(out: FakeOutbound) -> None:
+    flow = Sniffing(out)
+    for datagram in (QUIC_FIRST, QUIC_SECOND):
+        for where in (A, B):
+            flow.conn.deliver(datagram, where)
+    sent = upstream_of(out).wait_sent(4)
+    assert sent == [(QUIC_FIRST, A), (QUIC_SECOND, A), (QUIC_FIRST, B), (QUIC_SECOND, B)]
+    assert flow.end() == ("ok", "")
+
+
+def test_a_hello_that_stays_in_pieces_is_sent_on_in_time(out: FakeOutbound) -> None:
+    flow = Sniffing(out, 0.02)
+    flow.conn.deliver(QUIC_FIRST, A)
+    assert upstream_of(out).wait_sent(1) == [(QUIC_FIRST, A)]
+    assert flow.end() == ("ok", "")
+    assert flow.session.sniffed == Sniffed("quic")
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_hello(out: FakeOutbound) -> None:
+    flow = Sniffing(out)
+    flow.conn.deliver(QUIC_FIRST, A)
+    sleep(0)
+    flow.end()
+    assert upstream_of(out).sent == [(QUIC_FIRST, A)]
+
+
+def test_an_end_from_outside_while_it_is_held(out: FakeOutbound) -> None:
+    flow = Sniffing(out)
+    flow.conn.deliver(QUIC_FIRST, A)
+    sleep(0)
+    flow.table.end(flow.session.id, "killed")
+    assert flow.wait() == ("closed-killed", "")
+    assert out.upstreams == []
+
+
+@pytest.mark.parametrize(
+    ("datagram", "port", "seconds"),
+    [
+        (STUN, 7001, 10.0),
+        (NTP, 7001, 10.0),
+        (DTLS, 7001, 30.0),
+        (UTP, 443, defaults.UDP_IDLE),
+        (b"anything", 443, 30.0),
+        (b"anything", 7001, defaults.UDP_IDLE),
+    ],
+)
+def test_patience_is_that_of_the_protocol(out: FakeOutbound, datagram: bytes, port: int, seconds: float) -> None:
+    flow = Sniffing(out)
+    flow.conn.deliver(datagram, Address(A.host, port))
+    upstream_of(out).wait_sent(1)
+    assert flow.nat.patience() == seconds
+    assert flow.end() == ("ok", "")

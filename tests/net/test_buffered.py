@@ -123,3 +123,16 @@ def test_what_is_put_back_comes_first() -> None:
     stream.unread(b"one ")
     assert stream.recv() == b"one two "
     assert stream.recv() == b"rest"
+
+
+def test_more_is_read_beside_what_is_ahead(ends: tuple[Buffered, PipeEnd]) -> None:
+    buffered, far = ends
+    assert buffered.ahead == b""
+    far.sendall(b"one")
+    assert buffered.more() == b"one"
+    far.sendall(b"two")
+    assert buffered.more() == b"two"
+    assert buffered.ahead == b"onetwo"
+    far.close_write()
+    assert buffered.more() == b""
+    assert (buffered.recv(), buffered.recv()) == (b"onetwo", b"")
