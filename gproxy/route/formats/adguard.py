@@ -57,14 +57,14 @@ def read_adguard(data: bytes) -> Converted:
 
 def _read(line: str) -> Iterator[_Line]:
     if is_domain(line):
-        yield _Line(line.lower(), "name")
+        yield _Line(line.lower().removesuffix("."), "name")
         return
     names = _hosts(line)
     if names is None:
         yield _filter(line)
         return
     for name in names:
-        yield _Line(f"|{name.lower()}^", "name")
+        yield _Line(f"|{name.lower().removesuffix('.')}^", "name")
 
 
 def is_domain(text: str) -> bool:
@@ -130,7 +130,7 @@ def _pattern(text: str) -> str:
 
 
 def _check_name(name: str) -> None:
-    if not name:
+    if not name.strip("."):
         raise _Dropped("rules without a domain")
     if "/" in name:
         raise _Dropped("rules with a path")

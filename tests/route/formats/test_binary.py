@@ -40,7 +40,14 @@ def test_text():
 
 @pytest.mark.parametrize(
     "read",
-    [Reader.u8, Reader.uvarint, Reader.text, Reader.words, lambda reader: reader.take(1), lambda reader: reader.count(1, 9)],
+    [
+        Reader.u8,
+        Reader.uvarint,
+        Reader.text,
+        Reader.words,
+        lambda reader: reader.take(1),
+        lambda reader: reader.count(1, 9),
+    ],
 )
 def test_the_end_is_told(read):
     with pytest.raises(BadRuleSet, match="cut off"):
