@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -18,7 +18,7 @@ class _U64(int):
     """A number of 64 bits."""
 
 
-def mmdb(kind: str, networks: Mapping[str, Any]) -> bytes:
+def mmdb(kind: str, networks: Mapping[str, Any], languages: Sequence[str] = ()) -> bytes:
     """A database of this type: from networks, none inside another, to records of text, numbers, lists and tables."""
     tree: list[list[Any]] = [[None, None]]
     data = b""
@@ -39,7 +39,7 @@ def mmdb(kind: str, networks: Mapping[str, Any]) -> bytes:
     packed = b"".join(_pointer(side, count).to_bytes(3, "big") for node in tree for side in node)
     about = {
         "binary_format_major_version": _U16(2), "binary_format_minor_version": _U16(0), "build_epoch": _U64(1),
-        "database_type": kind, "description": {}, "ip_version": _U16(6), "languages": [], "node_count": count,
+        "database_type": kind, "description": {}, "ip_version": _U16(6), "languages": list(languages), "node_count": count,
         "record_size": _U16(24),
     }  # fmt: skip
     return packed + bytes(_SEPARATOR) + data + _MARKER + _value(about)
