@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gproxy.app import layers
 from gproxy.app.certificates import Certificates, build_certificates
+from gproxy.app.limits import build_limits
 from gproxy.app.listening import endpoints
 from gproxy.app.multiplexing import dispatching, outgoing
 from gproxy.app.names import Names
@@ -41,6 +42,7 @@ from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.table import Table
 from gproxy.layers.mux.uot import Unwrapping
 from gproxy.layers.plugin.external import Plugin
+from gproxy.limit.limits import Limits
 from gproxy.limit.memory import Memory
 from gproxy.limit.replay import open_replays
 from gproxy.limit.room import Room
@@ -93,6 +95,8 @@ class House:
     updates: Updates | None = None  # of rule sets, if any can change
     names: Names = field(default_factory=lambda: Names(Root()))
 
+    limits: Limits | None = None
+
     def endpoints(self) -> list[Endpoint]:
         """All that has to be listened on; what services have comes last."""
         return [door.endpoint for door in self.doors] + [door.endpoint for door in self.services.doors]
@@ -110,15 +114,19 @@ def build(root: Root, memory: Memory | None = None) -> House:
     router = Router(root.route.rules, root.route.final or outbounds.default, context)
     decider = Decider(router, outbounds, names.resolve, Hijack(names.resolver))
     dispatcher = Unwrapping(RoutingDispatcher(decider, meter))
-    replays = open_replays(memory or Memory())
+    memory = memory or Memory()
+    replays = open_replays(memory)
+    limits = build_limits(root, memory)
     managed: dict[str, Managed] = {}
     certificates = build_certificates(root, names)
-    doors = _doors(root, dispatcher, table, meter, replays, plugins, managed, certificates, context.facts.needs, names)
+    doors = _doors(
+        root, dispatcher, table, meter, replays, plugins, managed, certificates, context.facts.needs, names, limits
+    )
     services = build_services(root, certificates)
     return House(
         doors, outbounds, table, meter, plugins=plugins.wanted, managed=managed, services=services,
         certificates=certificates, names=names, rule_sets=context.rule_sets,
-        updates=build_updates(root, context, outbounds),
+        updates=build_updates(root, context, outbounds), limits=limits,
     )  # fmt: skip
 
 
@@ -173,6 +181,7 @@ def _doors(
     certificates: Certificates,
     needs: Needs,
     names: Names,
+    limits: Limits | None,
 ) -> list[Door]:
     accepts: dict[str, Accept] = {}
     detours: list[tuple[DetourDispatcher, str]] = []
@@ -186,7 +195,7 @@ def _doors(
             inbound_dispatcher = detour = DetourDispatcher(options.detour)
             detours.append((detour, options.detour))
         log = logging.getLogger(f"gproxy.inbound.{tag}")
-        boundary = Boundary(tag, table, meter, options.udp_timeout or UDP_IDLE, needs)
+        boundary = Boundary(tag, table, meter, options.udp_timeout or UDP_IDLE, needs, limits)
         inbound_dispatcher = dispatching(options, inbound_dispatcher, boundary.branch, log)
         wiring = InboundWiring(
             tag, inbound_dispatcher, _bind_packets, replays, log, straight, boundary.branch, names.resolver

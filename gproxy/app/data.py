@@ -69,6 +69,8 @@ class DataPlane:
 
     def __init__(self, house: House, sockets: Sockets, sink: Sink, memory: int = 0) -> None:
         """`memory` is what this process may use, in bytes; 0 for no limit."""
+        if house.limits is not None:
+            house.limits.join()
         self._house = house
         self._memory = memory
         self._sink = sink

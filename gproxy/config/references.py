@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gproxy.config.bytype import INBOUND, SERVICE, ByType
 from gproxy.config.listening import Listening, check_listen, listening, unshareable
 from gproxy.config.providers import Shown, names_provider, shown
+from gproxy.config.resolvers import resolver_problems
 from gproxy.config.rulesets import rule_set_problems
 from gproxy.route.further_options import DATABASES
 from gproxy.schema.groups import Bind, Dial, Listen, Manageable, NetworkChoice
@@ -68,12 +69,15 @@ def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
                 problems.append(Problem(use.path, f"no {kind} has the tag `{use.tag}`", hint))
         problems.extend(_circles(tree, section, tags))
     _tags(tree, "services", problems)
+    problems.extend(_limits(tree, problems))
     orders = _certificates(tree, problems)
     problems.extend(_not_managed(tree))
     problems.extend(_listening_problems(tree, orders))
     problems.extend(_detoured_datagrams(tree))
     problems.extend(_no_such_port(tree))
     problems.extend(_beside_detour(tree))
+    by_tag = {_tag_of(path, entry): (path, entry) for path, entry in _entries(tree, "outbounds")}
+    problems.extend(resolver_problems(tree, _tags(tree, "inbounds", []), by_tag))
     problems.extend(rule_set_problems(tree, _tags(tree, "outbounds", []) or _IMPLIED["outbounds"]))
     for section in ("route", "dns"):
         table = tree.get(section)
@@ -139,6 +143,29 @@ def _uses_in_services(tree: Mapping[str, Any]) -> Iterator[Use]:
         servers = entry.get("servers")
         if isinstance(servers, dict):
             yield from (Use(tag, (*path, "servers", name)) for name, tag in servers.items() if isinstance(tag, str))
+
+
+def _limits(tree: Mapping[str, Any], problems: list[Problem]) -> Iterator[Problem]:
+    """Whom limits are for, and which ones inbounds and rules ask for."""
+    tags = _tags(tree, "limits", problems)
+    uses = [
+        Use(tag, (*path, "limits", *at))
+        for path, entry in _entries(tree, "inbounds")
+        for at, tag in _each(entry.get("limits"), ())
+        if isinstance(tag, str)
+    ]
+    route = tree.get("route")
+    if isinstance(route, dict):
+        uses += _uses_in_rules(route.get("rules"), ("route", "rules"), "limits")
+    for use in uses:
+        if use.tag not in tags:
+            yield Problem(use.path, f"no limit has the tag `{use.tag}`", _meant(use.tag, tags, "limit"))
+    for kind in ("inbound", "outbound"):
+        known = _tags(tree, f"{kind}s", []) or _IMPLIED[f"{kind}s"]
+        for path, entry in _entries(tree, "limits"):
+            for at, tag in _each(entry.get(f"{kind}s"), (*path, f"{kind}s")):
+                if isinstance(tag, str) and tag not in known:
+                    yield Problem(at, f"no {kind} has the tag `{tag}`", _meant(tag, known, kind))
 
 
 def _not_managed(tree: Mapping[str, Any]) -> Iterator[Problem]:
@@ -280,8 +307,11 @@ def _no_such_port(tree: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _beside_detour(tree: Mapping[str, Any]) -> Iterator[Problem]:
-    """An outbound with a detour makes no sockets, so what shapes them is a misunderstanding."""
-    for path, entry in _entries(tree, "outbounds"):
+    """Who has a detour makes no sockets, so what shapes them is a misunderstanding."""
+    dns = tree.get("dns")
+    servers = dns.get("servers") if isinstance(dns, dict) else None
+    asked = [(path, entry) for path, entry in _each(servers, ("dns", "servers")) if isinstance(entry, dict)]
+    for path, entry in (*_entries(tree, "outbounds"), *asked):
         if entry.get("detour"):
             for key in fields_of(Dial):
                 if key not in _WITH_DETOUR and entry.get(key) is not None:

@@ -11,6 +11,7 @@ from gproxy.dns.options import DnsOptions
 from gproxy.route.options import RouteOptions
 from gproxy.schema.acme import CertificateProvider
 from gproxy.schema.groups import Bind, Item, Listen
+from gproxy.schema.limits import LimitOptions
 from gproxy.schema.model import Options, doc, read
 from gproxy.schema.problem import Problem
 from gproxy.schema.tls import Authorities
@@ -64,6 +65,9 @@ class Root(Options):
     )
     certificate_providers: Annotated[
         tuple[CertificateProvider, ...], doc("Who has the certificates of inbounds that name them; `type` says how.")
+    ] = ()
+    limits: Annotated[
+        tuple[LimitOptions, ...], doc("How much of gproxy one user, one address or one way may take. Not in sing-box.")
     ] = ()
     route: Annotated[RouteOptions, doc("Which connection goes where.")] = RouteOptions()
     runtime: Annotated[RuntimeOptions, doc("How gproxy uses the machine. Not in sing-box.")] = RuntimeOptions()

@@ -10,10 +10,11 @@ from typing import Any
 from gproxy.base.address import UNSPECIFIED, Address, parse_ip
 from gproxy.base.clock import now
 from gproxy.base.defaults import UDP_IDLE
-from gproxy.base.errors import GproxyError
+from gproxy.base.errors import GproxyError, Limited
 from gproxy.base.iface import Accept, AcceptPackets, PacketConn, Stream
 from gproxy.base.session import Session
 from gproxy.engine.table import Table
+from gproxy.limit.limits import Limits
 from gproxy.net.dscp import of_connection
 from gproxy.observe import access
 from gproxy.observe.meter import Meter
@@ -26,9 +27,16 @@ class Boundary:
     """The outermost frame of everything that is done for one client of one inbound."""
 
     def __init__(
-        self, tag: str, table: Table, meter: Meter, udp_timeout: float = UDP_IDLE, needs: Needs | None = None
+        self,
+        tag: str,
+        table: Table,
+        meter: Meter,
+        udp_timeout: float = UDP_IDLE,
+        needs: Needs | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._tag = tag
+        self._limits = limits
         self._needs = needs or Needs()
         self._udp_timeout = udp_timeout
         self._table = table
@@ -57,7 +65,9 @@ class Boundary:
 
     def branch(self, accept: Accept, stream: Stream, session: Session) -> None:
         """Serve one of the streams that a session's stream carries (see Branch), of whatever inbound. Never raises."""
-        self._serve(accept, stream, dataclasses.replace(session, id=self._table.next_id(), carries=False))
+        if session.held is not None:
+            session.held.settled()
+        self._serve(accept, stream, dataclasses.replace(session, id=self._table.next_id(), carries=False, held=None))
 
     def burst(self, run: Callable[[], None]) -> None:
         """Run in the hub what answers datagrams one by one (see Keeper). Never raises."""
@@ -88,15 +98,19 @@ class Boundary:
         self._table.add(session)
         self._meter.begin()
         try:
+            if self._limits is not None:
+                session.held = self._limits.arrive(session)
             accept(opened, session)
         except GproxyError as error:
             self._meter.record(error.word, 0, 0)
-            quiet = error.reason == "empty"
+            quiet = error.reason == "empty" or isinstance(error, Limited)
             access.finished(session, error.word, 0, 0, now() - began, str(error), quiet=quiet)
         except Exception:  # noqa: BLE001 - a fault of ours in one session must not touch another
             self._meter.record("error", 0, 0)
             _log.exception("session %d of %s failed: this is a fault of gproxy", session.id, session.inbound)
         finally:
             opened.close()
+            if session.held is not None:
+                session.held.close()
             self._meter.leave()
             self._table.remove(session)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from gproxy.base.clock import now
-from gproxy.base.errors import GproxyError, Rejected
+from gproxy.base.errors import GproxyError, Limited, Rejected
 from gproxy.base.iface import PacketConn, Reply, Stream
-from gproxy.base.session import Session
+from gproxy.base.session import Held, Session
 from gproxy.engine.decide import Decides
 from gproxy.engine.nat import Nat
 from gproxy.engine.sniffing import FirstBytes
+from gproxy.limit.limits import KNOWN, ROUTED
 from gproxy.net.farewell import hear_out
 from gproxy.observe import access
 from gproxy.observe.meter import Account, Meter
 from gproxy.relay import Outcome, Terms, relay
-from gproxy.relay.terms import DEFAULT_TERMS
+from gproxy.relay.terms import DEFAULT_TERMS, FREE, Tolls
 
 
 class RoutingDispatcher:
@@ -26,20 +27,27 @@ class RoutingDispatcher:
 
     def stream(self, session: Session, stream: Stream, reply: Reply) -> None:
         """See Dispatcher."""
-        if not session.user:
-            self._stream(session, stream, reply, None)
-            return
-        account = self._meter.enter(session.inbound, session.user, "tcp")
+        account = self._meter.enter(session.inbound, session.user, "tcp") if session.user else None
+        held = session.held.part() if session.held is not None else None
         try:
-            self._stream(session, stream, reply, account)
+            self._stream(session, stream, reply, account, held)
         finally:
-            account.leave()
+            if account is not None:
+                account.leave()
+            if held is not None:
+                held.close()
 
-    def _stream(self, session: Session, stream: Stream, reply: Reply, account: Account | None) -> None:
+    def _stream(
+        self, session: Session, stream: Stream, reply: Reply, account: Account | None, held: Held | None
+    ) -> None:
         began = now()
         opening = FirstBytes(stream, reply)
         try:
+            if held is not None:
+                _known(session, held)
             outbound = self._decider.decide(session, opening)
+            if held is not None:
+                held.look(session, ROUTED)
             upstream = outbound.dial(session.target, session)
         except GproxyError as why:
             self._refuse(session, opening, reply, why, now() - began)
@@ -48,7 +56,8 @@ class RoutingDispatcher:
             if not opening.accepted:
                 reply.accept(upstream.bound())
             right = opening.watch(upstream)
-            outcome = relay(opening.stream, right, self._terms, account)
+            tolls = Tolls(*held.tolls()) if held is not None else FREE
+            outcome = relay(opening.stream, right, self._terms, account, tolls)
             self._part(stream, upstream, outcome)
         finally:
             upstream.close()
@@ -77,17 +86,31 @@ class RoutingDispatcher:
         """See Dispatcher."""
         began = now()
         account = self._meter.enter(session.inbound, session.user, "udp") if session.user else None
-        nat = Nat(session, conn, self._decider, account)
+        held = session.held.part() if session.held is not None else None
+        nat = Nat(session, conn, self._decider, account, held)
         try:
+            if held is not None:
+                _known(session, held)
             status, detail = nat.run()
+        except Limited as why:
+            status, detail = why.word, str(why)
         finally:
             if account is not None:
                 account.leave()
+            if held is not None:
+                held.close()
         self._finish(session, status, nat.up, nat.down, now() - began, detail)
 
     def _finish(self, session: Session, status: str, up: int, down: int, seconds: float, detail: str) -> None:
         self._meter.record(status, up, down)
         access.finished(session, status, up, down, seconds, detail)
+
+
+def _known(session: Session, held: Held) -> None:
+    """The handshake is over, and it is known who the client is. Raises Limited."""
+    assert session.held is not None, "what is held is a part of that"
+    session.held.settled()
+    held.look(session, KNOWN)
 
 
 _BROKEN = {"": "", "left": "the client broke off", "right": "the target broke off"}

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 
 from gproxy.base.address import UNSPECIFIED, Address
 from gproxy.base.clock import now
 from gproxy.base.defaults import UDP_DECISIONS, UDP_INBOX, UDP_PORT_TIMEOUTS, UDP_PROTOCOL_TIMEOUTS, UDP_RETRY
 from gproxy.base.errors import ASKED, DialError, GproxyError, StreamClosed
-from gproxy.base.iface import Buffer, Outbound, PacketConn, Prompt
-from gproxy.base.session import Session
+from gproxy.base.iface import Buffer, Outbound, PacketConn, Prompt, Take
+from gproxy.base.session import Held, Session
 from gproxy.engine.decide import Decides
 from gproxy.engine.sniffing import FirstDatagrams
+from gproxy.limit.limits import ROUTED
+from gproxy.limit.tolls import SharedToll
 from gproxy.observe.meter import Account
 from gproxy.relay.idle import SWEEPER
 from gproxy.rt.deadline import deadline
@@ -35,6 +38,7 @@ class _Way:
     target: Address
     again: float = inf  # when a way that could not be opened is tried again, by `now`
     prompt: bool = False  # sending on it never waits
+    toll: SharedToll | None = None  # what it costs to send on it
 
 
 _NOWHERE = _Way(None, UNSPECIFIED)
@@ -50,8 +54,17 @@ class Nat:
     Datagrams for known destinations move in the hub, where both sides are prompt; the greenlets here see the others.
     """
 
-    def __init__(self, session: Session, conn: PacketConn, decider: Decides, account: Account | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        conn: PacketConn,
+        decider: Decides,
+        account: Account | None = None,
+        held: Held | None = None,
+    ) -> None:
         self._account = account
+        self._held = held
+        self._parts: dict[PacketConn, Held] = {}  # of what is held: those of the upstreams
         self.up = 0
         self.down = 0
         self._datagrams = 0
@@ -86,8 +99,8 @@ class Nat:
             if isinstance(self._conn, Prompt):
                 self._conn.offer(None)
             SWEEPER.remove(self)
-            for upstream in self._upstreams.values():
-                upstream.close()
+            for upstream in list(self._upstreams.values()):
+                self._close(upstream)
         return self._end, self._detail
 
     def _forward(self) -> None:
@@ -172,7 +185,7 @@ class Nat:
 
     def _send(self, way: _Way, data: Buffer) -> None:
         """Raises StreamClosed when the upstream has ended."""
-        if way.upstream is None:
+        if way.upstream is None or (way.toll is not None and not way.toll.afford(len(data))):
             return
         self.up += len(data)
         self._datagrams += 1
@@ -199,6 +212,7 @@ class Nat:
             way.target = one.target
             way.upstream = upstream = self._upstream(one, outbound)
             way.prompt = isinstance(upstream, Prompt) and upstream.prompt(way.target)
+            way.toll = self._parts[upstream].tolls()[0] if upstream in self._parts else None
         except StreamClosed as ended:
             if ended.reason in ASKED:
                 raise
@@ -219,17 +233,33 @@ class Nat:
         self._asked.clear()
         self._last = None, _NOWHERE
         for key in [key for key in self._upstreams if key[1] is not None]:
-            self._upstreams.pop(key).close()
+            self._close(self._upstreams.pop(key))
 
     def _upstream(self, one: Session, outbound: Outbound) -> PacketConn:
         # A connected upstream hears one target only, so it is that target's own.
         key = (one.outbound, one.target if one.dial.udp_connect else None)
         known = self._upstreams.get(key)
         if known is None:
-            known = outbound.dial_packet(one.target, one)
+            part = self._held.part() if self._held is not None else None
+            if part is not None:
+                part.look(one, ROUTED)
+            try:
+                known = outbound.dial_packet(one.target, one)
+            except BaseException:
+                if part is not None:
+                    part.close()
+                raise
             self._upstreams[key] = known
+            if part is not None:
+                self._parts[known] = part
             self._children.spawn(self._backward, known)
         return known
+
+    def _close(self, upstream: PacketConn) -> None:
+        upstream.close()
+        part = self._parts.pop(upstream, None)
+        if part is not None:
+            part.close()
 
     def _learn(self, one: Session) -> None:
         """The session's own facts are those of its first destination: that is what its log line tells."""
@@ -259,7 +289,7 @@ class Nat:
         """An upstream ended by itself: its destinations are decided anew."""
         if upstream is None:
             return
-        upstream.close()
+        self._close(upstream)
         self._last = None, _NOWHERE
         for key in [key for key, conn in self._upstreams.items() if conn is upstream]:
             del self._upstreams[key]
@@ -267,13 +297,21 @@ class Nat:
             del self._ways[to]
 
     def _backward(self, upstream: PacketConn) -> None:
+        answer: Take = self._answer
+        toll = self._parts[upstream].tolls()[1] if upstream in self._parts else None
+        if toll is not None:
+            answer = partial(self._answer_within, toll)
         if self._prompt and isinstance(upstream, Prompt):
-            upstream.offer(self._answer)
+            upstream.offer(answer)
         try:
             while True:
-                self._answer(*upstream.recv_from())
+                answer(*upstream.recv_from())
         except StreamClosed:
             self._lose(upstream)
+
+    def _answer_within(self, toll: SharedToll, data: Buffer, source: Address) -> bool:
+        """See Take: what is beyond a rate is lost."""
+        return not toll.afford(len(data)) or self._answer(data, source)
 
     def _answer(self, data: Buffer, source: Address) -> bool:
         """See Take."""

@@ -30,6 +30,7 @@ class Overrides:
     udp_timeout: float | None = None  # seconds
     udp_connect: bool = False
     udp_disable_domain_unmapping: bool = False
+    limits: tuple[str, ...] = ()  # on top of those of rules before
     _from_default: DialOptions = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -39,6 +40,7 @@ class Overrides:
         """Write them into the session. `asked` keeps what the client wanted, from the first rewriting on."""
         if self.address is not None or self.port is not None:
             self._redirect(session)
+        session.limits += self.limits
         session.dial = self._from_default if session.dial is DEFAULT_DIAL else self._dial(session.dial)
 
     def _redirect(self, session: Session) -> None:

@@ -98,6 +98,7 @@ ROUTE = ActionName("route")
 
 _OVERRIDES = (
     "override_address", "override_port", "fallback_delay", "udp_timeout", "udp_connect", "udp_disable_domain_unmapping",
+    "limits",
 )  # fmt: skip
 RESOLVING = (
     "strategy", "server", "timeout", "disable_cache", "disable_optimistic_cache", "rewrite_ttl", "client_subnet",
@@ -142,6 +143,9 @@ class ActionOptions(Options):
     udp_disable_domain_unmapping: Annotated[
         bool, doc("`route`, `route-options`: answer from the address that a domain led to, not from the domain.")
     ] = False
+    limits: Annotated[
+        tuple[str, ...], doc("`route`, `route-options`: tags of limits that the session is under. Not in sing-box.")
+    ] = ()
     method: Annotated[MethodName | None, doc("`reject`: `default` (an answer) or `drop` (none).")] = None
     no_drop: Annotated[bool, doc("`reject`: answer also when there are more than 50 refusals in 30 seconds.")] = False
     strategy: Annotated[

@@ -17,22 +17,27 @@ from gproxy.route.action import (
     SetOptions,
     Sniff,
 )
-from gproxy.route.compile import condition
+from gproxy.route.compile import condition, condition_of, groups_of
 from gproxy.route.context import NO_CONTEXT, Context, Match
+from gproxy.route.groups import Groups
+from gproxy.route.index import Index
 from gproxy.route.naming import name_of
-from gproxy.route.options import RuleOptions
+from gproxy.route.options import Conditions, RuleOptions
 
 
 class Router:
     """Says what shall be done with a session."""
 
-    __slots__ = ("_final", "_rules", "facts")
+    __slots__ = ("_final", "_index", "_rules", "facts")
 
     def __init__(self, rules: Sequence[RuleOptions], final: str, context: Context = NO_CONTEXT) -> None:
         """`final` is the tag of the outbound for whatever the rules leave undecided."""
+        compiled = [_compiled(rule, context) for rule in rules]
         self._rules: tuple[tuple[Match, Action], ...] = tuple(
-            (condition(rule, context), _action(name_of(index, rule), rule)) for index, rule in enumerate(rules)
+            (match, _action(name_of(number, rule), rule))
+            for number, (rule, (match, _)) in enumerate(zip(rules, compiled, strict=True))
         )
+        self._index = Index([known for _, known in compiled])
         self._final = RouteTo(final, rule="final")
         self.facts = context.facts  # what the rules need is collected before a walk
 
@@ -42,12 +47,28 @@ class Router:
         The walk itself changes nothing. It looks at the session anew for each rule, so what the caller has written into
         it after one action (addresses, another target) counts for the rules that follow.
         """
-        for match, action in self._rules:
-            if match(session):
-                yield action
-                if action.final:
-                    return
-        yield self._final
+        rules, begin = self._rules, 0
+        while True:
+            for number in self._index.candidates(session):
+                if number >= begin:
+                    match, action = rules[number]
+                    if match(session):
+                        break
+            else:
+                yield self._final
+                return
+            yield action
+            if action.final:
+                return
+            begin = number + 1
+
+
+def _compiled(rule: RuleOptions, context: Context) -> tuple[Match, tuple[Conditions, Groups] | None]:
+    """The condition, and what it is made of if that is a default rule's."""
+    if not isinstance(rule, Conditions):
+        return condition(rule, context), None
+    groups = groups_of(rule, context)
+    return condition_of(rule, groups, context), (rule, groups)
 
 
 def _action(name: str, options: RuleOptions) -> Action:
@@ -83,4 +104,5 @@ def _overrides(options: RuleOptions) -> Overrides:
         udp_timeout=options.udp_timeout or None,
         udp_connect=options.udp_connect,
         udp_disable_domain_unmapping=options.udp_disable_domain_unmapping,
+        limits=options.limits,
     )

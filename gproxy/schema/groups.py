@@ -69,6 +69,7 @@ class Listen(Bind):
         doc("Require a PROXY protocol header (version 1 or 2) of each stream, and take the source address from it."),
     ] = False
     detour: Annotated[str, doc("Tag of another inbound that the accepted streams are handed to.")] = ""
+    limits: Annotated[tuple[str, ...], doc("Tags of limits that its clients are under. Not in sing-box.")] = ()
 
 
 class DomainResolver(Options):
