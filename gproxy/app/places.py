@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 
 from gproxy.base.errors import ConfigError
 from gproxy.route.context import Parts
-from gproxy.route.geo import AsnOf, Countries, open_asns, open_countries
+from gproxy.route.geo import AsnOf, Countries, InCountry, open_asns, open_countries
 from gproxy.route.options import RouteOptions
 from gproxy.route.sites import Sites, open_sites, site_parts
 
@@ -19,7 +19,10 @@ def countries(route: RouteOptions) -> Countries:
     def opened() -> Countries:
         return open_countries(_path(route.geoip.path, "geoip"))
 
-    return lambda codes: opened()(codes)
+    def one_of(codes: Collection[str]) -> InCountry:
+        return opened()(codes)
+
+    return one_of
 
 
 def asns(route: RouteOptions) -> Callable[[], AsnOf]:

@@ -37,7 +37,13 @@ def _items(options: Conditions, items: Sequence[str]) -> Iterator[str]:
     for item in items:
         value = getattr(options, item)
         if value:
-            yield f"{item}={_listed(value) if isinstance(value, tuple) else _text(value)}"
+            yield f"{item}={_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return _listed(tuple(f"{name}:{_shown(each)}" for name, each in value.items()))
+    return _listed(value) if isinstance(value, tuple) and type(value) is tuple else _text(value)
 
 
 def _listed(values: tuple[object, ...]) -> str:

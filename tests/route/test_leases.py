@@ -106,7 +106,7 @@ def test_a_name_that_is_none() -> None:
     assert list(read_leases("1 aa:bb:cc:00:00:01 10.0.0.1 a\x1b[31mb *")) == [
         lease("10.0.0.1", "aa:bb:cc:00:00:01", "", 1)
     ]
-    assert next(read_leases(f"1 aa:bb:cc:00:00:01 10.0.0.1 {"a" * 300} *")).hostname == ""
+    assert next(read_leases(f"1 aa:bb:cc:00:00:01 10.0.0.1 {'a' * 300} *")).hostname == ""
 
 
 IP = ip_address("192.168.1.10")

@@ -12,7 +12,8 @@ from tests.route.kit import session
 
 LISTS = {
     "example": HeadlessRule(
-        domain=("Only.test",), domain_suffix=("example.org",), domain_keyword=("track",), domain_regex=("^ads[0-9]+", "(?=x)")
+        domain=("Only.test",), domain_suffix=("example.org",), domain_keyword=("track",),
+        domain_regex=("^ads[0-9]+", "(?=x)"),
     ),
     "other": HeadlessRule(domain_suffix=("other.test",)),
 }  # fmt: skip
