@@ -46,6 +46,9 @@ def _connected(port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.settimeout(_TIMEOUT)
     sock.connect(("127.0.0.1", port))
+    if sock.getsockname()[1] == port:  # nobody is there yet, and it would hear itself
+        sock.close()
+        raise ConnectionRefusedError(f"nobody at {port}")
     return sock
 
 
