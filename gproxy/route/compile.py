@@ -72,27 +72,33 @@ def condition(options: RuleOptions | NestedRuleOptions, context: Context = NO_CO
         parts = [condition(rule, context) for rule in options.rules]
         return inverted(all_of(parts) if options.mode == "and" else any_of(parts), invert=options.invert)
     assert isinstance(options, Conditions)
-    return inverted(bracketed(brackets(options, context)), invert=options.invert)
+    return condition_of(options, groups_of(options, context), context)
 
 
-def brackets(options: Conditions, context: Context) -> Iterator[tuple[Part, ...]]:
-    """What must all match, the cheapest first: of each, any part.
+def condition_of(options: Conditions, groups: Groups, context: Context) -> Match:
+    """The same of a default rule whose groups were made already."""
+    return inverted(bracketed(brackets(options, groups, context)), invert=options.invert)
 
-    A rule that names rule sets has one bracket for all of them, with all that they may make unnecessary.
-    """
-    groups = Groups(
+
+def groups_of(options: Conditions, context: Context) -> Groups:
+    """What a default rule asks, but for the rule sets that it names."""
+    return Groups(
         tuple(_single_items(options, context)),
         tuple(_source_ports(options)),
         tuple(_target_ports(options)),
         tuple(_source(options, context)),
         tuple(_target(options, context)),
     )
+
+
+def brackets(options: Conditions, groups: Groups, context: Context) -> Iterator[tuple[Part, ...]]:
+    """What must all match, the cheapest first: of each, any part.
+
+    A rule that names rule sets has one bracket for all of them, with all that they may make unnecessary.
+    """
     if not options.rule_set:
-        return groups.brackets()
-    return _with_sets(groups, options, context)
-
-
-def _with_sets(groups: Groups, options: Conditions, context: Context) -> Iterator[tuple[Part, ...]]:
+        yield from groups.brackets()
+        return
     for part in groups.singles:
         yield (part,)
     rest = groups._replace(singles=())
