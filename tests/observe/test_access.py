@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
 
 from gproxy.base.address import Address
-from gproxy.base.session import Session
+from gproxy.base.session import Owner, Session, Sniffed
 from gproxy.observe import access
 
 SOURCE = Address(IPv4Address("192.0.2.7"), 40000)
@@ -65,3 +66,33 @@ def test_nothing_at_all_below_the_level(log: pytest.LogCaptureFixture) -> None:
     log.set_level(logging.WARNING, "gproxy.session")
     access.finished(Session(7, "tcp", "in", SOURCE, TARGET), "ok", 0, 0, 0)
     assert log.records == []
+
+
+def test_what_was_sniffed(log: pytest.LogCaptureFixture) -> None:
+    session = Session(9, "tcp", "in", SOURCE, TARGET, sniffed=Sniffed("tls", "site.test", "a client"))
+    session.outbound = "out"
+    access.finished(session, "ok", 1, 2, 0)
+    access.finished(replace(session, sniffed=Sniffed("ssh", client="OpenSSH")), "ok", 1, 2, 0)
+    named, nameless = log.records
+    assert "-> example.com:443 tls=site.test via out " in named.getMessage()
+    assert "-> example.com:443 ssh via out " in nameless.getMessage()
+    assert (facts_of(named)["protocol"], facts_of(named)["domain"]) == ("tls", "site.test")
+    assert facts_of(nameless)["protocol"] == "ssh"
+    assert "domain" not in facts_of(nameless)
+
+
+def test_what_was_found_out_about_the_client(log: pytest.LogCaptureFixture) -> None:
+    session = Session(9, "tcp", "in", SOURCE, TARGET, owner=Owner("/usr/bin/curl", 1000, "alice"))
+    access.finished(session, "ok", 0, 0, 0)
+    session.owner = Owner("/tmp/a\nb", 1001)
+    access.finished(session, "ok", 0, 0, 0)
+    session.owner, session.source_mac, session.source_hostname = None, "02:00:00:00:00:07", "laptop"
+    access.finished(session, "ok", 0, 0, 0)
+    assert [record.getMessage().split(" -> ")[0] for record in log.records] == [
+        "9 tcp in 192.0.2.7:40000 (curl of alice)",
+        "9 tcp in 192.0.2.7:40000 (? of 1001)",
+        "9 tcp in 192.0.2.7:40000 (laptop 02:00:00:00:00:07)",
+    ]
+    first, _, last = map(facts_of, log.records)
+    assert (first["process"], first["process_user"]) == ("/usr/bin/curl", 1000)
+    assert (last["source_mac"], last["source_hostname"]) == ("02:00:00:00:00:07", "laptop")

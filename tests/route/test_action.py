@@ -8,7 +8,7 @@ import pytest
 
 from gproxy.base.address import Address
 from gproxy.base.session import DEFAULT_DIAL, DialOptions
-from gproxy.route.action import Overrides, Reject, Resolve, RouteTo, SetOptions
+from gproxy.route.action import Overrides, Reject, Resolve, RouteTo, SetOptions, Sniff
 from tests.route.kit import session
 
 
@@ -112,3 +112,9 @@ def test_a_refusal_names_its_rule():
     error = Reject(rule="rule[3] => reject").error()
     assert str(error) == "rule[3] => reject"
     assert error.word == "rejected"
+
+
+def test_a_sniff_has_its_sniffers_at_hand():
+    assert len(Sniff().streams) == 6
+    assert Sniff(("ntp",)).streams == ()
+    assert Sniff(("ntp",)) == Sniff(("ntp",))

@@ -16,6 +16,7 @@ from gproxy.route.fields import (
     HostText,
     MethodName,
     NetworkName,
+    SnifferName,
 )
 from gproxy.schema.problem import BadValue
 
@@ -34,6 +35,7 @@ PARSE_HOST = HostText.__metadata__[0].parse
         (NetworkName, "udp", "udp"),
         (ActionName, "route-options", "route-options"),
         (MethodName, "drop", "drop"),
+        (SnifferName, "quic", "quic"),
     ],
 )
 def test_what_is_read(kind, text, value):

@@ -7,17 +7,20 @@ from ipaddress import ip_network
 
 import pytest
 
+from gproxy.base.session import Sniffed
 from gproxy.route.cidrs import CidrSet
-from gproxy.route.groups import AllOf, AnyOf, Not
 from gproxy.route.domains import DomainSet
+from gproxy.route.groups import AllOf, AnyOf, Not
 from gproxy.route.items import (
     AuthUserItem,
+    ClientItem,
     DomainItem,
     DomainKeywordItem,
     DomainRegexItem,
     InboundItem,
     IpVersionItem,
     NetworkItem,
+    ProtocolItem,
     SourceIpItem,
     SourcePortItem,
     TargetIpItem,
@@ -26,6 +29,14 @@ from gproxy.route.items import (
 )
 from gproxy.route.ranges import Ranges, WideRanges
 from tests.route.kit import session
+
+
+def seen(protocol, client=""):
+    """A session whose client was sniffed."""
+    found = session()
+    found.sniffed = Sniffed(protocol, client=client)
+    return found
+
 
 NETS = [ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
 
@@ -37,6 +48,10 @@ NETS = [ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
         (NetworkItem(["udp"]), session(network="udp"), session()),
         (AuthUserItem(["bob"]), session(user="bob"), session(user="Bob")),
         (AuthUserItem(["bob"]), session(user="bob"), session()),
+        (ProtocolItem(["ssh", "tls"]), session(sniffed="a.test"), session()),
+        (ProtocolItem(["ssh"]), seen("ssh"), seen("tls")),
+        (ClientItem(["chromium"]), seen("quic", "chromium"), seen("quic", "safari")),
+        (ClientItem(["chromium"]), seen("quic", "chromium"), session()),
         (IpVersionItem(4), session("1.2.3.4"), session("::1")),
         (IpVersionItem(6), session("::1"), session("1.2.3.4")),
         (IpVersionItem(4), session("::ffff:1.2.3.4"), session(addresses=("1.2.3.4",))),

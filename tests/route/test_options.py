@@ -87,8 +87,16 @@ NO_ACTION = "a nested rule has no action of its own"
             "0.override_port",
             "belongs to action `route` or `route-options`, and this is `reject`",
         ),
-        ({"action": "sniff"}, "0.action", "`sniff` is not supported yet"),
-        ({"action": "direct"}, "0.action", "expected one of `route`, `reject`, `route-options`, `resolve`"),
+        ({"action": "bypass"}, "0.action", "`bypass` is not supported yet"),
+        (
+            {"action": "direct"},
+            "0.action",
+            "expected one of `route`, `reject`, `route-options`, `hijack-dns`, `resolve`, `sniff`",
+        ),
+        (to_x(sniffer="tls"), "0.sniffer", "belongs to action `sniff`, and this is `route`"),
+        (to_x(override_destination=True), "0.override_destination", "belongs to action `sniff`, and this is `route`"),
+        (to_x(timeout="1s"), "0.timeout", "belongs to action `resolve` or `sniff`, and this is `route`"),
+        ({"action": "sniff", "outbound": "x"}, "0.outbound", "belongs to action `route`, and this is `sniff`"),
         ({"action": "route-options"}, "0.action", "expected an option beside it that it sets"),
         ({"action": "reject", "method": "drop", "no_drop": True}, "0.no_drop", "contradicts method `drop`"),
         ({"action": "reject", "method": "reply"}, "0.method", "`reply` is not supported yet"),
@@ -99,7 +107,7 @@ NO_ACTION = "a nested rule has no action of its own"
         (joined({}), "0.rules.0", "expected a condition"),
         (joined({"port": 1, "outbound": "y"}), "0.rules.0.outbound", NO_ACTION),
         (joined({"port": 1, "sniffer": []}), "0.rules.0.sniffer", NO_ACTION),
-        (joined({"port": 1}, {"network_type": "wifi"}), "0.rules.1.network_type", "not supported yet"),
+        (joined({"port": 1}, {"preferred_by": "x"}), "0.rules.1.preferred_by", "not supported yet"),
     ],
 )
 def test_what_is_wrong_is_told(rule, where, message):
@@ -107,7 +115,15 @@ def test_what_is_wrong_is_told(rule, where, message):
 
 
 def test_all_mistakes_are_told_at_once():
-    assert len(said({"port": "x", "domain": "a b", "outbound": "x"}, {"action": "sniff"}, {"port": 1})) == 4
+    assert len(said({"port": "x", "domain": "a b", "outbound": "x"}, {"action": "bypass"}, {"port": 1})) == 4
+
+
+def test_what_a_sniff_may_say():
+    (rule,) = options({"action": "sniff", "sniffer": ["tls", "quic"], "timeout": "1s", "override_destination": True})
+    assert (rule.sniffer, rule.timeout, rule.override_destination) == (("tls", "quic"), 1.0, True)
+    problem = said({"action": "sniff", "sniffer": "smtp"})
+    assert problem[0][0].startswith("0.sniffer")
+    assert problem[0][1].startswith("expected one of `tls`, `http`")
 
 
 @pytest.mark.parametrize("key", sorted(not_yet_of(DefaultRuleOptions)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from ipaddress import IPv4Address
 
-from gproxy.base.session import LookupOptions
-from gproxy.route.action import Overrides, Reject, Resolve, RouteTo, SetOptions
+from gproxy.base.session import LookupOptions, Sniffed
+from gproxy.route.action import Overrides, Reject, Resolve, RouteTo, SetOptions, Sniff
 from tests.route.kit import router, session
 
 
@@ -103,3 +103,31 @@ def test_as_is_is_the_system_s_order():
 def test_methods_of_rejection():
     (action,) = walk({"action": "reject", "method": "drop"})
     assert action == Reject("drop", no_drop=False, rule="rule[0] => reject(drop)")
+
+
+def test_a_sniff_is_as_its_rule_says():
+    first, *_ = walk({"action": "sniff"})
+    assert first == Sniff(rule="rule[0] => sniff")
+    assert (first.timeout, len(first.streams), len(first.packets)) == (0.3, 6, 7)
+    first, *_ = walk({"action": "sniff", "sniffer": ["ssh", "ntp"], "timeout": "1s", "override_destination": True})
+    assert first == Sniff(("ssh", "ntp"), 1.0, True, "rule[0] => sniff(ssh,ntp)")
+    assert (len(first.streams), len(first.packets)) == (1, 1)
+    assert not first.final
+
+
+def test_a_sniff_without_a_time_has_the_usual_one():
+    first, *_ = walk({"action": "sniff", "timeout": "0s"})
+    assert first.timeout == 0.3
+
+
+def test_rules_see_what_was_sniffed():
+    one = session("192.0.2.1")
+    actions = router(
+        {"protocol": "tls", "outbound": "before"},
+        {"action": "sniff"},
+        {"protocol": "quic", "outbound": "other"},
+        {"domain": "site.test", "protocol": "tls", "outbound": "inside"},
+    ).walk(one)
+    assert isinstance(next(actions), Sniff)
+    one.sniffed = Sniffed("tls", "site.test")
+    assert next(actions).outbound == "inside"
