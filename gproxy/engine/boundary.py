@@ -112,5 +112,6 @@ class Boundary:
             opened.close()
             if session.held is not None:
                 session.held.close()
+                session.held = None
             self._meter.leave()
             self._table.remove(session)
