@@ -17,9 +17,11 @@ from gproxy.protocol.direct.options import DirectInboundOptions, DirectOutboundO
 from gproxy.protocol.shadowsocks.options import ShadowsocksInboundOptions, ShadowsocksOutboundOptions
 from gproxy.protocol.socks.options import SocksOutboundOptions
 from gproxy.protocol.trojan.options import TrojanInboundOptions, TrojanOutboundOptions
+from gproxy.route.options import RouteOptions
 from gproxy.rt.group import Group
 from gproxy.schema.fields import Mark, Port, Secret
 from gproxy.schema.groups import Dial
+from gproxy.schema.model import read
 from gproxy.schema.tls import Authorities, TlsInbound, TlsOutbound
 from gproxy.schema.transport import GrpcTransport, HttpTransport, HttpUpgradeTransport, Transport, WsTransport
 from gproxy.wire.proxyproto import encode_v1
@@ -264,3 +266,22 @@ def test_what_tls_agrees_on(
 ) -> None:
     assert layers._for(transport, TlsInbound(alpn=said)).alpn == inbound
     assert layers._for(transport, TlsOutbound(alpn=said)).alpn == outbound
+
+
+def route(**tree: object) -> RouteOptions:
+    found = read(RouteOptions, tree, (), [])
+    assert found is not None
+    return found
+
+
+def test_the_routes_interface_and_mark_are_for_outbounds_that_have_none() -> None:
+    plain = DirectOutboundOptions(type="direct")
+    shaped = layers.with_defaults(plain, route(default_interface="eth9", default_mark=7))
+    assert (shaped.bind_interface, shaped.routing_mark) == ("eth9", 7)
+    own = DirectOutboundOptions(type="direct", bind_interface="lo", routing_mark=Mark(1))
+    shaped = layers.with_defaults(own, route(default_interface="eth9", default_mark=7))
+    assert (shaped.bind_interface, shaped.routing_mark) == ("lo", 1)
+    assert layers.with_defaults(plain, route()) is plain
+    chained = DirectOutboundOptions(type="direct", detour="x")
+    assert layers.with_defaults(chained, route(default_mark=7)) is chained
+    assert layers.system_dialer(shaped).sockets.bind_interface == "lo"

@@ -37,3 +37,19 @@ def test_run_starts_nothing_from_a_wrong_configuration(tmp_path, monkeypatch, ca
     monkeypatch.setattr("gproxy.proc.solo.run", lambda *_, **__: pytest.fail("started"))
     (tmp_path / "c.toml").write_text("x = 1")
     assert main(["run", "-c", str(tmp_path / "c.toml")]) == 3
+
+
+def test_check_warns_and_is_content(tmp_path, capsys):
+    (tmp_path / "c.toml").write_text('[[route.rules]]\npackage_name = "x"\noutbound = "direct"\n')
+    assert main(["check", "-c", str(tmp_path / "c.toml")]) == 0
+    said = capsys.readouterr()
+    assert said.out == "OK\n"
+    assert "c.toml:2:1: route.rules[0].package_name: warning: never matches on Linux" in said.err
+
+
+def test_check_opens_the_databases_that_rules_ask(tmp_path, capsys):
+    (tmp_path / "c.toml").write_text(
+        '[route.geoip]\npath = "none.db"\n[[route.rules]]\ngeoip = "de"\noutbound = "direct"\n'
+    )
+    assert main(["check", "-c", str(tmp_path / "c.toml")]) == 1
+    assert "none.db: no such file" in capsys.readouterr().err

@@ -196,3 +196,26 @@ def api(port=3, **servers):
 def test_what_services_manage(services, told):
     found = complaints({"inbounds": [MANAGED, PLAIN], "services": services})
     assert [": ".join(each) for each in found] == told
+
+
+@pytest.mark.parametrize(
+    ("rule", "item"),
+    [
+        ({"geoip": "de"}, "geoip"),
+        ({"source_geoip": ["private", "de"]}, "source_geoip"),
+        ({"ip_asn": 1}, "ip_asn"),
+        ({"geosite": "x"}, "geosite"),
+    ],
+)
+def test_a_rule_that_asks_a_database_has_one(rule, item):
+    table = {"ip_asn": "asn", "geosite": "geosite"}.get(item, "geoip")
+    tree = {"route": {"rules": [{"type": "logical", "mode": "or", "rules": [rule], "outbound": "direct"}]}}
+    assert [": ".join(each) for each in complaints(tree)] == [
+        f"route.rules[0].rules[0].{item}: `route.{table}.path` is missing: it says where the database is"
+    ]
+    tree["route"][table] = {"path": "x"}
+    assert complaints(tree) == []
+
+
+def test_private_addresses_are_in_no_database():
+    assert complaints({"route": {"rules": [{"geoip": "private", "outbound": "direct"}]}}) == []

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import _socket
 import logging
+import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import Any
@@ -13,7 +15,9 @@ from gproxy.base.errors import AuthError, DialError, GproxyError, Overloaded, Pr
 from gproxy.base.session import Session
 from gproxy.engine.boundary import Boundary
 from gproxy.engine.table import Table
+from gproxy.net.stream import SocketStream
 from gproxy.observe.meter import Meter
+from gproxy.route.facts import Needs
 from gproxy.rt.deadline import deadline
 from gproxy.rt.sync import Event
 from tests.support.packets import MemoryPackets
@@ -215,3 +219,25 @@ def test_questions_are_counted() -> None:
     assert house.meter.statuses == {"query": 3, "query-dropped": 2}
     assert (house.meter.up, house.meter.down) == (90, 300)
     assert (house.meter.opened, house.meter.active) == (0, 0)
+
+
+def test_a_clients_code_point_is_looked_at_if_a_rule_asks() -> None:
+    needs = Needs()
+    boundary = Boundary("in", Table(), Meter(), needs=needs)
+    seen: list[int] = []
+    server = socket.create_server(("127.0.0.1", 0))
+    for ask, wanted in ((False, 0), (True, 46)):
+        if ask:
+            needs.ask("dscp")
+        assert boundary.marked is ask
+        client = socket.socket()
+        client.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 46 << 2)
+        client.connect(server.getsockname())
+        accepted, name = server.accept()
+        ours = SocketStream(_socket.socket(fileno=accepted.detach()))
+        boundary.stream(lambda stream, session: seen.append(session.dscp), ours, name, None)
+        client.close()
+        assert seen[-1] == wanted
+    server.close()
+    boundary.packets(lambda conn, session: seen.append(session.dscp), MemoryPackets(), LOCAL, LOCAL, 10)
+    assert seen[-1] == 10

@@ -84,10 +84,9 @@ def test_what_was_sniffed(log: pytest.LogCaptureFixture) -> None:
 def test_what_was_found_out_about_the_client(log: pytest.LogCaptureFixture) -> None:
     session = Session(9, "tcp", "in", SOURCE, TARGET, owner=Owner("/usr/bin/curl", 1000, "alice"))
     access.finished(session, "ok", 0, 0, 0)
-    session.owner = Owner("/tmp/a\nb", 1001)
-    access.finished(session, "ok", 0, 0, 0)
-    session.owner, session.source_mac, session.source_hostname = None, "02:00:00:00:00:07", "laptop"
-    access.finished(session, "ok", 0, 0, 0)
+    access.finished(replace(session, owner=Owner("/srv/a\nb", 1001)), "ok", 0, 0, 0)
+    neighbour = replace(session, owner=None, source_mac="02:00:00:00:00:07", source_hostname="laptop")
+    access.finished(neighbour, "ok", 0, 0, 0)
     assert [record.getMessage().split(" -> ")[0] for record in log.records] == [
         "9 tcp in 192.0.2.7:40000 (curl of alice)",
         "9 tcp in 192.0.2.7:40000 (? of 1001)",

@@ -212,7 +212,8 @@ def test_without_a_database_a_rule_is_not_compiled(rule: Mapping[str, Any]) -> N
 def test_rule_sets_have_some_of_these_items_too() -> None:
     context = new_context()
     (rule,) = read_rules([
-        {"process_name": "curl", "wifi_ssid": "Home", "default_interface_address": "192.0.2.5/24", "network_type": "wifi"}
+        {"process_name": "curl", "wifi_ssid": "Home", "default_interface_address": "192.0.2.5/24",
+         "network_type": "wifi"}
     ])  # fmt: skip
     assert isinstance(rule, HeadlessRule)
     parts = dict(machine_parts(rule, context))

@@ -57,7 +57,7 @@ def test_wrong_values_are_told_where_they_stand(wrong: dict[str, Any]) -> None:
 
 
 def test_values_are_kept_as_sessions_have_them() -> None:
-    (rule,) = options({key: value for key, value in GOOD.items()} | {"outbound": "x"})
+    (rule,) = options(GOOD | {"outbound": "x"})
     assert isinstance(rule, Conditions)
     assert (rule.geoip, rule.ip_asn, rule.dscp) == (("private", "de"), (64500,), (46, 8))
     assert rule.wifi_bssid == ("02:00:5e:10:00:01",)
