@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from gproxy.base.errors import CloseReason, ProtocolError, StreamClosed
 from gproxy.base.iface import Answering, Buffer, Ending, Opener, Record, Sealer, Stream
@@ -127,16 +128,33 @@ class Framed(Around):
             if turn is not None:
                 turn.set()
 
+    def sendall_apart(self, pieces: Sequence[bytes], /) -> None:
+        """Send pieces in one go, each in records of its own: for peers that look at one record at a time."""
+        if self._answering is not None:
+            for piece in pieces:
+                self.sendall(piece)
+            return
+        self._held = False
+        sealer = self._sealer
+        sealed = bytearray(sum([sealer.room(len(piece)) for piece in pieces]))
+        with memoryview(sealed) as target:
+            made = 0
+            for piece in pieces:
+                made += sealer.seal_into(piece, target[made:])
+            self._send_sealed(target, made)
+
     def _send(self, data: Buffer) -> None:
         sealed = bytearray(self._sealer.room(len(data)))
         with memoryview(sealed) as target:
-            made = self._sealer.seal_into(data, target)
-            if made:
-                if self._cut:
-                    raise StreamClosed("the record before was cut off", reason="local")
-                self._cut = True
-                self._inner.sendall(target[:made])
-                self._cut = False
+            self._send_sealed(target, self._sealer.seal_into(data, target))
+
+    def _send_sealed(self, target: memoryview, made: int) -> None:
+        if made:
+            if self._cut:
+                raise StreamClosed("the record before was cut off", reason="local")
+            self._cut = True
+            self._inner.sendall(target[:made])
+            self._cut = False
 
     def close_write(self) -> None:
         """See Stream. A head that waits goes first, and then the word for the end, if there is one."""

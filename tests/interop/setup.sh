@@ -21,7 +21,8 @@ apt-get install -qy --no-install-recommends \
     curl openssl sslscan socat iproute2 proxychains4 apache2-utils hey pebble \
     dante-server microsocks tinyproxy squid privoxy haproxy nginx \
     shadowsocks-libev simple-obfs shadowsocks-v2ray-plugin v2ray trojan \
-    unbound dnsdist bind9 bind9-dnsutils dnsmasq knot knot-dnsutils stubby caddy isc-dhcp-server tcpdump
+    unbound dnsdist bind9 bind9-dnsutils dnsmasq knot knot-dnsutils stubby caddy isc-dhcp-server avahi-daemon \
+    tcpdump
 
 mkdir -p "$folder"
 [ -x "$folder/venv/bin/python" ] || "$python" -m venv "$folder/venv"

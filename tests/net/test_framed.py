@@ -43,6 +43,12 @@ def test_one_write_for_all_records() -> None:
     assert far.unread == records(b"x" * (3 * MOST + 5))
 
 
+def test_pieces_apart() -> None:
+    near, far = pipe()
+    framed(near, head=b"head").sendall_apart([b"one", b"", b"two"])
+    assert far.unread == records(b"headone", b"two")
+
+
 def test_nothing_is_no_record() -> None:
     near, far = pipe()
     framed(near).sendall(b"")

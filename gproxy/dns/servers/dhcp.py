@@ -9,13 +9,13 @@ import socket as consts
 from _socket import socket
 from functools import partial
 from os import urandom
-from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 from gproxy.base.clock import now
 from gproxy.base.errors import DialError, ProtocolError
 from gproxy.dns.iface import Ask, ServerWiring
 from gproxy.dns.servers.asked import fail
+from gproxy.dns.servers.interfaces import ethernet_address
 from gproxy.dns.servers.resolvconf import Resolv
 from gproxy.dns.servers.several import Several
 from gproxy.net import sockopt
@@ -40,7 +40,6 @@ SHORTEST: Final = 60.0
 _AGAIN: Final = 1.5  # seconds after which the question is sent once more
 _LARGEST: Final = 2048
 _EVERYBODY: Final = ("255.255.255.255", SERVER_PORT)
-_NO_MAC: Final = bytes(6)
 
 
 class DhcpOptions(Item, Dial):
@@ -121,7 +120,9 @@ class DhcpServer:
 
 def discover(interface: str) -> Told:
     """Ask the network of an interface who answers names there. Raises DialError."""
-    mac = _mac_of(interface)
+    mac = ethernet_address(interface)
+    if not mac:
+        _refuse(f"{interface} is no Ethernet interface of this machine")
     sock = _open(interface)
     readiness = Readiness(sock.fileno(), READ)
     transaction = int.from_bytes(urandom(4), "big")
@@ -164,17 +165,6 @@ def _next(sock: socket, readiness: Readiness) -> Told | None:
             return None
         except OSError as error:
             raise DialError(f"DHCP: {error.strerror or error}", reason="dns") from error
-
-
-def _mac_of(interface: str) -> bytes:
-    try:
-        text = (Path("/sys/class/net") / interface / "address").read_text("ascii").strip()
-        mac = bytes.fromhex(text.replace(":", ""))
-    except (OSError, ValueError):
-        mac = b""
-    if len(mac) != len(_NO_MAC) or mac == _NO_MAC:
-        raise DialError(f"DHCP: {interface} is no Ethernet interface of this machine", reason="dns")
-    return mac
 
 
 def _open(interface: str) -> socket:

@@ -6,10 +6,8 @@ repeat the question's id (section 6.7). Several neighbours may answer; what come
 
 from __future__ import annotations
 
-import fcntl
 import socket as consts
 import struct
-import sys
 from _socket import socket
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
@@ -20,6 +18,7 @@ from gproxy.base.address import parse_ip
 from gproxy.base.errors import ProtocolError
 from gproxy.dns.iface import Ask, ServerWiring
 from gproxy.dns.servers.asked import fail
+from gproxy.dns.servers.interfaces import knows_multicast
 from gproxy.route.surroundings import Watch
 from gproxy.rt.sockets import READ, Gate, Readiness, Timer
 from gproxy.schema.groups import Dial, Item
@@ -51,8 +50,6 @@ _ZONES: Final = (
     "local", "254.169.in-addr.arpa", "8.e.f.ip6.arpa", "9.e.f.ip6.arpa", "a.e.f.ip6.arpa", "b.e.f.ip6.arpa",
 )  # fmt: skip
 
-_SIOCGIFFLAGS: Final = 0x8913
-_UP, _LOOPBACK, _MULTICAST = 0x1, 0x8, 0x1000
 _IP_MULTICAST_TTL, _IP_MULTICAST_IF = 33, 32
 _IPV6_MULTICAST_HOPS, _IPV6_MULTICAST_IF = 18, 17
 _HOPS: Final = 255
@@ -123,24 +120,12 @@ class Multicast:
             self._watch = Watch()
         self._watch.refresh()
         for interface, prefixes in self._watch.now.addresses.items():
-            if (self._wanted and interface not in self._wanted) or not _is_usable(interface):
+            if (self._wanted and interface not in self._wanted) or not knows_multicast(interface):
                 continue
             for version in (4, 6):
                 its = [prefix for prefix in prefixes if prefix.version == version]
                 if its:
                     yield _Network(interface, version, its)
-
-
-def _is_usable(interface: str) -> bool:
-    control = socket(consts.AF_INET, consts.SOCK_DGRAM)
-    try:
-        answer = fcntl.ioctl(control.fileno(), _SIOCGIFFLAGS, struct.pack("16sH22x", interface.encode(), 0))
-    except OSError:  # it has gone since
-        return False
-    finally:
-        control.close()
-    flags = int.from_bytes(answer[16:18], sys.byteorder)
-    return flags & (_UP | _MULTICAST | _LOOPBACK) == _UP | _MULTICAST
 
 
 class _Asking:

@@ -27,6 +27,7 @@ from gproxy.dns.servers.asked import (
     settled,
     with_question,
 )
+from gproxy.net.framed import Framed
 from gproxy.net.shared import SharedDial
 from gproxy.rt.crew import launch
 from gproxy.rt.sockets import Gate, Timer
@@ -39,6 +40,11 @@ MOST_CONNECTIONS: Final = 4
 
 MOST_WAITING: Final = 2048
 """Questions under way on one connection when there are no more connections; further ones fail."""
+
+TRIES: Final = 3
+"""How often a question is asked at most. Some servers close a connection after so many answers, whatever is asked on it
+meanwhile: dnsmasq after 100.
+"""
 
 IDLE: Final = 30.0
 """Seconds after which a connection that nobody uses is closed. Servers keep them for 2 to 60."""
@@ -129,8 +135,8 @@ class _Connection:
         """In a greenlet of its own, while there is something to be sent."""
         try:
             while self._out and not self.over:
-                data, self._out = b"".join(self._out), []
-                self._stream.sendall(data)
+                out, self._out = self._out, []
+                self._send(out)
                 if not self._reading and not self.over:  # a stream may hold a head that leaves with what is sent first
                     self._reading = True
                     launch(self._read)
@@ -138,6 +144,14 @@ class _Connection:
             self.close(str(error))
         finally:
             self._writing = False
+
+    def _send(self, messages: list[bytes]) -> None:
+        """Within TLS each message is a record of its own: dnsdist up to 1.7 forgets what else a record holds."""
+        stream = self._stream
+        if len(messages) > 1 and isinstance(stream, Framed):
+            stream.sendall_apart(messages)
+        else:
+            stream.sendall(b"".join(messages))
 
     def _read(self) -> None:
         """In a greenlet of its own."""
@@ -175,13 +189,13 @@ class _Connection:
     def _heard(self, message: bytes) -> None:
         if len(message) < HEAD:
             raise ProtocolError("a DNS message that is cut off")
-        self.heard = now()
         query = self._queries.pop(int.from_bytes(message[:2], "big"), None)
         if query is None:
             self._stray += 1
             if self._stray > _MOST_STRAY:
                 raise ProtocolError("a server that answers what nobody has asked")
             return
+        self.heard = now()
         if is_bare_error(message):
             query.answer = with_question(message, query.question)
         elif not answers_alike(message, query.question):
@@ -207,12 +221,12 @@ class Pool:
         self._dialling = False
 
     def exchange(self, ask: Ask) -> bytes:
-        """See Server. What a connection has that breaks after it has been good is asked once more, on a fresh one."""
+        """See Server. What a connection has that breaks after it has been good is asked again, on a fresh one."""
         question = question_of(ask)
         since = 0.0
+        left = TRIES
         while True:
             connection = self._one(ask.session, since)
-            fresh = not connection.heard
             number, query = connection.ask(ask.message, question)
             try:
                 query.gate.wait()
@@ -220,7 +234,8 @@ class Pool:
                 connection.forget(number)
             if query.answer:
                 return settled(query.answer, question)
-            if fresh or since or not connection.over:
+            left -= 1
+            if not connection.over or not connection.heard or not left:
                 fail(self._who, query.why)
             since = now()
 

@@ -38,7 +38,7 @@ class Network:
         self.group = Group("dhcp")
         monkeypatch.setattr(dhcp, "_EVERYBODY", ("127.0.0.1", self.conn.bound().port))
         monkeypatch.setattr(dhcp, "_open", self.open)
-        monkeypatch.setattr(dhcp, "_mac_of", lambda interface: bytes.fromhex("02005e001122"))
+        monkeypatch.setattr(dhcp, "ethernet_address", lambda interface: bytes.fromhex("02005e001122"))
         monkeypatch.setattr(dhcp, "WAIT", 0.3)
         monkeypatch.setattr(dhcp, "_AGAIN", 0.05)
 
@@ -213,6 +213,6 @@ def test_a_port_that_is_not_ours(monkeypatch):
             os.close(self.fd)
 
     monkeypatch.setattr(dhcp, "socket", Refusing)
-    monkeypatch.setattr(dhcp, "_mac_of", lambda interface: bytes(6))
+    monkeypatch.setattr(dhcp, "ethernet_address", lambda interface: bytes(6))
     with pytest.raises(DialError, match="DHCP: needs UDP port 68: CAP_NET_BIND_SERVICE"):
         dhcp.discover("eth0")
