@@ -39,8 +39,8 @@ def mmdb(kind: str, networks: Mapping[str, Any], languages: Sequence[str] = ()) 
     packed = b"".join(_pointer(side, count).to_bytes(3, "big") for node in tree for side in node)
     about = {
         "binary_format_major_version": _U16(2), "binary_format_minor_version": _U16(0), "build_epoch": _U64(1),
-        "database_type": kind, "description": {}, "ip_version": _U16(6), "languages": list(languages), "node_count": count,
-        "record_size": _U16(24),
+        "database_type": kind, "description": {}, "ip_version": _U16(6), "languages": list(languages),
+        "node_count": count, "record_size": _U16(24),
     }  # fmt: skip
     return packed + bytes(_SEPARATOR) + data + _MARKER + _value(about)
 
