@@ -126,7 +126,7 @@ USUAL = {"click", "gevent", "greenlet", "zope"}
 CIPHERS = {"cryptography", "_cffi_backend", "blake3"}
 RETIRED = {"Crypto", "cffi", "pycparser"}
 TLS = {"OpenSSL", "cryptography", "_cffi_backend"}
-LIBRARIES = USUAL | CIPHERS | RETIRED | TLS | {"msgspec", "re2", "hpack"}
+LIBRARIES = USUAL | CIPHERS | RETIRED | TLS | {"msgspec", "re2", "hpack", "dns"}
 
 
 def libraries_of(configuration, here):
