@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
-from gproxy.app.build import Door, House
+from gproxy.app.build import House
 from gproxy.app.ebb import Ebb
+from gproxy.app.inbounds import Door
 from gproxy.app.messages import (
     AskSnapshot,
     DataEnd,
@@ -222,7 +223,7 @@ def _server(door: Door, sock: socket, room: Room) -> Server:
     if isinstance(door.entrance, StreamEntrance):
         return StreamListener(sock, _StreamDoor(door, door.entrance, room).serve, room)
     if isinstance(door.entrance, QueryEntrance):
-        return Answering(sock, door.entrance.answer, door.entrance.work, door.boundary)
+        return Answering(sock, door.entrance.answer, door.boundary)
     return _packet_server(door, door.entrance, sock, room)
 
 

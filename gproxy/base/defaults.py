@@ -131,8 +131,8 @@ SERVER_FIRST_KNOWN = 4096
 # UDP sessions of one listener; the longest idle is ended for a new one.
 UDP_SESSIONS = 8192
 
-# Questions of one socket, or of one session, that are in work at once. Each has a greenlet; what comes beyond is dropped
-# where it came as a datagram, and waits where it came on a stream.
+# Questions of one socket, or of one session, in work at once: each has a greenlet. What comes beyond is dropped if it
+# came as a datagram, and waits if it came on a stream.
 QUERIES_IN_WORK = 1024
 QUERIES_OF_ONE = 64
 

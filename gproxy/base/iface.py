@@ -254,6 +254,10 @@ Lookup = Callable[[str, Session], tuple[IP, ...]]
 """The addresses of a domain, in the order in which they are to be tried; never none. Raises DialError."""
 
 
+Later = Callable[[], bytes]
+"""What waits for an answer and gives it; nothing where there is none. It is called once, outside of the hub."""
+
+
 class Resolver(Protocol):
     """Names to addresses, and questions to answers, as the configuration's `dns` says."""
 
@@ -269,8 +273,8 @@ class Resolver(Protocol):
         The answer is whole; who sends it by UDP cuts it (`gproxy.wire.dns`).
         """
 
-    def at_once(self, query: bytes, session: Session, /) -> bytes | None:
-        """The same, as far as it can be had without waiting; None otherwise. It may be called in the hub."""
+    def begin(self, query: bytes, session: Session, /) -> bytes | Later:
+        """The same, as far as it can be had without waiting, else what finds it. It may be called in the hub."""
 
     def alike(self, inbound: str, /) -> bool:
         """Whether all who ask by this inbound get the same answer to the same question, by what the rules look at now.
@@ -325,12 +329,11 @@ class QueryEntrance:
     """An inbound's door for datagrams that are answered one by one, each by itself: there are no sessions.
 
     `answer` takes a datagram and its sender's name as the kernel tells it, in the hub: it neither waits nor raises, and
-    gives the answer, nothing where there is none, or None if it takes longer; then `work` is called in a greenlet of
-    its own, of which so many run at once; when they are at their limit, datagrams are dropped and counted.
+    gives the answer, nothing where there is none, or what finds it. That is called in a greenlet of its own, of which
+    so many run at once; when they are at their limit, datagrams are dropped and counted.
     """
 
-    answer: Callable[[bytes, Any], bytes | None]
-    work: Callable[[bytes, Any], bytes]
+    answer: Callable[[bytes, Any], bytes | Later]
     kind: Literal["packet"] = "packet"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from ipaddress import IPv4Network, IPv6Network
+from operator import attrgetter
 from typing import Any, Literal, Protocol
 
 from gproxy.base.address import IP, Address
@@ -101,3 +102,11 @@ class Session:
     held: Held | None = None  # what it has taken of limits
     outbound: str = ""  # tag of the outbound that was chosen
     carries: bool = False  # its stream is a link, whose streams are sessions of their own
+
+
+_facts = attrgetter(*[field.name for field in fields(Session)])
+
+
+def copy_of(session: Session) -> Session:
+    """Another one with the same facts. `dataclasses.replace` needs ten times as long."""
+    return Session(*_facts(session))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gproxy.base.address import IP, Address
-from gproxy.base.iface import Accept, Branch, Connect, Dialer, Dispatcher, Lookup, PacketConn, Resolver, Stream
+from gproxy.base.iface import Accept, Branch, Connect, Dialer, Dispatcher, Later, Lookup, PacketConn, Resolver, Stream
 from gproxy.base.session import DEFAULT_LOOKUP, LookupOptions, Session
 
 BindPackets = Callable[[Session], tuple[PacketConn, Address]]
@@ -46,7 +46,7 @@ class NoNames:
         """Nobody may ask."""
         raise AssertionError("nobody has said how questions are answered")
 
-    def at_once(self, query: bytes, session: Session, /) -> bytes | None:
+    def begin(self, query: bytes, session: Session, /) -> bytes | Later:
         """Nobody may ask."""
         raise AssertionError("nobody has said how questions are answered")
 

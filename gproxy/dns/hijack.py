@@ -9,7 +9,7 @@ from typing import Final
 from gproxy.base.address import Address
 from gproxy.base.defaults import DNS_IDLE, QUERIES_OF_ONE, UDP_INBOX
 from gproxy.base.errors import StreamClosed
-from gproxy.base.iface import Buffer, PacketConn, Record, Resolver, Stream, Take
+from gproxy.base.iface import Buffer, Later, PacketConn, Record, Resolver, Stream, Take
 from gproxy.base.session import Session
 from gproxy.net.desk import Desk
 from gproxy.net.questions import WORKERS, Questions
@@ -54,8 +54,7 @@ class HijackedStream:
     __slots__ = ("_closed", "_ended", "_questions", "_readable", "_writable")
 
     def __init__(self, desk: Desk, session: Session) -> None:
-        at_once, work = partial(desk.at_once, session=session), partial(desk.work, session=session)
-        self._questions = Questions(at_once, work, self._ready)
+        self._questions = Questions(partial(desk.begin, session=session), self._ready)
         self._readable = Gate()
         self._writable = Gate()
         self._ended = False  # no more questions will come
@@ -154,18 +153,17 @@ class HijackedPackets:
         if self._closed:
             raise StreamClosed("closed here", reason="local")
         query = bytes(data)
-        answer = self._desk.known(query)
-        if answer is None:
-            answer = self._desk.at_once_by_datagram(query, self._session)
-        if answer:
-            self._deliver(answer, to)
-        elif answer is None and self._working < QUERIES_OF_ONE:
+        answer = self._desk.known(query) or self._desk.begin_datagram(query, self._session)
+        if isinstance(answer, bytes):
+            if answer:
+                self._deliver(answer, to)
+        elif self._working < QUERIES_OF_ONE:
             self._working += 1
-            WORKERS.spawn(self._one, query, to)
+            WORKERS.spawn(self._one, answer, to)
 
-    def _one(self, query: bytes, to: Address) -> None:
+    def _one(self, find: Later, to: Address) -> None:
         try:
-            answer = self._desk.work_by_datagram(query, self._session)
+            answer = find()
             if answer and not self._closed:
                 self._deliver(answer, to)
         finally:

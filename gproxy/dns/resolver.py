@@ -12,7 +12,8 @@ from gproxy.base.address import IP, Address
 from gproxy.base.clock import now
 from gproxy.base.defaults import DNS_DATAGRAM
 from gproxy.base.errors import DialError, GproxyError, ProtocolError, Rejected, Unsupported
-from gproxy.base.session import DEFAULT_LOOKUP, LookupOptions, Session, Sniffed
+from gproxy.base.iface import Later
+from gproxy.base.session import DEFAULT_LOOKUP, LookupOptions, Session, Sniffed, copy_of
 from gproxy.dns.asking import Asking, Found, Query, wire_question
 from gproxy.dns.conditions import Asked
 from gproxy.dns.reverse import Reverse
@@ -129,9 +130,9 @@ def _asked(query: Query, session: Session) -> Asked:
     sniffed = session.sniffed
     if sniffed is not None and sniffed.domain:
         sniffed = Sniffed(sniffed.protocol, "", sniffed.client)
-    own = replace(
-        session, target=Address(query.name, 0), asked=None, addresses=(), sniffed=sniffed, query_type=query.type
-    )
+    own = copy_of(session)
+    own.target, own.asked, own.addresses = Address(query.name, 0), None, ()
+    own.sniffed, own.query_type = sniffed, query.type
     return Asked(query.name, query.type, own, query.dnssec, query.subnet)
 
 
@@ -192,8 +193,9 @@ class DnsResolver:
     def exchange(self, query: bytes, session: Session, /) -> bytes:
         """See Resolver. A failure to find the answer is told as SERVFAIL."""
         client = self._read(query, session)
-        if isinstance(client, bytes):
-            return client
+        return client if isinstance(client, bytes) else self._finish(query, client)
+
+    def _finish(self, query: bytes, client: _Client) -> bytes:
         began = now()
         try:
             answered = self._resolve(client.query, client.asked, DEFAULT_LOOKUP, internal=False)
@@ -204,7 +206,7 @@ class DnsResolver:
             return error_reply(query, types.SERVFAIL)
         return self._given(client, answered, began)
 
-    def at_once(self, query: bytes, session: Session, /) -> bytes | None:
+    def begin(self, query: bytes, session: Session, /) -> bytes | Later:
         """See Resolver."""
         client = self._read(query, session)
         if isinstance(client, bytes):
@@ -216,7 +218,7 @@ class DnsResolver:
         except GproxyError as error:
             _log.info("%s %s: %s", client.query.name, types.type_name(client.query.type), error)
             return error_reply(query, types.SERVFAIL)
-        return None if answered is None else self._given(client, answered, 0.0)
+        return partial(self._finish, query, client) if answered is None else self._given(client, answered, 0.0)
 
     def alike(self, inbound: str, /) -> bool:
         """See Resolver."""

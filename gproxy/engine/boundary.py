@@ -11,7 +11,7 @@ from gproxy.base.address import UNSPECIFIED, Address, parse_ip
 from gproxy.base.clock import now
 from gproxy.base.defaults import UDP_IDLE
 from gproxy.base.errors import GproxyError, Limited
-from gproxy.base.iface import Accept, AcceptPackets, PacketConn, Stream
+from gproxy.base.iface import Accept, AcceptPackets, Later, PacketConn, Stream
 from gproxy.base.session import Session
 from gproxy.engine.table import Table
 from gproxy.limit.limits import Limits
@@ -77,10 +77,10 @@ class Boundary:
             self._meter.record("error", 0, 0)
             _log.exception("a datagram of %s failed: this is a fault of gproxy", self._tag)
 
-    def work(self, work: Callable[[bytes, Any], bytes], data: bytes, name: Any) -> bytes:
-        """Answer a datagram that takes longer (see Keeper); nothing if that went wrong. Never raises."""
+    def later(self, find: Later) -> bytes:
+        """Find the answer to a datagram (see Keeper); nothing if that went wrong. Never raises."""
         try:
-            return work(data, name)
+            return find()
         except GproxyError as error:
             self._meter.record(error.word, 0, 0)
             _log.debug("a datagram of %s was not answered: %s", self._tag, error)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from gproxy.base.defaults import DATAGRAM_BURST, QUERIES_IN_WORK
+from gproxy.base.iface import Later
 from gproxy.limit.bucket import TokenBucket
 from gproxy.rt.crew import launch
 from gproxy.rt.sockets import READ, watch
@@ -30,8 +31,8 @@ class Keeper(Protocol):
     def burst(self, run: Callable[[], None]) -> None:
         """Run in the hub what reads and answers some datagrams."""
 
-    def work(self, work: Callable[[bytes, Any], bytes], data: bytes, name: Any) -> bytes:
-        """Answer a datagram that takes longer; nothing if that went wrong."""
+    def later(self, find: Later) -> bytes:
+        """Find the answer to a datagram that takes longer; nothing if that went wrong."""
 
     def counted(self, answered: int, dropped: int, received: int, sent: int) -> None:
         """So many datagrams were answered, or had none to be given; so many were dropped; so many bytes each way."""
@@ -43,15 +44,13 @@ class Answering:
     def __init__(
         self,
         sock: socket,
-        answer: Callable[[bytes, Any], bytes | None],
-        work: Callable[[bytes, Any], bytes],
+        answer: Callable[[bytes, Any], bytes | Later],
         keeper: Keeper,
         most: int = QUERIES_IN_WORK,
     ) -> None:
-        """`answer` and `work`: see QueryEntrance. `most`: how many are in work at once; more are dropped."""
+        """`answer`: see QueryEntrance. `most`: how many are in work at once; more are dropped."""
         self._sock = sock
         self._answer = answer
-        self._work = work
         self._keeper = keeper
         self._most = most
         self._working = 0
@@ -97,11 +96,11 @@ class Answering:
                 count += 1
                 received += len(data)
                 said = answer(data, name)
-                if said:
-                    answers.append((said, name))
-                elif said is None:
+                if not isinstance(said, bytes):
                     count -= 1
-                    self._begin(data, name)
+                    self._begin(said, name)
+                elif said:
+                    answers.append((said, name))
         finally:
             sent = 0
             for said, name in answers:
@@ -116,7 +115,7 @@ class Answering:
         except OSError:
             return 0
 
-    def _begin(self, data: bytes, name: Any) -> None:
+    def _begin(self, find: Later, name: Any) -> None:
         if self._working >= self._most:
             self._dropped += 1
             self._keeper.counted(0, 1, 0, 0)
@@ -125,11 +124,11 @@ class Answering:
                 self._dropped = 0
             return
         self._working += 1
-        launch(self._one, data, name)
+        launch(self._one, find, name)
 
-    def _one(self, data: bytes, name: Any) -> None:
+    def _one(self, find: Later, name: Any) -> None:
         try:
-            said = self._keeper.work(self._work, data, name)
+            said = self._keeper.later(find)
         finally:
             self._working -= 1
         sent = self._send(said, name) if said else 0

@@ -12,13 +12,13 @@ from typing import Final
 
 from gproxy.base.defaults import DNS_IDLE, HANDSHAKE_TIMEOUT, QUERIES_OF_ONE
 from gproxy.base.errors import ProtocolError, StreamClosed
-from gproxy.base.iface import Stream
+from gproxy.base.iface import Later, Stream
 from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
 from gproxy.rt.sockets import Gate
 
-AtOnce = Callable[[bytes], bytes | None]
-Work = Callable[[bytes], bytes]
+Begin = Callable[[bytes], bytes | Later]
+"""The answer to a question, or what finds it; see Resolver."""
 
 WORKERS: Final = Group("dns")
 """Those who work on questions: nobody waits for their end, and each ends by itself."""
@@ -27,12 +27,11 @@ WORKERS: Final = Group("dns")
 class Questions:
     """What came of a stream, and what is to be sent on it. Answers are ready in the order in which they were found."""
 
-    __slots__ = ("_ahead", "_answers", "_at_once", "_most", "_ready", "_work", "_working")
+    __slots__ = ("_ahead", "_answers", "_begin", "_most", "_ready", "_working")
 
-    def __init__(self, at_once: AtOnce, work: Work, ready: Callable[[], None], most: int = QUERIES_OF_ONE) -> None:
+    def __init__(self, begin: Begin, ready: Callable[[], None], most: int = QUERIES_OF_ONE) -> None:
         """`ready` is called when an answer that took longer is there. `most`: how many there are at once."""
-        self._at_once = at_once
-        self._work = work
+        self._begin = begin
         self._ready = ready
         self._most = most
         self._ahead = b""
@@ -67,16 +66,16 @@ class Questions:
         self._ahead = ahead[at:]
 
     def _ask(self, query: bytes) -> None:
-        answer = self._at_once(query)
-        if answer is None:
+        answer = self._begin(query)
+        if not isinstance(answer, bytes):
             self._working += 1
-            WORKERS.spawn(self._one, query)
+            WORKERS.spawn(self._one, answer)
         elif answer:
             self._put(answer)
 
-    def _one(self, query: bytes) -> None:
+    def _one(self, find: Later) -> None:
         try:
-            answer = self._work(query)
+            answer = find()
             if answer:
                 self._put(answer)
         finally:
@@ -100,11 +99,11 @@ class Conversation:
 
     __slots__ = ("_idle", "_moved", "_questions", "_sending", "_stream")
 
-    def __init__(self, stream: Stream, at_once: AtOnce, work: Work, idle: float = DNS_IDLE) -> None:
+    def __init__(self, stream: Stream, begin: Begin, idle: float = DNS_IDLE) -> None:
         """`idle`: after so many seconds of silence it is over."""
         self._stream = stream
         self._idle = idle
-        self._questions = Questions(at_once, work, self._answered)
+        self._questions = Questions(begin, self._answered)
         self._moved = Gate()
         self._sending = False
 

@@ -7,6 +7,7 @@ import socket as consts
 from _socket import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from gproxy.app.messages import (
     Yielded,
 )
 from gproxy.base.errors import StreamClosed
-from gproxy.base.iface import QueryEntrance
+from gproxy.base.iface import Later, QueryEntrance
 from gproxy.net.bind import Endpoint
 from gproxy.net.listen import StreamListener
 from gproxy.net.stream import SocketStream
@@ -343,10 +344,10 @@ class Questions:
         self.go = Event()
         self.working = 0
 
-    def answer(self, data: bytes, name: Any) -> bytes | None:
-        return None if data.startswith(b"slow") else data.upper()
+    def answer(self, data: bytes, name: Any) -> bytes | Later:
+        return partial(self.work, data) if data.startswith(b"slow") else data.upper()
 
-    def work(self, data: bytes, name: Any) -> bytes:
+    def work(self, data: bytes) -> bytes:
         self.working += 1
         self.go.wait()
         return data.upper()
@@ -360,7 +361,7 @@ class QueryPlane(Plane):
         self.questions = Questions()
         self.house = house_of(inbounds=[{"type": "dns", "tag": "in", "listen_port": self.port, "network": "udp"}])
         [door] = self.house.doors
-        self.house.doors[:] = [replace(door, entrance=QueryEntrance(self.questions.answer, self.questions.work))]
+        self.house.doors[:] = [replace(door, entrance=QueryEntrance(self.questions.answer))]
         self.sockets = sockets_of(self.house) if sockets is None else sockets
         self.channel = LocalChannel()
         self._stopped = False

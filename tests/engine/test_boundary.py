@@ -4,6 +4,7 @@ import _socket
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -200,14 +201,14 @@ def test_a_fault_in_a_burst_goes_no_further(caplog: pytest.LogCaptureFixture) ->
 def test_work_on_a_datagram_gives_an_answer_or_nothing() -> None:
     house = House()
 
-    def work(data: bytes, name: Any) -> bytes:
+    def find(data: bytes) -> bytes:
         if data == b"dial":
             raise DialError("no", reason="dns")
         if data == b"fault":
             raise ValueError("secret")
         return data.upper()
 
-    said = [house.boundary.work(work, data, NAME) for data in (b"one", b"dial", b"fault")]
+    said = [house.boundary.later(partial(find, data)) for data in (b"one", b"dial", b"fault")]
     assert said == [b"ONE", b"", b""]
     assert house.meter.statuses == {"dial-dns": 1, "error": 1}
 

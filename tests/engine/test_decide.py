@@ -13,7 +13,7 @@ from gproxy.engine.decide import Decider, Straight
 from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.sniffing import ServerFirst
 from gproxy.net import resolve
-from gproxy.route.action import Action, Overrides, Reject, Resolve, RouteTo, SetOptions, Sniff
+from gproxy.route.action import Action, HijackDns, Overrides, Reject, Resolve, RouteTo, SetOptions, Sniff
 from gproxy.route.facts import Facts
 from gproxy.rt.sync import sleep
 from tests.engine.stand_ins import FakeOutbound
@@ -175,3 +175,12 @@ def test_mail_is_not_sniffed(session: Session, port: int) -> None:
 def test_without_an_opening_nothing_is_sniffed(session: Session) -> None:
     Decider(Walk(Sniff(), RouteTo("out")), OUTBOUNDS).decide(session)  # type: ignore[arg-type]
     assert session.sniffed is None
+
+
+def test_questions_go_where_they_are_answered(session: Session) -> None:
+    here = FakeOutbound()
+    walk = Walk(HijackDns("rule 3"))
+    decided = Decider(walk, OUTBOUNDS, hijack=here).decide(session)  # type: ignore[arg-type]
+    assert decided is here
+    assert (session.outbound, session.rule) == ("hijack-dns", "rule 3")
+    assert session.target == Address("example.com", 443)

@@ -4,12 +4,14 @@ import logging
 import socket as consts
 from _socket import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
 
 from gproxy.base.defaults import DATAGRAM_BURST
+from gproxy.base.iface import Later
 from gproxy.net.answering import Answering
 from gproxy.net.bind import Endpoint
 from gproxy.rt.sync import Event
@@ -31,8 +33,8 @@ class Keeper:
         except Exception as error:
             self.faults.append(error)
 
-    def work(self, work: Callable[[bytes, Any], bytes], data: bytes, name: Any) -> bytes:
-        return work(data, name)
+    def later(self, find: Later) -> bytes:
+        return find()
 
     def counted(self, answered: int, dropped: int, received: int, sent: int) -> None:
         self.answered += answered
@@ -54,17 +56,17 @@ class Server:
         self._clients: list[socket] = []
 
     def serve(self, most: int = 100) -> Answering:
-        return Answering(self.sock, self.answer, self.work, self.keeper, most)
+        return Answering(self.sock, self.answer, self.keeper, most)
 
-    def answer(self, data: bytes, name: Any) -> bytes | None:
+    def answer(self, data: bytes, name: Any) -> bytes | Later:
         self.names.append(name)
         if data.startswith(b"bad"):
             raise ValueError("a fault")
         if data.startswith(b"slow"):
-            return None
+            return partial(self.work, data)
         return b"" if data.startswith(b"mute") else data.upper()
 
-    def work(self, data: bytes, name: Any) -> bytes:
+    def work(self, data: bytes) -> bytes:
         self.go.wait()
         return b"" if data == b"slow mute" else data.upper()
 

@@ -7,6 +7,7 @@ import pytest
 
 from gproxy.base.defaults import QUERIES_OF_ONE
 from gproxy.base.errors import ProtocolError, StreamClosed
+from gproxy.base.iface import Later
 from gproxy.net.questions import Conversation, Questions
 from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
@@ -26,10 +27,10 @@ class Answers:
         self.ready = 0
         self.asked: list[bytes] = []
 
-    def at_once(self, query: bytes) -> bytes | None:
+    def begin(self, query: bytes) -> bytes | Later:
         self.asked.append(query)
         if query.startswith(b"slow"):
-            return None
+            return partial(self.work, query)
         return b"" if query.startswith(b"mute") else query.upper()
 
     def work(self, query: bytes) -> bytes:
@@ -39,7 +40,7 @@ class Answers:
         return query.upper()
 
     def questions(self, most: int = 10) -> Questions:
-        return Questions(self.at_once, self.work, self._ready, most)
+        return Questions(self.begin, self._ready, most)
 
     def _ready(self) -> None:
         self.ready += 1
@@ -107,7 +108,7 @@ class Talk:
         self.stream: PipeEnd = theirs
         self.error: BaseException | None = None
         self.over = Event()
-        self._conversation = Conversation(theirs, answers.at_once, answers.work, idle)
+        self._conversation = Conversation(theirs, answers.begin, idle)
         self._group = Group("test")
         self._group.spawn(self._run)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from gproxy.base.address import IP
 from gproxy.base.errors import DialError, ProtocolError
+from gproxy.base.iface import Later
 from gproxy.base.session import DEFAULT_LOOKUP, LookupOptions, Session
 from gproxy.rt.sync import Event
 from gproxy.wire.dns import types
@@ -36,8 +39,9 @@ class FakeNames:
             self.go.wait()
         return self._answer(query, session)
 
-    def at_once(self, query: bytes, session: Session, /) -> bytes | None:
-        return None if "slow" in _name(query) else self._answer(query, session)
+    def begin(self, query: bytes, session: Session, /) -> bytes | Later:
+        slow = "slow" in _name(query)
+        return partial(self.exchange, query, session) if slow else self._answer(query, session)
 
     def alike(self, inbound: str, /) -> bool:
         return self.same

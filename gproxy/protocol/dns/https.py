@@ -58,9 +58,9 @@ class Https:
 
     def answer(self, query: bytes, session: Session) -> bytes:
         """The answer to a query. Raises StreamClosed where a rule wants silence."""
-        answer = self._desk.at_once(query, session)
-        if answer is None:
-            answer = self._desk.work(query, session)
+        answer = self._desk.begin(query, session)
+        if not isinstance(answer, bytes):
+            answer = answer()
         if not answer:
             raise StreamClosed("a question that gets no answer", reason="local")
         return answer

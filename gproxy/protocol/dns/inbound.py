@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from gproxy.base.address import UNSPECIFIED, Address, parse_ip
-from gproxy.base.iface import Entrance, QueryEntrance, Stream, StreamEntrance
+from gproxy.base.iface import Entrance, Later, QueryEntrance, Stream, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring
 from gproxy.limit.sources import Sources, Verdict
@@ -42,7 +42,7 @@ class DnsInbound:
         if "tcp" in self._networks:
             doors.append(StreamEntrance(self.accept))
         if "udp" in self._networks:
-            doors.append(QueryEntrance(self.answer, self.work))
+            doors.append(QueryEntrance(self.answer))
         return doors
 
     def accept(self, stream: Stream, session: Session) -> None:
@@ -53,12 +53,11 @@ class DnsInbound:
         if self._https is not None:
             self._https.serve(stream, session, allowed=allowed)
         elif allowed:
-            desk = self._desk
-            Conversation(stream, partial(desk.at_once, session=session), partial(desk.work, session=session)).run()
+            Conversation(stream, partial(self._desk.begin, session=session)).run()
         else:
-            Conversation(stream, _refused, _refused).run()
+            Conversation(stream, _refused).run()
 
-    def answer(self, data: bytes, name: Any) -> bytes | None:
+    def answer(self, data: bytes, name: Any) -> bytes | Later:
         """See QueryEntrance."""
         host = name[0]
         if host not in self._free:
@@ -68,14 +67,8 @@ class DnsInbound:
         said = self._known(data)
         if said is not None:
             return said
-        return self._desk.at_once_by_datagram(data, self._session(name))
-
-    def work(self, data: bytes, name: Any) -> bytes:
-        """See QueryEntrance."""
-        return self._desk.work_by_datagram(data, self._session(name))
-
-    def _session(self, name: Any) -> Session:
-        return Session(0, "udp", self._tag, Address(parse_ip(name[0]), name[1]), UNSPECIFIED)
+        session = Session(0, "udp", self._tag, Address(parse_ip(host), name[1]), UNSPECIFIED)
+        return self._desk.begin_datagram(data, session)
 
 
 def _refused(query: bytes) -> bytes:
