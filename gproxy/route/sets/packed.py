@@ -17,7 +17,6 @@ import mmap
 import os
 import struct
 import sys
-import tempfile
 import zlib
 from array import array
 from collections.abc import Iterable, Sequence
@@ -72,10 +71,7 @@ class _Packer:
         """All domains, with zeros behind them so that words may follow."""
         if not self._keys:
             return b""
-        with tempfile.TemporaryFile() as file:
-            make_trie(self._keys).write(file)
-            file.seek(0)
-            data = file.read()
+        data: bytes = make_trie(self._keys).tobytes()
         return data + bytes(-len(data) % 8)
 
     def rule(self, rule: Headless) -> dict[str, Any]:
