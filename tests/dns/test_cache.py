@@ -306,6 +306,53 @@ def test_a_server_that_fails_is_not_asked_all_the_time(held_clock: HeldClock):
     assert 5 <= upstream.asked - 1 <= 6
 
 
+def test_only_so_many_are_asked_for_behind_answers_at_once(held_clock: HeldClock):
+    """A server that is silent is asked 256 questions in a second, one that answers as many as there are."""
+    cache, upstream = Cache(optimistic=3 * DAY), Upstream()
+    names = [f"{number}" for number in range(1000)]
+
+    def ask_for_all() -> int:
+        before = upstream.asked
+        for name in names:
+            cache.through(key(name), upstream.asks(name))
+        sleep(0)
+        return upstream.asked - before
+
+    assert ask_for_all() == 1000
+    held_clock.advance(300)
+    upstream.alive.clear()
+    assert [ask_for_all(), ask_for_all()] == [256, 0]
+    held_clock.advance(1)
+    assert ask_for_all() == 256
+    held_clock.advance(10)
+    upstream.alive.set()
+    wait_until(lambda: not len(cache._group), "they are not answered")
+    asked = 0
+    for name in names:
+        before = upstream.asked
+        cache.through(key(name), upstream.asks(name))
+        sleep(0)
+        sleep(0)
+        asked += upstream.asked - before
+    assert asked == 1000 - 512  # the others were answered at last
+
+
+def test_there_is_a_limit_for_all_that_is_asked_for_behind_answers(held_clock: HeldClock):
+    cache, upstream = Cache(optimistic=3 * DAY), Upstream()
+    names = [f"{number}" for number in range(4000)]
+    for name in names:
+        cache.through(key(name), upstream.asks(name))
+    held_clock.advance(300)
+    upstream.alive.clear()
+    for _ in range(20):
+        for name in names:
+            cache.through(key(name), upstream.asks(name))
+        sleep(0)
+        held_clock.advance(1)
+    assert upstream.asked == 4000 + 2048
+    cache.close()
+
+
 # Before the end
 
 
