@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from gproxy.app import layers
@@ -69,6 +69,11 @@ class Names:
         if self._root.dns is None:
             return system_names(domain, session, how)
         return self.resolver.lookup(domain, session, how)
+
+    def name_of(self) -> Callable[[IP], str] | None:
+        """What tells the name that has led clients to an address, if that is to be remembered."""
+        table = self._root.dns
+        return self.dns.name_of if self.dns is not None and table is not None and table.reverse_mapping else None
 
     def furnish(self, outbounds: Mapping[str, Outbound], context: Context, trusted: layers.Trusted) -> None:
         """Build the servers and the resolver, if there is anybody to ask them. Raises ConfigError."""

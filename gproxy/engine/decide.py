@@ -9,7 +9,7 @@ from gproxy.base.address import IP
 from gproxy.base.defaults import RESOLVE_TIMEOUT
 from gproxy.base.errors import DialError
 from gproxy.base.iface import Outbound
-from gproxy.base.session import LookupOptions, Session
+from gproxy.base.session import LookupOptions, Session, Sniffed
 from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.sniffing import SERVER_FIRST_PORTS, Opening, ServerFirst, settle
 from gproxy.net.resolve import resolve
@@ -58,9 +58,17 @@ class Decider:
     """Carries out what the rules say, up to the outbound."""
 
     def __init__(
-        self, router: Router, outbounds: Outbounds, names: Names = system_names, hijack: Outbound | None = None
+        self,
+        router: Router,
+        outbounds: Outbounds,
+        names: Names = system_names,
+        hijack: Outbound | None = None,
+        name_of: Callable[[IP], str] | None = None,
     ) -> None:
-        """`hijack`: where sessions go whose questions are answered here; rules that ask for that need it."""
+        """`hijack`: where sessions go whose questions are answered here; rules that ask for that need it. `name_of`: the
+        name that has led clients to an address, empty if none is known.
+        """
+        self._name_of = name_of
         self._hijack = hijack
         self._router = router
         self._outbounds = outbounds
@@ -72,6 +80,10 @@ class Decider:
         """See Decides."""
         if self._facts.needs.some:
             self._facts.collect(session)
+        if self._name_of is not None and session.sniffed is None and not isinstance(session.target.host, str):
+            name = self._name_of(session.target.host)
+            if name:
+                session.sniffed = Sniffed("", name)
         for action in self._router.walk(session):
             if isinstance(action, RouteTo):
                 if action.overrides is not None:
@@ -101,7 +113,7 @@ class Decider:
             session.addresses = self._names(host, session, action.how)
 
     def _sniff(self, action: Sniff, session: Session, opening: Opening) -> None:
-        if session.sniffed is None and session.target.port not in SERVER_FIRST_PORTS:
+        if (session.sniffed is None or not session.sniffed.protocol) and session.target.port not in SERVER_FIRST_PORTS:
             found = opening.sniff(action, session.target, self._server_first)
             if found is not None:
                 settle(action, session, found)
