@@ -65,8 +65,9 @@ class Decider:
         hijack: Outbound | None = None,
         name_of: Callable[[IP], str] | None = None,
     ) -> None:
-        """`hijack`: where sessions go whose questions are answered here; rules that ask for that need it. `name_of`: the
-        name that has led clients to an address, empty if none is known.
+        """`hijack`: where sessions go whose questions are answered here; rules that ask for that need it.
+
+        `name_of`: the name that has led clients to an address, empty if none is known.
         """
         self._name_of = name_of
         self._hijack = hijack
