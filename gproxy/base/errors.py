@@ -71,7 +71,7 @@ class Unsupported(ProtocolError):
 
 
 DialReason = Literal[
-    "dns", "refused", "unreachable", "timeout", "declined", "failed", "tls",
+    "dns", "refused", "unreachable", "timeout", "declined", "failed", "breaker", "tls",
     "tls-expired", "tls-not-yet", "tls-self-signed", "tls-untrusted", "tls-name", "tls-purpose", "tls-revoked",
     "tls-staple", "tls-pin", "tls-certificate",
 ]  # fmt: skip

@@ -78,7 +78,7 @@ def fetch(sources: Sources, url: str, outbound: str) -> None:
 
 @contextmanager
 def _outbound(root: Root, tag: str, network: Network) -> Iterator[Outbound]:
-    from gproxy.app.build import build_ways
+    from gproxy.app.outbounds import build_ways
     from gproxy.app.plugins import Plugins
     from gproxy.config.references import outbound_tags
     from gproxy.layers.plugin.keeper import Keeper
@@ -87,7 +87,7 @@ def _outbound(root: Root, tag: str, network: Network) -> Iterator[Outbound]:
     if tag and tag not in known:
         raise click.UsageError(f"no outbound has the tag `{tag}`; there is {', '.join(known)}")
     plugins = Plugins()
-    outbounds, _ = build_ways(root, plugins)
+    outbounds = build_ways(root, plugins).all()
     with Keeper(plugins.wanted) as keeper:
         keeper.start()
         yield outbounds.get(tag or root.route.final or outbounds.default, network)

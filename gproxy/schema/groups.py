@@ -152,6 +152,34 @@ class Server(Options):
             yield "server", "expected an IP address or a domain"
 
 
+class BreakerOptions(Options):
+    """When a server that can't be reached is left alone."""
+
+    failures: Annotated[int, doc("So many dials in a row that fail", minimum=1, maximum=1000)] = 5
+    window: Annotated[Duration, doc("within this time open the breaker: no more dials are made.")] = Duration(10)
+    pause: Annotated[Duration, doc("After this time one is made as a trial; if it fails, after twice as long.")] = (
+        Duration(5)
+    )
+    max_pause: Annotated[Duration, doc("The longest of these times.")] = Duration(300)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The times are in order."""
+        yield from super().check()
+        for key in ("window", "pause"):
+            if not getattr(self, key):
+                yield key, "expected a duration above 0"
+        if self.max_pause < self.pause:
+            yield "max_pause", "expected no less than `pause`"
+
+
+class Proxy(Server):
+    """A server that connections go through."""
+
+    breaker: Annotated[
+        BreakerOptions | None, doc("Leave the server alone for a while when it can't be reached. Not in sing-box.")
+    ] = None
+
+
 class User(Options):
     """A name and a password."""
 

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from gproxy.app.build import build_ways
+from gproxy.app.outbounds import build_ways
 from gproxy.app.plugins import Plugins
 from gproxy.base.errors import DialError, ProtocolError, StreamClosed
 from gproxy.cli.fetch import fetch_to
@@ -22,7 +22,7 @@ from tests.support.tls import make_certificate
 
 def fetch(url: str, *authorities: Authorities) -> tuple[int, bytes]:
     out = io.BytesIO()
-    outbounds, _ = build_ways(Root(), Plugins())
+    outbounds = build_ways(Root(), Plugins()).all()
     return fetch_to(outbounds.get(outbounds.default, "tcp"), Location.parse(url), out, *authorities), out.getvalue()
 
 

@@ -8,7 +8,7 @@ from dataclasses import field
 from typing import Annotated, ClassVar
 
 from gproxy.schema.fields import Secret
-from gproxy.schema.groups import Dial, Item, Listen, Server, User
+from gproxy.schema.groups import Dial, Item, Listen, Proxy, User
 from gproxy.schema.headers import field_problems, hosts_in
 from gproxy.schema.model import doc
 from gproxy.schema.tls import TlsDial, TlsListen
@@ -32,7 +32,7 @@ class HttpInboundOptions(Listen, TlsListen):
             yield "users", "a name with a colon can't be sent with Basic authentication"
 
 
-class HttpOutboundOptions(Item, Server, Dial, TlsDial):
+class HttpOutboundOptions(Item, Proxy, Dial, TlsDial):
     """A client of an HTTP proxy, with CONNECT. It carries TCP only."""
 
     username: Annotated[str, doc("User name for Basic authentication; none is sent if empty.")] = ""

@@ -12,7 +12,7 @@ from gproxy.protocol.shadowsocks.wire.keys import keys_of_password
 from gproxy.protocol.shadowsocks.wire.legacy_ciphers import check_method
 from gproxy.protocol.shadowsocks.wire.methods import METHODS, Method
 from gproxy.schema.fields import Secret
-from gproxy.schema.groups import Dial, Item, Listen, Manageable, NetworkChoice, OverTcp, Server
+from gproxy.schema.groups import Dial, Item, Listen, Manageable, NetworkChoice, OverTcp, Proxy, Server
 from gproxy.schema.model import Options, doc
 from gproxy.schema.multiplex import MultiplexDial, MultiplexListen
 from gproxy.schema.tls import TlsDial, TlsInbound, TlsListen, TlsOutbound
@@ -170,7 +170,7 @@ class ShadowsocksInboundOptions(
 
 
 class ShadowsocksOutboundOptions(
-    Item, Server, ClientPlugin, TransportDial, TlsDial, MultiplexDial, Dial, OverTcp, Encryption
+    Item, Proxy, ClientPlugin, TransportDial, TlsDial, MultiplexDial, Dial, OverTcp, Encryption
 ):
     """A client of a Shadowsocks server."""
 

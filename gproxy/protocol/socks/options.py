@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from gproxy.schema.fields import Secret
-from gproxy.schema.groups import Dial, Item, Listen, OverTcp, Server, User
+from gproxy.schema.groups import Dial, Item, Listen, OverTcp, Proxy, User
 from gproxy.schema.model import doc
 from gproxy.schema.tls import TlsListen
 
@@ -36,7 +36,7 @@ class SocksInboundOptions(Listen, TlsListen):
                     yield "users", f"a {what} of more than {_MAX_CREDENTIAL} bytes does not fit into SOCKS5"
 
 
-class SocksOutboundOptions(Item, Server, Dial, OverTcp):
+class SocksOutboundOptions(Item, Proxy, Dial, OverTcp):
     """A client of a SOCKS server."""
 
     version: Annotated[

@@ -8,7 +8,7 @@ from dataclasses import field
 from typing import Annotated, Literal
 
 from gproxy.schema.fields import Secret
-from gproxy.schema.groups import Dial, Item, Listen, NetworkChoice, Server
+from gproxy.schema.groups import Dial, Item, Listen, NetworkChoice, Proxy, Server
 from gproxy.schema.model import Options, doc
 from gproxy.schema.multiplex import MultiplexDial, MultiplexListen
 from gproxy.schema.tls import Tls, TlsDial, TlsListen
@@ -69,7 +69,7 @@ class TrojanInboundOptions(Listen, TransportListen, TlsListen, MultiplexListen):
                 yield "fallback_for_alpn", f"{name}: not in `tls.alpn`, so it is never agreed on"
 
 
-class TrojanOutboundOptions(Item, Server, TransportDial, TlsDial, MultiplexDial, Dial, NetworkChoice):
+class TrojanOutboundOptions(Item, Proxy, TransportDial, TlsDial, MultiplexDial, Dial, NetworkChoice):
     """A client of a Trojan server."""
 
     password: Annotated[Secret, doc("Password.")]
