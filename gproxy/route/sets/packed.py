@@ -35,7 +35,7 @@ VERSION: Final = 1
 """Of the form. It changes whenever the same source would be made into other bytes."""
 
 _MAGIC: Final = b"gpx-set\n"
-_TRAILER: Final = struct.Struct("<8sHcxQQQI")
+_TRAILER: Final = struct.Struct("<8sHcBQQQI")
 _ORDER: Final = sys.byteorder[:1].encode()
 
 # What is asked of the surroundings and of the question, and copied as it is. The rest is made ready.
@@ -56,7 +56,7 @@ def pack(rules: Sequence[Headless]) -> bytes:
     trie = packer.trie()
     bounds = bytes(packer.bounds)
     body = trie + bounds + tree
-    return body + _TRAILER.pack(_MAGIC, VERSION, _ORDER, len(trie), len(bounds), len(tree), zlib.crc32(body))
+    return body + _TRAILER.pack(_MAGIC, VERSION, _ORDER, 0, len(trie), len(bounds), len(tree), zlib.crc32(body))
 
 
 class _Packer:
@@ -161,8 +161,8 @@ class Packed:
 
 def _lengths(data: mmap.mmap) -> tuple[int, int, int]:
     """How long the trie, the bounds and the JSON are, if all of it is as it was made."""
-    magic, version, order, trie, bounds, tree, check = _TRAILER.unpack(data[-_TRAILER.size :])
-    if magic != _MAGIC or (version, order) != (VERSION, _ORDER):
+    magic, version, order, zero, trie, bounds, tree, check = _TRAILER.unpack(data[-_TRAILER.size :])
+    if magic != _MAGIC or (version, order, zero) != (VERSION, _ORDER, 0):
         raise BadPacked("of another version, or no rule set at all")
     if trie + bounds + tree + _TRAILER.size != len(data):
         raise BadPacked("not all of it")
