@@ -51,7 +51,7 @@ class Names:
     def __init__(self, root: Root) -> None:
         self._root = root
         self._asked_by_clients = root.dns is not None or _is_asked(root)
-        self._servers: dict[str, Server] = {}
+        self.servers: dict[str, Server] = {}
         self._cache: Cache | None = None
         self._default = _default(root)
         self.resolver: Resolver = NO_NAMES
@@ -89,11 +89,11 @@ class Names:
         rooms = table.servers or (_implicit(),)
         for index, options in enumerate(rooms):
             tag = options.tag or str(index)
-            self._servers[tag] = self._server(tag, options, outbounds, trusted)
+            self.servers[tag] = self._server(tag, options, outbounds, trusted)
         fakes = frozenset(each.tag or str(index) for index, each in enumerate(rooms) if each.type == "fakeip")
         self._cache = None if table.disable_cache else self._make_cache(table)
         asking = Asking(
-            self._servers,
+            self.servers,
             self._cache,
             strategy=table.strategy,
             timeout=table.wait(),
@@ -101,8 +101,8 @@ class Names:
         )
         self.dns = self.resolver = DnsResolver(
             asking,
-            Rules(table.rules, self._servers, context, fakes),
-            table.final or next(iter(self._servers)),
+            Rules(table.rules, self.servers, context, fakes),
+            table.final or next(iter(self.servers)),
             facts=context.facts,
             reverse=Reverse() if table.reverse_mapping else None,
             alike=not any(looks_at_clients(rule) for rule in table.rules),
@@ -119,7 +119,7 @@ class Names:
         connect = layers.connecting(options, via, trusted)
         log = logging.getLogger(f"gproxy.dns.{tag}")
         server: Server = SERVERS.row(options.type).build(
-            options, ServerWiring(tag, connect, via, lookup, self._servers, log)
+            options, ServerWiring(tag, connect, via, lookup, self.servers, log)
         )
         return server
 
@@ -140,7 +140,7 @@ class Names:
         """Let every server give up what it keeps open, and ask for nothing more behind answers. Idempotent."""
         if self._cache is not None:
             self._cache.close()
-        for server in self._servers.values():
+        for server in self.servers.values():
             server.close()
 
 

@@ -22,6 +22,7 @@ _COMMANDS = {
     "schema": "files:schema",
     "generate": "generate:generate",
     "tools": "tools:tools",
+    "dns": "dns:dns",
     "rule-set": "rule_set:rule_set",
     "geoip": "databases:geoip",
     "geosite": "databases:geosite",

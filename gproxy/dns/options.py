@@ -17,7 +17,7 @@ from gproxy.schema.groups import MAX_TTL, Lookups
 from gproxy.schema.model import Options, doc, fields_of, read_integer
 from gproxy.schema.problem import BadValue, KeyPath, Problem, expected, near_miss
 from gproxy.wire.dns.message import Record
-from gproxy.wire.dns.types import RCODES, TYPES, rcode_number, type_number
+from gproxy.wire.dns.types import RCODES, TYPES, rcode_name, rcode_number, type_name, type_number
 
 OPTIMISTIC: Final = 3 * 86400.0
 """Seconds that answers are given beyond their end, if nothing is said; as in sing-box."""
@@ -46,6 +46,9 @@ class QueryType(int):
             raise BadValue("expected a DNS record type, 0 to 65535")
         return cls(number)
 
+    def __str__(self) -> str:
+        return type_name(self)
+
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
         """A name or a number."""
@@ -69,6 +72,9 @@ class ResponseCode(int):
         if not 0 <= number <= 0xFFF:
             raise BadValue("expected a DNS response code, 0 to 4095")
         return cls(number)
+
+    def __str__(self) -> str:
+        return rcode_name(self)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

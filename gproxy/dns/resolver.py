@@ -14,7 +14,7 @@ from gproxy.base.defaults import DNS_DATAGRAM
 from gproxy.base.errors import DialError, GproxyError, ProtocolError, Rejected, Unsupported
 from gproxy.base.iface import Later
 from gproxy.base.session import DEFAULT_LOOKUP, LookupOptions, Session, Sniffed, copy_of
-from gproxy.dns.asking import Asking, Found, Query, wire_question
+from gproxy.dns.asking import Asking, Found, Query
 from gproxy.dns.conditions import Asked
 from gproxy.dns.reverse import Reverse
 from gproxy.dns.rules import Launch, Predefined, Refuse, Respond, Route, Rules, Wait
@@ -82,6 +82,7 @@ class _Client:
         self._id = message.id
         self._flags = int.from_bytes(raw[2:4], "big")
         self._question = raw[HEAD : skip_name(raw, HEAD) + 4]
+        lower = self._question[:-4].lower() + self._question[-4:]  # a label's length is below any letter
         self._edns: Edns | None = None
         dnssec = False
         if edns is not None:
@@ -95,7 +96,7 @@ class _Client:
         self.query = Query(
             name,
             kind,
-            wire_question(name, kind),
+            lower,
             dnssec,
             message.checking_disabled,
             message.recursion_desired,
@@ -274,10 +275,22 @@ class DnsResolver:
             )
         return addresses
 
-    def ask(self, domain: str, kind: int, session: Session, how: LookupOptions = DEFAULT_LOOKUP, /) -> Answered:
-        """The answer to a question of gproxy's own. Raises DialError with the reason `dns`, and Rejected."""
+    def ask(
+        self,
+        domain: str,
+        kind: int,
+        session: Session,
+        how: LookupOptions = DEFAULT_LOOKUP,
+        /,
+        *,
+        internal: bool = True,
+    ) -> Answered:
+        """The answer to a question of gproxy's own; not `internal`: to one as a client could have it.
+
+        Raises DialError with the reason `dns`, and Rejected.
+        """
         query = _query(domain, kind)
-        return self._resolve(query, _asked(query, session), how, internal=True)
+        return self._resolve(query, _asked(query, session), how, internal=internal)
 
     def ask_at_once(
         self, domain: str, kind: int, session: Session, how: LookupOptions = DEFAULT_LOOKUP, /
