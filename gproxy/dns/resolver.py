@@ -18,6 +18,7 @@ from gproxy.dns.asking import Asking, Found, Query
 from gproxy.dns.conditions import Asked
 from gproxy.dns.reverse import Reverse
 from gproxy.dns.rules import Launch, Predefined, Refuse, Respond, Route, Rules, Wait
+from gproxy.limit.bucket import TokenBucket
 from gproxy.net.resolve import order
 from gproxy.route.facts import Facts
 from gproxy.rt.group import Group
@@ -40,6 +41,9 @@ from gproxy.wire.dns.name import skip_name
 from gproxy.wire.dns.subnet import Subnet, encode_subnet, subnet_of
 
 _log = logging.getLogger("gproxy.dns")
+
+_COMPLAINTS: Final = 1.0
+"""How many failures a second are told of at the usual level, after ten times as many at once."""
 
 _BOTH: Final = (types.A, types.AAAA)
 _FAMILIES: Final[Mapping[str, tuple[int, ...]]] = {"ipv4_only": (types.A,), "ipv6_only": (types.AAAA,)}
@@ -188,6 +192,7 @@ class DnsResolver:
         self._facts = facts
         self._reverse = reverse
         self._alike = alike
+        self._complaints = TokenBucket(_COMPLAINTS, 10 * _COMPLAINTS)
 
     # -- for clients --------------------------------------------------------------------------------------------------
 
@@ -203,8 +208,7 @@ class DnsResolver:
         except Rejected as refusal:
             return b"" if refusal.drop else error_reply(query, types.REFUSED)
         except GproxyError as error:
-            _log.info("%s %s: %s", client.query.name, types.type_name(client.query.type), error)
-            return error_reply(query, types.SERVFAIL)
+            return self._failed(query, client, error)
         return self._given(client, answered, began)
 
     def begin(self, query: bytes, session: Session, /) -> bytes | Later:
@@ -217,9 +221,14 @@ class DnsResolver:
         except Rejected as refusal:
             return b"" if refusal.drop else error_reply(query, types.REFUSED)
         except GproxyError as error:
-            _log.info("%s %s: %s", client.query.name, types.type_name(client.query.type), error)
-            return error_reply(query, types.SERVFAIL)
+            return self._failed(query, client, error)
         return partial(self._finish, query, client) if answered is None else self._given(client, answered, 0.0)
+
+    def _failed(self, query: bytes, client: _Client, error: GproxyError) -> bytes:
+        """With a server down, a line for each question would be thousands a second: the debug level has them all."""
+        level = logging.INFO if self._complaints.take() else logging.DEBUG
+        _log.log(level, "%s %s: %s", client.query.name, types.type_name(client.query.type), error)
+        return error_reply(query, types.SERVFAIL)
 
     def alike(self, inbound: str, /) -> bool:
         """See Resolver."""
