@@ -156,6 +156,7 @@ def test_that_there_is_nothing_is_kept_as_the_soa_record_says(rcode: int, held_c
     [
         answer("a", types.A),
         answer("a", types.A, rcode=types.NXDOMAIN),
+        answer("a", types.A, authority=(Record("a", types.NS, 300, b"\1b\0"),)),
         answer("a", types.A, rcode=types.SERVFAIL, authority=(soa("a"),)),
         answer("a", types.A, a("a", "192.0.2.1"), rcode=types.REFUSED),
         answer("a", types.A, a("a", "192.0.2.1", 0)),
@@ -596,6 +597,18 @@ def test_a_scan_does_not_displace_what_is_used():
     assert sum(cache.get(key(name)) is not None for name in used) == 500
 
 
+def test_what_is_new_has_time_to_be_asked_for_again():
+    cache, upstream = Cache(1024), Upstream()
+    for _ in range(2):
+        for number in range(1024):
+            cache.through(key(f"used{number}"), upstream.asks(f"used{number}"))
+    before = upstream.asked
+    for _ in range(3):
+        for number in range(100):
+            cache.through(key(f"new{number}"), upstream.asks(f"new{number}"))
+    assert upstream.asked - before == 100
+
+
 def test_what_is_no_longer_used_is_displaced():
     cache = Cache(1024)
     for wave in range(3):
@@ -699,8 +712,10 @@ def test_another_workers_new_answer_is_taken_before_an_old_one_is_given(held_clo
     one.through(key("a"), lambda: address("a"))
     other.get(key("a"))
     held_clock.advance(301)
+    size = other.size
     one.through(key("a"), lambda: address("a", 2), stale=False)
     assert last_of(other.through(key("a"), never)) == 2
+    assert (len(other), other.size) == (1, size)
     held_clock.advance(301)
     third = Cache(shared=shared, optimistic=DAY)
     hit = third.get(key("a"))
