@@ -109,7 +109,11 @@ def _tidy(rule: Tree) -> Tree:
     if rule.get("type") == "logical":
         tidy = {"type": "logical", "mode": rule["mode"], "rules": [_tidy(inner) for inner in rule["rules"]]}
         return tidy | ({"invert": True} if rule.get("invert") else {})
-    return {key: _TIDIERS.get(key, _single)(rule[key]) for key in (*ITEMS, "invert") if rule.get(key)}
+    return {key: _TIDIERS.get(key, _single)(rule[key]) for key in (*ITEMS, "invert") if _says_something(rule.get(key))}
+
+
+def _says_something(value: object) -> bool:
+    return value is not None and value is not False and value not in ([], {})  # 0 is a port, and a type
 
 
 def _single(value: Any) -> Any:

@@ -35,7 +35,8 @@ def test_a_file_may_have_no_rules():
 
 
 def test_formatting_keeps_what_was_written():
-    text = """{"rules": [{"port": [80], "domain": ["b", "a"], "ip_cidr": "10.0.0.1/8", "invert": false, "wifi_ssid": [],
+    text = """{"rules": [{"port": [80], "source_port": 0,
+        "domain": ["b", "a"], "ip_cidr": "10.0.0.1/8", "invert": false, "wifi_ssid": [],
         "query_type": [28, "TYPE65"], "network_interface_address": {"wifi": ["1.2.3.4"]}, "port_range": null},
         {"invert": true, "rules": [{"type": "default", "domain": ["c"]}], "mode": "or", "type": "logical"}],
         "version": 3}"""
@@ -54,6 +55,7 @@ def test_formatting_keeps_what_was_written():
         "a"
       ],
       "ip_cidr": "10.0.0.1/8",
+      "source_port": 0,
       "port": 80,
       "network_interface_address": {
         "wifi": "1.2.3.4"
