@@ -19,7 +19,7 @@ from gproxy.route.further_options import MEANINGLESS, FurtherConditions
 from gproxy.route.items import domain_of
 from gproxy.route.moment import WEEKDAYS, Almanac, DayRange, minutes_of
 from gproxy.route.regex import compile_any
-from gproxy.route.surroundings import Prefix, Watch
+from gproxy.route.surroundings import Prefix, Surroundings, Watch
 from gproxy.route.wildcard import compile_wildcards
 
 if TYPE_CHECKING:
@@ -311,61 +311,59 @@ class WifiBssidItem:
 class InterfaceItem:
     """Each of these interfaces has an address whose network touches one of its prefixes."""
 
-    __slots__ = ("_wanted", "_watch")
+    __slots__ = ("_matches", "_seen", "_wanted", "_watch")
 
     def __init__(self, watch: Watch, wanted: Mapping[str, Sequence[Prefix]]) -> None:
         self._watch = watch
         self._wanted = tuple(wanted.items())
+        self._seen: Surroundings | None = None
+        self._matches = False
 
     def match(self, session: Session) -> bool:
-        there = self._watch.now.addresses
-        for name, prefixes in self._wanted:
-            if not _touches_any(prefixes, there.get(name, ())):
-                return False
-        return True
+        here = self._watch.now
+        if here is not self._seen:
+            self._seen = here
+            self._matches = all(_touch(prefixes, here.addresses.get(name, ())) for name, prefixes in self._wanted)
+        return self._matches
 
 
 class DefaultInterfaceItem:
     """Each of these prefixes touches the network of an address of the interface of the default route."""
 
-    __slots__ = ("_wanted", "_watch")
+    __slots__ = ("_matches", "_seen", "_wanted", "_watch")
 
     def __init__(self, watch: Watch, wanted: Iterable[Prefix]) -> None:
         self._watch = watch
         self._wanted = tuple(wanted)
+        self._seen: Surroundings | None = None
+        self._matches = False
 
     def match(self, session: Session) -> bool:
         here = self._watch.now
-        networks = here.addresses.get(here.default, ()) if here.default else ()
-        for prefix in self._wanted:
-            if not _touches_any((prefix,), networks):
-                return False
-        return True
+        if here is not self._seen:
+            self._seen = here
+            networks = here.addresses.get(here.default, ()) if here.default else ()
+            self._matches = all(_touch((prefix,), networks) for prefix in self._wanted)
+        return self._matches
 
 
-def _touches_any(prefixes: Sequence[Prefix], networks: Sequence[Prefix]) -> bool:
-    for prefix in prefixes:
-        for network in networks:
-            if prefix.version == network.version and prefix.overlaps(network):
-                return True
-    return False
+def _touch(prefixes: Sequence[Prefix], networks: Sequence[Prefix]) -> bool:
+    return any(
+        prefix.version == network.version and prefix.overlaps(network) for prefix in prefixes for network in networks
+    )
 
 
 class WildcardItem:
     """The domain is of one of these kinds."""
 
-    __slots__ = ("_kinds",)
+    __slots__ = ("_is_one",)
 
     def __init__(self, wildcards: Iterable[str]) -> None:
-        self._kinds = compile_wildcards(wildcards)
+        self._is_one = compile_wildcards(wildcards)
 
     def match(self, session: Session) -> bool:
         name = domain_of(session)
-        if name:
-            for kind in self._kinds:
-                if kind(name) is not None:
-                    return True
-        return False
+        return name != "" and self._is_one(name) is not None
 
 
 class PrivateItem:

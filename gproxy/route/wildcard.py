@@ -41,9 +41,9 @@ class DomainWildcard(str):
         return {"type": "string"}
 
 
-def compile_wildcards(wildcards: Iterable[str]) -> tuple[Callable[[str], object], ...]:
-    """For each what tells whether a whole name is of its kind: gives None if not.
+def compile_wildcards(wildcards: Iterable[str]) -> Callable[[str], object]:
+    """What tells whether a whole name is of one of these kinds: gives None if not.
 
-    Several stars in a row are one: `translate` makes each of what is between two stars an atomic group.
+    Several stars in a row are one, and `translate` makes an atomic group of what is between two stars.
     """
-    return tuple(re.compile(translate(text)).match for text in wildcards)
+    return re.compile("|".join(map(translate, wildcards))).match

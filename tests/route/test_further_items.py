@@ -122,6 +122,19 @@ def test_without_wifi_and_without_a_default_route_nothing_matches() -> None:
     assert not matches({"default_interface_address": "192.0.2.0/24"}, client(), context)
 
 
+def test_what_changes_in_the_surroundings_is_noticed() -> None:
+    context = new_context()
+    read = options(
+        {"interface_address": {"eth0": "192.0.2.0/24"}, "default_interface_address": "192.0.2.0/24", "outbound": "x"}
+    )
+    match = condition(read[0], context)
+    assert match(client())
+    context.facts.watch.now = Surroundings({"eth0": [ip_network("10.0.0.0/8")]}, "eth0")
+    assert not match(client())
+    context.facts.watch.now = Surroundings({"eth0": [ip_network("192.0.2.0/24")]}, "eth0")
+    assert match(client())
+
+
 def test_items_about_addresses_look_at_those_that_a_name_was_resolved_to() -> None:
     named = session("www.example.org", addresses=("203.0.113.1", "192.0.2.7"), source="10.1.2.3")
     assert matches({"geoip": "de"}, named)

@@ -9,7 +9,7 @@ from gproxy.schema.problem import BadValue
 
 
 def matches(wildcard: str, name: str) -> bool:
-    (kind,) = compile_wildcards([DomainWildcard.parse(wildcard)])
+    kind = compile_wildcards([DomainWildcard.parse(wildcard)])
     return kind(name) is not None
 
 
@@ -41,9 +41,16 @@ def test_what_is_none(value: object) -> None:
         DomainWildcard.parse(value)
 
 
+def test_one_of_several_kinds() -> None:
+    kind = compile_wildcards(["*.a.test", "b?.test", "*c"])
+    assert [name for name in ("x.a.test", "bb.test", "b.test", "xc", "xcx", "bb.tests") if kind(name)] == [
+        "x.a.test", "bb.test", "xc",
+    ]  # fmt: skip
+
+
 def test_no_name_holds_anybody_up() -> None:
     """Where each star could end at each letter, trying all of them would take for ever."""
-    (kind,) = compile_wildcards(["*a" * 60 + "b"])
+    kind = compile_wildcards(["*a" * 60 + "b"])
     began = time.process_time()
     assert kind("a" * 253) is None
     assert time.process_time() - began < 0.1
