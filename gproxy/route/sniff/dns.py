@@ -52,6 +52,8 @@ def _judge(message: bytes) -> None:
         for _ in range(int.from_bytes(message[4:6], "big")):
             at = _within(message, skip_name(message, at) + 4)
         for _ in range(int.from_bytes(message[10:12], "big")):
+            if at == len(message):  # there are fewer than it says
+                return
             at = _within(message, skip_name(message, at) + 10)
             at = _within(message, at + int.from_bytes(message[at - 2 : at], "big"))
     except ProtocolError:

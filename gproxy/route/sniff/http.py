@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 
-from gproxy.base.address import Address
 from gproxy.base.session import Sniffed
 from gproxy.route.sniff.found import MOST, domain_in, no
 from gproxy.wire.cursor import Cursor, Incomplete
@@ -21,7 +20,10 @@ _START = re.compile(_TOKEN + rb"(?: [^\0-\x1f\x7f]*)?")
 _LINE = re.compile(rb"(" + _TOKEN + rb") ([^\0-\x20\x7f]+) HTTP/[0-9]\.[0-9]\r?")
 _TARGET = re.compile(rb"/|\*$|[A-Za-z][A-Za-z0-9+.-]*:")
 _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?@]*@)?([^/?]+)")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([^\0\r]*?)[ \t]*\r?")
+_HOST = re.compile(rb"(?:[^\[\]:]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+_TEXT = rb"[^\0-\x08\n-\x1f\x7f]*?"
+_FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _TEXT + rb")[ \t]*\r?")
+_MORE = re.compile(rb"[ \t]" + _TEXT + rb"\r?")
 _END = re.compile(rb"\n\r?\n")
 
 
@@ -56,18 +58,22 @@ def _host_in_line(line: bytes) -> bytes:
         raise no("HTTP")
     method, target = found.groups()
     if method == b"CONNECT" and target[:1] != b"/":
-        return bytes(target)
-    if _TARGET.match(target) is None:
+        host = target
+    elif _TARGET.match(target) is not None:
+        authority = _AUTHORITY.match(target)
+        host = authority[1] if authority is not None else b""
+    else:
         raise no("HTTP")
-    authority = _AUTHORITY.match(target)
-    return bytes(authority[1]) if authority is not None else b""
+    if host and _HOST.fullmatch(host) is None:
+        raise no("HTTP")
+    return bytes(host)
 
 
 def _host_field(lines: bytes) -> bytes:
     """The value of the one field `Host`; empty if there is none."""
     host: bytes | None = None
     for line in lines.split(b"\n")[:-1]:
-        if line[:1] in (b" ", b"\t"):
+        if _MORE.fullmatch(line) is not None:
             continue
         field = _FIELD.fullmatch(line)
         if field is None:
@@ -80,8 +86,6 @@ def _host_field(lines: bytes) -> bytes:
 
 
 def _domain(host: bytes) -> str:
-    text = host.decode("latin-1")
-    try:
-        return domain_in(str(Address.parse(text, 0).host))
-    except ValueError:
-        return ""
+    """What stands before the port. Names that are not in ASCII are written as `xn--…` here, so others are none."""
+    name, _, port = host.partition(b":")
+    return domain_in(name.decode()) if name.isascii() and b":" not in port else ""
