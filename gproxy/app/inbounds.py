@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,11 @@ from gproxy.app.plugins import Plugins
 from gproxy.app.sharing import Share, shares
 from gproxy.base.address import Address
 from gproxy.base.defaults import UDP_IDLE
-from gproxy.base.iface import Accept, Dispatcher, Entrance, Inbound, Managed, PacketConn, StreamEntrance
+from gproxy.base.iface import Accept, Dispatcher, Entrance, Inbound, Managed, PacketConn, PacketEntrance, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.base.wiring import InboundWiring, Replays
 from gproxy.config.root import Root
+from gproxy.engine.admission import Access, Admission
 from gproxy.engine.boundary import Boundary
 from gproxy.engine.decide import Straight
 from gproxy.engine.detour import DetourDispatcher
@@ -32,6 +33,7 @@ from gproxy.net.bind import Endpoint
 from gproxy.net.udp import UdpConn, bind_udp
 from gproxy.observe.meter import Meter
 from gproxy.protocol import INBOUNDS
+from gproxy.route.cidrs import CidrSet
 from gproxy.route.facts import Needs
 from gproxy.schema.groups import Listen, Manageable
 
@@ -63,9 +65,11 @@ class Inside:
     limits: Limits | None
     managed: dict[str, Managed] = field(default_factory=dict)  # those whose users are ruled by services, by tag
 
-    def boundary(self, tag: str, options: Listen) -> Boundary:
-        """The outermost frame of all that is done for one inbound's clients."""
-        return Boundary(tag, self.table, self.meter, options.udp_timeout or UDP_IDLE, self.needs, self.limits)
+    def admission(self, options: Listen) -> Admission | None:
+        """Who is let in by an inbound; None if that is everybody, always."""
+        allow, deny = (CidrSet(each) if each else None for each in (options.access.allow, options.access.deny))
+        access = Access(allow, deny) if allow is not None or deny is not None else None
+        return Admission(access, self.limits) if access is not None or self.limits is not None else None
 
 
 def build_doors(root: Root, inside: Inside) -> list[Door]:
@@ -82,7 +86,9 @@ def build_doors(root: Root, inside: Inside) -> list[Door]:
             dispatcher = detour = DetourDispatcher(options.detour)
             detours.append((detour, options.detour))
         log = logging.getLogger(f"gproxy.inbound.{tag}")
-        boundary = inside.boundary(tag, options)
+        admission = inside.admission(options)
+        timeout = options.udp_timeout or UDP_IDLE
+        boundary = Boundary(tag, inside.table, inside.meter, timeout, inside.needs, admission)
         dispatcher = dispatching(options, dispatcher, boundary.branch, log)
         wiring = InboundWiring(
             tag, dispatcher, _bind_packets, inside.replays, log, straight, boundary.branch, inside.names.resolver
@@ -95,7 +101,9 @@ def build_doors(root: Root, inside: Inside) -> list[Door]:
                 accepts[tag] = entrance.accept
         supply = inside.certificates.of(index)
         share = shared.get(index)
-        doors.extend(_doors_of(options, inside.plugins.behind(tag, options), inbound, boundary, supply, share))
+        doors.extend(
+            _doors_of(options, inside.plugins.behind(tag, options), inbound, boundary, supply, share, admission)
+        )
     for detour, target in detours:
         detour.connect(accepts[target])
     return doors
@@ -108,22 +116,32 @@ def _doors_of(
     boundary: Boundary,
     supply: Supply | None,
     share: Share | None,
+    admission: Admission | None,
 ) -> list[Door]:
     doors: list[Door] = []
     for entrance in inbound.entrances():
         where = for_streams if entrance.kind == "stream" else options
-        around = _around(options, entrance, supply, boundary, share)
+        around = _around(options, entrance, supply, boundary, share, admission)
         if entrance.kind == "packet" or share is None or share.leads:
             doors.extend(Door(endpoint, around, boundary) for endpoint, _ in endpoints(where, [around]))
     return doors
 
 
 def _around(
-    options: Listen, entrance: Entrance, supply: Supply | None, boundary: Boundary, share: Share | None
+    options: Listen,
+    entrance: Entrance,
+    supply: Supply | None,
+    boundary: Boundary,
+    share: Share | None,
+    admission: Admission | None,
 ) -> Entrance:
     if isinstance(entrance, StreamEntrance):
-        return StreamEntrance(layers.accepting(options, entrance.accept, supply, boundary.branch, share))
-    return entrance
+        return StreamEntrance(layers.accepting(options, entrance.accept, supply, boundary.branch, share, admission))
+    if admission is None:
+        return entrance
+    if isinstance(entrance, PacketEntrance):
+        return replace(entrance, accept=admission.packets(entrance.accept))
+    return admission.queries(entrance)
 
 
 def _bind_packets(session: Session) -> tuple[PacketConn, Address]:

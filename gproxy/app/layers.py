@@ -24,6 +24,7 @@ from gproxy.base.iface import (
     Stream,
 )
 from gproxy.base.session import Session
+from gproxy.engine.admission import Admission
 from gproxy.layers.plugin.options import ClientPlugin, ServerPlugin
 from gproxy.layers.plugin.simpleobfs import Obfs
 from gproxy.net import sockopt
@@ -57,11 +58,12 @@ def accepting(
     supply: Supply | None = None,
     branch: Branch = _by_itself,
     share: Share | None = None,
+    admission: Admission | None = None,
 ) -> Accept:
     """An inbound's door behind the layers that its options ask for.
 
     `supply` has its certificate, if they have none; `branch` serves streams of links; `share` is what it has in common
-    with others.
+    with others. `admission` is asked as soon as it is known who comes, and to whom.
     """
     if isinstance(options, ServerPlugin) and (obfs := options.obfs()) is not None:
         accept = _obfs_server(obfs).accepting(accept)
@@ -77,6 +79,8 @@ def accepting(
         from gproxy.layers.tls.layer import TlsServer
 
         accept = TlsServer(_for(transport, tls), supply).accepting(accept)
+    if admission is not None:
+        accept = admission.streams(accept)
     if share is not None:
         accept = share.join(accept, supply)
     if options.proxy_protocol:

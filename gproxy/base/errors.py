@@ -98,6 +98,16 @@ class Rejected(GproxyError):
         self.drop = drop
 
 
+class Denied(Rejected):
+    """A client is not let in, or a target is not to be reached through gproxy: `reason` says by what."""
+
+    status = "denied"
+
+    def __init__(self, message: str = "", *, reason: Literal["address", "ban", "target"]) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 LimitReason = Literal["connections", "rate", "sessions", "handshakes", "sources"]
 
 

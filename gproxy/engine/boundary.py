@@ -10,11 +10,11 @@ from typing import Any
 from gproxy.base.address import UNSPECIFIED, Address, parse_ip
 from gproxy.base.clock import now
 from gproxy.base.defaults import UDP_IDLE
-from gproxy.base.errors import GproxyError, Limited
+from gproxy.base.errors import Denied, GproxyError, Limited
 from gproxy.base.iface import Accept, AcceptPackets, Later, PacketConn, Stream
 from gproxy.base.session import Session
+from gproxy.engine.admission import Admission
 from gproxy.engine.table import Table
-from gproxy.limit.limits import Limits
 from gproxy.net.dscp import of_connection
 from gproxy.observe import access
 from gproxy.observe.meter import Meter
@@ -33,10 +33,11 @@ class Boundary:
         meter: Meter,
         udp_timeout: float = UDP_IDLE,
         needs: Needs | None = None,
-        limits: Limits | None = None,
+        admission: Admission | None = None,
     ) -> None:
+        """`admission` is for what a client carries within his stream; who leads here has asked it about himself."""
         self._tag = tag
-        self._limits = limits
+        self._admission = admission
         self._needs = needs or Needs()
         self._udp_timeout = udp_timeout
         self._table = table
@@ -67,6 +68,8 @@ class Boundary:
         """Serve one of the streams that a session's stream carries (see Branch), of whatever inbound. Never raises."""
         if session.held is not None:
             session.held.settled()
+        if self._admission is not None:
+            accept = self._admission.streams(accept)
         self._serve(accept, stream, dataclasses.replace(session, id=self._table.next_id(), carries=False, held=None))
 
     def burst(self, run: Callable[[], None]) -> None:
@@ -98,12 +101,10 @@ class Boundary:
         self._table.add(session)
         self._meter.begin()
         try:
-            if self._limits is not None:
-                session.held = self._limits.arrive(session)
             accept(opened, session)
         except GproxyError as error:
             self._meter.record(error.word, 0, 0)
-            quiet = error.reason == "empty" or isinstance(error, Limited)
+            quiet = error.reason == "empty" or isinstance(error, Limited | Denied)
             access.finished(session, error.word, 0, 0, now() - began, str(error), quiet=quiet)
         except Exception:  # noqa: BLE001 - a fault of ours in one session must not touch another
             self._meter.record("error", 0, 0)

@@ -58,6 +58,13 @@ class Bind(Item, KeepAlive):
     tcp_multi_path: Annotated[bool, doc("Accept Multipath TCP.")] = False
 
 
+class AccessOptions(Options):
+    """Which client addresses are let in."""
+
+    allow: Annotated[tuple[Cidr, ...], doc("Clients of these prefixes alone; all if empty.")] = ()
+    deny: Annotated[tuple[Cidr, ...], doc("No clients of these prefixes, also where they are allowed.")] = ()
+
+
 class Listen(Bind):
     """What every inbound has."""
 
@@ -69,6 +76,7 @@ class Listen(Bind):
         doc("Require a PROXY protocol header (version 1 or 2) of each stream, and take the source address from it."),
     ] = False
     detour: Annotated[str, doc("Tag of another inbound that the accepted streams are handed to.")] = ""
+    access: Annotated[AccessOptions, doc("Which client addresses are let in. Not in sing-box.")] = AccessOptions()
     limits: Annotated[tuple[str, ...], doc("Tags of limits that its clients are under. Not in sing-box.")] = ()
 
 

@@ -13,6 +13,7 @@ from gproxy.base.address import Address
 from gproxy.base.errors import DialError, Limited
 from gproxy.base.iface import Outbound, Stream
 from gproxy.base.session import Session
+from gproxy.engine.admission import Admission
 from gproxy.engine.boundary import Boundary
 from gproxy.engine.dispatcher import RoutingDispatcher
 from gproxy.engine.table import Table
@@ -58,7 +59,8 @@ class House:
         self.limits = Limits(limits, Ledger(Memory()))
         self.limits.join()
         self.table, self.meter = Table(), Meter()
-        self.boundary = Boundary("in", self.table, self.meter, limits=self.limits)
+        self.admission = Admission(None, self.limits)
+        self.boundary = Boundary("in", self.table, self.meter, admission=self.admission)
         self.out = FakeOutbound(lambda target, session: self.dial())
         self.replies: list[Note] = []
         self.far: list[PipeEnd] = []
@@ -84,7 +86,7 @@ class House:
             session.user, session.target = user, TARGET
             RoutingDispatcher(self.decider, self.meter).stream(session, stream, reply)
 
-        self.group.spawn(self.boundary.stream, accept, stream, (source, 4000), None)
+        self.group.spawn(self.boundary.stream, self.admission.streams(accept), stream, (source, 4000), None)
         sleep(0)
         return client
 
@@ -92,7 +94,11 @@ class House:
         conn = MemoryPackets()
         dispatcher = RoutingDispatcher(self.decider, self.meter)
         self.group.spawn(
-            self.boundary.packets, accept or (lambda conn, session: dispatcher.packets(session, conn)), conn, A, B
+            self.boundary.packets,
+            self.admission.packets(accept or (lambda conn, session: dispatcher.packets(session, conn))),
+            conn,
+            A,
+            B,
         )
         sleep(0)
         return conn
@@ -188,7 +194,7 @@ def test_streams_within_a_stream_are_connections() -> None:
         stream.recv()
 
     client, stream = pipe()
-    house.group.spawn(house.boundary.stream, carry, stream, ("192.0.2.7", 4000), None)
+    house.group.spawn(house.boundary.stream, house.admission.streams(carry), stream, ("192.0.2.7", 4000), None)
     wait_until(lambda: house.words() == {"limited-connections": 1}, "the third one is let in")
     assert len(house.table) == 3
     client.close()

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from gproxy.base.address import Address
+from gproxy.base.errors import Denied, Limited
+from gproxy.base.iface import QueryEntrance
+from gproxy.engine.admission import Access, Admission
+from gproxy.limit.ledger import Ledger
+from gproxy.limit.limits import Limit, Limits
+from gproxy.limit.memory import Memory
+from gproxy.route.cidrs import CidrSet
+from tests.support.playbook import new_session
+
+
+def cidrs(*texts: str) -> CidrSet | None:
+    return CidrSet(ip_network(text) for text in texts) if texts else None
+
+
+def word(access: Access, host: str) -> str:
+    try:
+        access.check(host if host.startswith("@") else ip_address(host))
+    except Denied as why:
+        return why.word
+    return "ok"
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "let_in", "kept_out"),
+    [
+        ((), (), ("192.0.2.1", "::1"), ()),
+        (("192.0.2.0/24", "2001:db8::/32"), (), ("192.0.2.1", "2001:db8::1"), ("192.0.3.1", "2001:db9::1")),
+        ((), ("192.0.2.0/24",), ("192.0.3.1", "::1"), ("192.0.2.1",)),
+        (("192.0.2.0/24",), ("192.0.2.128/25",), ("192.0.2.1",), ("192.0.2.200", "::1")),
+        (("192.0.2.0/24",), (), ("@socket", "0.0.0.0"), ()),
+    ],
+)
+def test_addresses(allow: Any, deny: Any, let_in: Any, kept_out: Any) -> None:
+    access = Access(cidrs(*allow), cidrs(*deny))
+    assert {host: word(access, host) for host in let_in} == dict.fromkeys(let_in, "ok")
+    assert {host: word(access, host) for host in kept_out} == dict.fromkeys(kept_out, "denied-address")
+
+
+def test_who_is_banned_stays_outside() -> None:
+    access = Access(None, None, {ip_address("192.0.2.1")})
+    assert (word(access, "192.0.2.1"), word(access, "192.0.2.2")) == ("denied-ban", "ok")
+
+
+@pytest.mark.parametrize("kind", ["streams", "packets"])
+def test_only_those_who_are_let_in_are_served(kind: str) -> None:
+    limits = Limits([Limit("few", max_connections=1)], Ledger(Memory()))
+    limits.join()
+    admission = Admission(Access(None, cidrs("192.0.2.9")), limits)
+    served: list[Any] = []
+    accept = getattr(admission, kind)(lambda opened, session: served.append(opened))
+    session = new_session(Address.parse("192.0.2.9:1"))
+    with pytest.raises(Denied, match="192.0.2.9 is denied"):
+        accept("a", session)
+    assert session.held is None
+    first = new_session(Address.parse("192.0.2.1:1"))
+    accept("b", first)
+    assert first.held is not None
+    with pytest.raises(Limited):
+        accept("c", new_session(Address.parse("192.0.2.1:1")))
+    assert served == ["b"]
+
+
+def test_questions_without_a_session() -> None:
+    entrance = QueryEntrance(lambda data, name: data.upper())
+    denying = Admission(Access(None, cidrs("192.0.2.9")), None).queries(entrance)
+    assert denying.answer(b"a", ("192.0.2.9", 1)) == b""
+    assert denying.answer(b"a", ("192.0.2.8", 1)) == b"A"
+    assert Admission(None, None).queries(entrance) is entrance
