@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from bisect import bisect_right
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_network
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -58,3 +60,25 @@ def test_not_public(text):
 )  # fmt: skip
 def test_public_as_in_sing_box(text):
     assert parse_ip(text) not in CidrSet(NOT_PUBLIC)
+
+
+def test_many_prefixes_are_found_by_blocks():
+    draw = Random(1)
+    networks = [IPv4Network((draw.getrandbits(32), draw.randint(9, 32)), strict=False) for _ in range(1500)]
+    networks += [ip_network("0.0.0.0/31"), ip_network("255.255.255.255/32"), ip_network("16.0.0.0/28")]
+    found = CidrSet(networks)
+    assert len(found.four) > 512
+    merged = list(collapse_addresses(networks))
+    firsts, lasts = [int(net[0]) for net in merged], [int(net[-1]) for net in merged]
+    for number in [draw.getrandbits(32) for _ in range(2000)] + [0, 1, 2, 2**32 - 1, 2**32 - 2, 2**28 - 1, 2**28]:
+        at = bisect_right(firsts, number) - 1
+        assert (IPv4Address(number) in found) == (at >= 0 and number <= lasts[at])
+
+
+def test_a_set_of_ranges_and_of_boundaries():
+    made = CidrSet.of([(5, 9), (10, 12)], [(2**64, 2**65)])
+    again = CidrSet.sorted(made.four, made.six)
+    for each in (made, again):
+        assert [number for number in range(20) if IPv4Address(number) in each] == list(range(5, 13))
+        assert IPv6Address(2**65) in each
+        assert IPv6Address(2**65 + 1) not in each

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gproxy.base.address import MAX_DOMAIN
-from gproxy.route.domains import DomainSet, family
+from gproxy.route.domains import MANY, DomainSet, DomainTrie, domain_set, family, folded, make_trie, trie_keys
 
 label = st.sampled_from(["a", "b", "ab", "ba", "org"])
 name = st.lists(label, min_size=1, max_size=4).map(".".join)
@@ -63,3 +63,29 @@ def test_what_is_remembered_of_hostile_names_is_bounded():
     limit = family.cache_info().maxsize
     assert limit is not None
     assert size * limit < 4 * 1024 * 1024
+
+
+@given(name, st.lists(name, max_size=4), st.lists(suffix, max_size=4))
+def test_a_trie_has_the_same_members(host, domains, suffixes):
+    assert (host in DomainTrie(make_trie(trie_keys(domains, suffixes)))) == naive(host, domains, suffixes)
+
+
+@given(name, st.lists(st.tuples(st.lists(name, max_size=3), st.lists(suffix, max_size=3)), min_size=1, max_size=12))
+def test_sets_of_one_trie_are_kept_apart(host, sets):
+    trie = make_trie([key for number, each in enumerate(sets) for key in trie_keys(*each, number)])
+    for number, each in enumerate(sets):
+        assert (host in DomainTrie(trie, number)) == naive(host, *each)
+
+
+def test_many_are_kept_in_a_trie():
+    few, many = [f"n{n}.test" for n in range(MANY - 1)], [f"n{n}.test" for n in range(MANY)]
+    assert isinstance(domain_set(few, []), DomainSet)
+    made = domain_set([], many)
+    assert isinstance(made, DomainTrie)
+    assert "a.n7.test" in made
+    assert "n7.tes" not in made
+
+
+def test_folded_names():
+    names = ["A.Test", ".B.test", "bücher.test", ".bücher.test", "a b", "a\x02b", "", "ü" * 70]
+    assert list(folded(names)) == ["a.test", ".b.test", "xn--bcher-kva.test", ".xn--bcher-kva.test", "a b", ""]
