@@ -91,8 +91,9 @@ def build_doors(root: Root, inside: Inside) -> list[Door]:
         boundary = Boundary(tag, inside.table, inside.meter, timeout, inside.needs, admission)
         dispatcher = dispatching(options, dispatcher, boundary.branch, log)
         wiring = InboundWiring(
-            tag, dispatcher, _bind_packets, inside.replays, log, straight, boundary.branch, inside.names.resolver
-        )
+            tag, dispatcher, _bind_packets, inside.replays, log, straight, boundary.branch, inside.names.resolver,
+            boundary.counted_one,
+        )  # fmt: skip
         inbound: Inbound = INBOUNDS.row(options.type).build(options, wiring)
         if isinstance(options, Manageable) and options.managed and isinstance(inbound, Managed):
             inside.managed[tag] = inbound

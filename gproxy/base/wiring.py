@@ -58,13 +58,18 @@ class NoNames:
 NO_NAMES = NoNames()
 
 
+def _nobody_counts() -> None:
+    """For inbounds that answer no questions."""
+
+
 @dataclass(frozen=True, slots=True)
 class InboundWiring:
     """For the server side of a protocol.
 
     `dispatcher` sends sessions where the rules say. `straight` asks no rule and takes the system's own sockets: it is
     for sessions whose target stands in the inbound's own options. `branch` makes sessions of the streams that one of
-    the inbound's own carries; `names` answers questions about names.
+    the inbound's own carries; `names` answers questions about names, and `counted` is told of each that was answered
+    on a stream: they are no sessions.
     """
 
     tag: str
@@ -75,6 +80,7 @@ class InboundWiring:
     straight: Dispatcher
     branch: Branch = no_branch
     names: Resolver = NO_NAMES
+    counted: Callable[[], None] = _nobody_counts
 
 
 def _no_lookup(domain: str, session: Session) -> tuple[IP, ...]:

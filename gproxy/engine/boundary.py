@@ -92,6 +92,10 @@ class Boundary:
             _log.exception("a datagram of %s failed: this is a fault of gproxy", self._tag)
         return b""
 
+    def counted_one(self) -> None:
+        """A question that came on a stream was answered."""
+        self._meter.queries(1, 0, 0, 0)
+
     def counted(self, answered: int, dropped: int, received: int, sent: int) -> None:
         """See Keeper."""
         self._meter.queries(answered, dropped, received, sent)

@@ -217,7 +217,8 @@ def test_questions_are_counted() -> None:
     house = House()
     house.boundary.counted(3, 0, 90, 300)
     house.boundary.counted(0, 2, 0, 0)
-    assert house.meter.statuses == {"query": 3, "query-dropped": 2}
+    house.boundary.counted_one()
+    assert house.meter.statuses == {"query": 4, "query-dropped": 2}
     assert (house.meter.up, house.meter.down) == (90, 300)
     assert (house.meter.opened, house.meter.active) == (0, 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
@@ -10,11 +11,10 @@ from typing import Final
 from gproxy.base.clock import wall
 from gproxy.base.defaults import HANDSHAKE_TIMEOUT, HTTP_KEEP_ALIVE
 from gproxy.base.errors import ProtocolError, StreamClosed, TooLarge, Unsupported
-from gproxy.base.iface import Stream
+from gproxy.base.iface import Later, Stream
 from gproxy.base.session import Session
 from gproxy.layers.transport.http2 import MAX_MARK, decode_mark
 from gproxy.net.buffered import Buffered
-from gproxy.net.desk import Desk
 from gproxy.net.farewell import hear_out
 from gproxy.net.link import Link, LinkStream
 from gproxy.net.questions import WORKERS
@@ -42,8 +42,9 @@ _TOLD: Final = frozenset({"empty", "truncated", "timeout"})
 class Https:
     """Serves the questions at one path."""
 
-    def __init__(self, desk: Desk, path: str) -> None:
-        self._desk = desk
+    def __init__(self, begin: Callable[[bytes, Session], bytes | Later], path: str) -> None:
+        """`begin`: see Resolver."""
+        self._begin = begin
         self._place = path.encode()
 
     def serve(self, stream: Stream, session: Session, *, allowed: bool) -> None:
@@ -58,7 +59,7 @@ class Https:
 
     def answer(self, query: bytes, session: Session) -> bytes:
         """The answer to a query. Raises StreamClosed where a rule wants silence."""
-        answer = self._desk.begin(query, session)
+        answer = self._begin(query, session)
         if not isinstance(answer, bytes):
             answer = answer()
         if not answer:

@@ -34,7 +34,8 @@ class DnsInbound:
         self._free = self._sources.free
         self._desk = Desk(wiring.names, wiring.tag, subnets=options.forward_client_subnet)
         self._known = self._desk.known
-        self._https = Https(self._desk, options.path or PATH) if options.protocol == "https" else None
+        self._counted = wiring.counted
+        self._https = Https(self._begin, options.path or PATH) if options.protocol == "https" else None
 
     def entrances(self) -> Sequence[Entrance]:
         """See Inbound."""
@@ -53,9 +54,13 @@ class DnsInbound:
         if self._https is not None:
             self._https.serve(stream, session, allowed=allowed)
         elif allowed:
-            Conversation(stream, partial(self._desk.begin, session=session)).run()
+            Conversation(stream, partial(self._begin, session=session)).run()
         else:
             Conversation(stream, _refused).run()
+
+    def _begin(self, query: bytes, session: Session) -> bytes | Later:
+        self._counted()
+        return self._desk.begin(query, session)
 
     def answer(self, data: bytes, name: Any) -> bytes | Later:
         """See QueryEntrance."""

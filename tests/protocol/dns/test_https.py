@@ -13,7 +13,6 @@ from h2.events import StreamReset
 from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Accept, Stream
 from gproxy.base.session import Session
-from gproxy.net.desk import Desk
 from gproxy.protocol.dns.https import Https
 from gproxy.rt.group import Group
 from tests.layers.transport.visitor import Visit
@@ -35,7 +34,7 @@ class Site:
         self.names = FakeNames(33)
         self.allowed = allowed
         self.sessions: list[Session] = []
-        self.https = Https(Desk(self.names, "in", subnets=False), path)
+        self.https = Https(self.names.begin, path)
 
     def accept(self, stream: Stream, session: Session) -> None:
         self.sessions.append(session)

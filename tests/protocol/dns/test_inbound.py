@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -34,11 +35,19 @@ def names() -> FakeNames:
     return FakeNames()
 
 
-def server(names: FakeNames, **options: Any) -> DnsInbound:
-    dispatcher = RecordingDispatcher()
+def no_ports(session: Session) -> NoReturn:
+    raise AssertionError("no port is needed")
+
+
+def nobody_counts() -> None:
+    """Nor should anybody."""
+
+
+def server(names: FakeNames, counted: Callable[[], None] = nobody_counts, **options: Any) -> DnsInbound:
+    dispatcher, log = RecordingDispatcher(), logging.getLogger("test")
     wiring = InboundWiring(
-        "in", dispatcher, lambda session: None, no_replays(), logging.getLogger("test"), dispatcher, names=names
-    )  # type: ignore[arg-type, return-value]
+        "in", dispatcher, no_ports, no_replays(), log, dispatcher, names=names, counted=counted
+    )  # fmt: skip
     inbound: DnsInbound = INBOUND.build(read(INBOUND.options, {"type": "dns", **options}, (), []), wiring)
     return inbound
 
@@ -170,3 +179,11 @@ def test_a_client_without_an_address_may_ask(names: FakeNames) -> None:
     talk = play(server(names, listen="unix:/x").accept, unix) >> framed(QUERY)
     talk << framed(FakeNames().exchange(QUERY, unix))
     talk.end().closed()
+
+
+def test_questions_on_streams_are_counted_one_by_one(names: FakeNames) -> None:
+    counted: list[int] = []
+    inbound = server(names, lambda: counted.append(1))
+    answer = FakeNames().exchange(QUERY, new_session())
+    (play(inbound.accept, session_of(PRIVATE)) >> framed(QUERY, QUERY) << framed(answer, answer)).end().closed()
+    assert len(counted) == 2
