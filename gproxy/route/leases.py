@@ -7,7 +7,6 @@ are other programs' files: a line that can't be read is left out.
 from __future__ import annotations
 
 import contextlib
-import csv
 import os
 import re
 import stat
@@ -195,6 +194,8 @@ def _isc(text: str) -> Iterator[Lease]:
 
 def _kea(text: str) -> Iterator[Lease]:
     """Comma-separated, with a first line that names the columns; the state 0 is a lease that holds."""
+    import csv
+
     rows = csv.DictReader(text.splitlines(), strict=False)
     with contextlib.suppress(csv.Error):
         for row in rows:

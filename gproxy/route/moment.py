@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple, Self
-from zoneinfo import ZoneInfo
 
 from gproxy.base.clock import wall
 from gproxy.schema.problem import BadValue, expected
@@ -60,6 +59,8 @@ class TimeZone(str):
         """Read a name. Raises BadValue."""
         if not isinstance(value, str):
             raise expected("the name of a time zone", value)
+        from zoneinfo import ZoneInfo
+
         try:
             ZoneInfo(value)
         except (ValueError, OSError, KeyError):
@@ -81,7 +82,7 @@ class Almanac:
     __slots__ = ("_day", "_minute", "_known", "_zone")
 
     def __init__(self, zone: str) -> None:
-        self._zone: tzinfo | None = ZoneInfo(zone) if zone else None
+        self._zone = _zone(zone) if zone else None
         self._known = -1
         self._day = 0
         self._minute = 0
@@ -93,6 +94,12 @@ class Almanac:
             here = datetime.fromtimestamp(minute * 60, UTC).astimezone(self._zone)
             self._known, self._day, self._minute = minute, here.weekday(), here.hour * 60 + here.minute
         return self._day, self._minute
+
+
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(name)
 
 
 def minutes_of(ranges: Iterable[DayRange]) -> bytes:
