@@ -15,6 +15,7 @@ All other fields may hold anything: whoever reads this far decides by what the c
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -103,7 +104,7 @@ def _listed(data: bytes) -> tuple[int, ...]:
 def _numbers(data: bytes) -> tuple[int, ...]:
     if len(data) % 2:
         raise _wrong("the length of a list")
-    return tuple(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
+    return struct.unpack(f"!{len(data) // 2}H", data)
 
 
 def _message(cursor: Cursor) -> bytes:
