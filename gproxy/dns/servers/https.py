@@ -252,15 +252,19 @@ class Requests:
         for name, values in options.headers.items():
             if name.lower() != "host":
                 lines += [(name.lower(), value) for value in values]
-        self._lines = [(name.encode(), value.encode()) for name, value in lines]
+        self._lines = tuple((name.encode(), value.encode()) for name, value in lines)
+        self._heads: dict[int, Request] = {}  # by the message's size, of which there are a few hundred
         self._fields = b"".join([b"%b: %b\r\n" % line for line in self._lines])
 
     def head(self, ask: Ask) -> Request:
         """The head of a request by HTTP/2."""
         if self._gets:
             return Request(b"GET", self._authority, self._place(ask), self._lines)
-        size = (b"content-length", b"%d" % len(ask.message))
-        return Request(b"POST", self._authority, self._path, [*self._lines, size])
+        size = len(ask.message)
+        if size not in self._heads:
+            length = (b"content-length", b"%d" % size)
+            self._heads[size] = Request(b"POST", self._authority, self._path, (*self._lines, length))
+        return self._heads[size]
 
     def plain(self, ask: Ask) -> bytes:
         """A whole request by HTTP/1.1."""

@@ -49,8 +49,16 @@ SERVER_WINDOWS: Final = (LINK_INBOX, 1024 * 1024)
 
 _MOST_CONTINUATIONS: Final = 8
 _MOST_UNREAD: Final = 2048  # answers, of 8 to 17 octets each
+_MOST_KNOWN: Final = 64  # heads that are remembered as long as the tables stay what they are
+_LONGEST_KNOWN: Final = 64
+_POINTERS: Final = bytes(range(0x80, 0xFF))
 _IDLE_FRAMES: Final = 1000  # frames and streams for nothing that are borne at once
 _REFILL: Final = 30.0  # seconds after which as many are again
+
+
+def _says_all_again(block: bytes) -> bool:
+    """Whether a compressed head only points into the tables, one octet for each field: it changes nothing in them."""
+    return len(block) <= _LONGEST_KNOWN and not block.translate(None, _POINTERS)
 
 
 class _Stream:
@@ -112,6 +120,8 @@ class Http2:
         self._always = always
         self._encoder = Encoder()
         self._decoder = Decoder(max_header_list_size=MAX_HEADERS)
+        self._written: dict[Request, bytes] = {}  # heads that only point into the encoder's table as it is now
+        self._read: dict[bytes, list[tuple[bytes, bytes]]] = {}  # likewise the decoder's
         self._streams: dict[int, _Stream] = {}
         self._out: list[bytes] = []
         self._unread = 0  # answers among them since the last drain
@@ -183,7 +193,15 @@ class Http2:
         self._put(kind, flags, number, payload)
 
     def _put_head(self, number: int, lines: Lines, *, last: bool) -> None:
-        block = self._encoder.encode(lines)
+        self._put_block(number, self._encode(lines), last=last)
+
+    def _encode(self, lines: Lines) -> bytes:
+        block: bytes = self._encoder.encode(lines)
+        if not _says_all_again(block):
+            self._written.clear()
+        return block
+
+    def _put_block(self, number: int, block: bytes, *, last: bool) -> None:
         flags, kind = Flag.END_STREAM if last else 0, Kind.HEADERS
         while len(block) > self._frame:
             self._put(kind, flags, number, block[: self._frame])
@@ -199,11 +217,21 @@ class Http2:
         self._next += 2
         self._ours += 1
         self._streams[number] = _Stream(self._initial, FIRST_WINDOW)
+        self._put_block(number, self._block_for(head), last=False)
+        return number
+
+    def _block_for(self, head: Request) -> bytes:
+        """A request's head, compressed. One that comes again and again, with a tuple of fields, is known by then."""
+        comes_again = type(head.fields) is tuple
+        if comes_again and (known := self._written.get(head)) is not None:
+            return known
         lines = [(b":method", head.method), (b":authority", head.authority)]
         if head.path:
             lines += [(b":scheme", head.scheme), (b":path", head.path)]
-        self._put_head(number, [*lines, *head.fields], last=False)
-        return number
+        block = self._encode([*lines, *head.fields])
+        if comes_again and _says_all_again(block) and len(self._written) < _MOST_KNOWN:
+            self._written[head] = block
+        return block
 
     def answer(self, stream: int, head: Response, /) -> None:
         """See Multiplexer. Once for each stream, before anything else is sent on it."""
@@ -567,12 +595,7 @@ class Http2:
     def _on_head(self) -> None:
         """A head is complete. Whatever becomes of it, it is read: the next one is told as its difference from this."""
         number, self._block_of = self._block_of, 0
-        try:
-            lines = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(bytes(self._block), raw=True)]
-        except OversizedHeaderListError:
-            self._fail(Code.CALM, "a head that is too long", of=TooLarge)
-        except HPACKError as error:
-            self._fail(Code.COMPRESSION, f"a head that can't be read: {error}")
+        lines = self._decode(bytes(self._block))
         self._block.clear()
         its = self._streams.get(number)
         if its is None and not self._client and number > self._newest:
@@ -585,6 +608,22 @@ class Http2:
             self._fail(Code.PROTOCOL, "a second head")
         else:
             self._hear_end(number, lines)
+
+    def _decode(self, block: bytes) -> list[tuple[bytes, bytes]]:
+        known = self._read.get(block)
+        if known is not None:
+            return known
+        try:
+            lines = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
+        except OversizedHeaderListError:
+            self._fail(Code.CALM, "a head that is too long", of=TooLarge)
+        except HPACKError as error:
+            self._fail(Code.COMPRESSION, f"a head that can't be read: {error}")
+        if not _says_all_again(block):
+            self._read.clear()
+        elif len(self._read) < _MOST_KNOWN:
+            self._read[block] = lines
+        return lines
 
     def _on_request(self, number: int, lines: list[tuple[bytes, bytes]]) -> None:
         if not number & 1:
@@ -664,6 +703,7 @@ class Http2:
     def _agree(self, what: int, value: int) -> None:
         if what == Setting.TABLE_SIZE:
             self._encoder.header_table_size = min(value, _USUAL_TABLE)
+            self._written.clear()
         elif what == Setting.ENABLE_PUSH and value > (0 if self._client else 1):
             self._fail(Code.PROTOCOL, "a setting that can't be")
         elif what == Setting.MAX_STREAMS:

@@ -179,6 +179,52 @@ def test_a_long_head_leaves_in_pieces(pair):
 # -- windows ----------------------------------------------------------------------------------------------------------
 
 
+def again(number):
+    """A head as those have it who ask the same again and again."""
+    return Request(b"POST", b"example.org", b"/x", ((b"te", b"trailers"), (b"x-number", b"%d" % number)))
+
+
+@given(st.lists(st.integers(0, 5), max_size=40))
+def test_heads_that_come_again_are_read_as_the_first_time(numbers):
+    client, server = Http2(client=True), Http2(client=False)
+    for each in (client, server):
+        (server if each is client else client).feed(each.drain())
+    for number in numbers:
+        size = len(client._written)
+        client.open(again(number) if number else ASKED)
+        (happened,) = pass_on(client, server)
+        wanted = again(number) if number else ASKED
+        assert happened.value == wanted._replace(fields=list(wanted.fields))
+        server.answer(happened.stream, Response(200, [(b"x-number", b"%d" % number)]))
+        (answered,) = pass_on(server, client)
+        assert answered.value == Response(200, [(b"x-number", b"%d" % number)])
+        assert len(client._written) <= size + 1
+
+
+def test_a_head_that_came_before_is_neither_coded_nor_decoded_anew(pair):
+    client, server = pair
+    for _ in range(2):
+        opened(pair, again(1))
+    client._encoder.encode = server._decoder.decode = None
+    opened(pair, again(1))
+
+
+@pytest.mark.parametrize("block", [b"\x80", b"\xff\x80\x80", b"\xbe"])
+def test_pointers_to_nowhere_are_no_heads(block, server):
+    assert refused(server, frame(HEADERS, 0x5, 1, block))[1] == 9
+    assert not server._read
+
+
+def test_another_size_of_the_table_counts_at_once(pair):
+    client, server = pair
+    for _ in range(3):
+        opened(pair, again(1))
+    client.feed(frame(SETTINGS, 0, 0, struct.pack(">HL", 1, 0)))
+    server._decoder.max_allowed_table_size = 4096
+    assert not client._written
+    assert opened(pair, again(1))
+
+
 def test_room_is_what_the_peer_has_granted(pair):
     client, server = pair
     number = opened(pair)
