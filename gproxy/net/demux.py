@@ -151,9 +151,10 @@ class Demux:
             try:
                 if self._marked:
                     size, beside, _, name = self._sock.recvmsg_into((_scratch,), dscp.ANCILLARY)
+                    point = dscp.of_datagram(beside)
                 else:
                     size, name = self._sock.recvfrom_into(_scratch)
-                    beside = []
+                    point = 0
             except BlockingIOError:
                 return
             except OSError as error:
@@ -167,7 +168,7 @@ class Demux:
             elif name in self._foreign:
                 self._foreign[name].say(name, _view[:size])
             else:
-                self._begin(name, bytes(_view[:size]), dscp.of_datagram(beside))
+                self._begin(name, bytes(_view[:size]), point)
 
     def _begin(self, name: Any, data: bytes, point: int = 0) -> None:
         """The first datagram of a session, if there is room for one more."""

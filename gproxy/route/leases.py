@@ -35,11 +35,11 @@ _ISC_BLOCK = re.compile(r"(?m)^[ \t]*(?:lease[ \t]+[0-9.]{7,15}|iaaddr[ \t]+[0-9
 _ODHCPD_LINE = re.compile(r"(?m)^# \S+ [0-9a-fA-F]+ \S+ \S+ -?[0-9]+ [0-9a-fA-F]+ [0-9]+ ")
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 _ISC = re.compile(
-    r"""(?:^|\n)\s*(?P<open>lease\s+(?P<ip>[0-9.]{7,15})|iaaddr\s+(?P<ip6>[0-9a-fA-F:]{2,45}))\s*\{"""
-    r"""|\bhardware\s+ethernet\s+(?P<mac>[0-9a-fA-F:]{11,17})\s*;"""
-    r"""|\bclient-hostname\s+"(?P<name>[^"\n]{1,255})"\s*;"""
-    r"""|\n\s*binding\s+state\s+(?P<state>[a-z]{1,20})\s*;"""
-    r"""|\n\s*(?P<close>\})"""
+    r"""(?m)^[ \t]*(?P<open>lease[ \t]+(?P<ip>[0-9.]{7,15})|iaaddr[ \t]+(?P<ip6>[0-9a-fA-F:]{2,45}))[ \t]*\{"""
+    r"""|\bhardware[ \t]+ethernet[ \t]+(?P<mac>[0-9a-fA-F:]{11,17})[ \t]*;"""
+    r"""|\bclient-hostname[ \t]+"(?P<name>[^"\n]{1,255})"[ \t]*;"""
+    r"""|^[ \t]*binding[ \t]+state[ \t]+(?P<state>[a-z]{1,20})[ \t]*;"""
+    r"""|^[ \t]*(?P<close>\})"""
 )
 
 
@@ -169,7 +169,7 @@ def _odhcpd(text: str) -> Iterator[Lease]:
             continue
         until = float(parts[5]) if re.fullmatch("[0-9]{1,19}", parts[5]) else 0.0
         mac = ":".join(re.findall("..", parts[2].lower())) if parts[3] == "ipv4" else ""
-        for address in parts[8:]:
+        for address in parts[8:72]:  # nobody has more
             yield from _lease(address.partition("/")[0], mac if _MAC.fullmatch(mac) else "", parts[4], until)
 
 

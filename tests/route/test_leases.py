@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -100,6 +101,17 @@ def test_the_files_of_four_programs(text: str, wanted: list[Lease]) -> None:
 ))  # fmt: skip
 def test_no_file_is_so_broken_that_it_raises(text: str) -> None:
     list(read_leases(text))
+
+
+@pytest.mark.parametrize(
+    "filler", ["\n", " ", "\t", "lease ", "# ", "# a ", ",", '"', "lease 10.0.0.1 {\n", "hardware "]
+)
+def test_no_file_takes_long(filler: str) -> None:
+    began = time.process_time()
+    for start in ("", "address,hwaddr\n", "lease 10.0.0.1 {\n", "# lan aa ipv4 n 1 a 32 x\n"):
+        for _ in read_leases(start + filler * (300_000 // len(filler))):
+            pass
+    assert time.process_time() - began < 5
 
 
 def test_a_name_that_is_none() -> None:

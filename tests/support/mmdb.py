@@ -59,9 +59,9 @@ def _value(value: Any) -> bytes:
         return _head(7, len(value)) + b"".join(_value(each) for pair in value.items() for each in pair)
     if isinstance(value, list):
         return _head(11, len(value)) + b"".join(map(_value, value))
-    raw = value.to_bytes((value.bit_length() + 7) // 8, "big")
-    kind = 5 if isinstance(value, _U16) else 9 if isinstance(value, _U64) or len(raw) > 4 else 6
-    return _head(kind, len(raw)) + raw
+    number: bytes = value.to_bytes((value.bit_length() + 7) // 8, "big")
+    kind = 5 if isinstance(value, _U16) else 9 if isinstance(value, _U64) or len(number) > 4 else 6
+    return _head(kind, len(number)) + number
 
 
 def _head(kind: int, size: int) -> bytes:
