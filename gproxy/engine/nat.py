@@ -274,7 +274,7 @@ class Nat:
             )
             session.owner, session.source_mac, session.source_hostname = one.owner, one.source_mac, one.source_hostname
         usual = session.udp_timeout
-        if one.sniffed is not None:
+        if one.sniffed is not None and one.sniffed.protocol:
             fitting = UDP_PROTOCOL_TIMEOUTS.get(one.sniffed.protocol, usual)
         else:
             fitting = UDP_PORT_TIMEOUTS.get(one.target.port, usual)

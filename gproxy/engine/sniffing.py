@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from gproxy.base.address import Address
@@ -150,7 +151,12 @@ class _Silence(Exception):
 
 
 def settle(action: Sniff, session: Session, found: Sniffed) -> None:
-    """Write down what was found; the domain becomes the target if the rule says so."""
+    """Write down what was found; the domain becomes the target if the rule says so.
+
+    A domain that was known before stays if no other one was found.
+    """
+    if not found.domain and session.sniffed is not None:
+        found = replace(found, domain=session.sniffed.domain)
     session.sniffed = found
     if action.override and found.domain and found.domain != session.target.host:
         if session.asked is None:

@@ -47,8 +47,8 @@ def _who(session: Session) -> str:
 
 
 def _seen(sniffed: Sniffed) -> str:
-    """`tls`, or `tls=example.org`."""
-    return f"{sniffed.protocol}={sniffed.domain}" if sniffed.domain else sniffed.protocol
+    """`tls`, or `tls=example.org`; `name=example.org` where a name is known and no protocol."""
+    return f"{sniffed.protocol or 'name'}={sniffed.domain}" if sniffed.domain else sniffed.protocol
 
 
 class _Facts:
@@ -71,7 +71,8 @@ class _Facts:
         if session.asked is not None:
             yield "asked", str(session.asked)
         if session.sniffed is not None:
-            yield "protocol", session.sniffed.protocol
+            if session.sniffed.protocol:
+                yield "protocol", session.sniffed.protocol
             if session.sniffed.domain:
                 yield "domain", session.sniffed.domain
         if session.user is not None:

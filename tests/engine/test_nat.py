@@ -511,3 +511,15 @@ def test_patience_is_that_of_the_protocol(out: FakeOutbound, datagram: bytes, po
     upstream_of(out).wait_sent(1)
     assert flow.nat.patience() == seconds
     assert flow.end() == ("ok", "")
+
+
+def test_a_name_alone_is_no_protocol(out: FakeOutbound) -> None:
+    def decide(session: Session) -> Outbound:
+        session.outbound, session.sniffed = "out", Sniffed("", "known.test")
+        return out
+
+    flow = Flow(decide)
+    flow.conn.deliver(b"question", Address(A.host, 53))
+    upstream_of(out).wait_sent(1)
+    assert flow.nat.patience() == 10.0
+    assert flow.end() == ("ok", "")

@@ -280,3 +280,12 @@ def test_what_was_asked_first_stays() -> None:
     session.addresses = (IPv4Address("192.0.2.9"),)
     settle(Sniff(override=True), session, Sniffed("tls", "site.test"))
     assert session.addresses  # they are this name's own
+
+
+def test_a_name_that_was_known_stays_if_none_is_found() -> None:
+    session = new_session()
+    session.target, session.sniffed = TARGET, Sniffed("", "known.test")
+    settle(Sniff(), session, Sniffed("ssh", client="OpenSSH"))
+    assert session.sniffed == Sniffed("ssh", "known.test", "OpenSSH")
+    settle(Sniff(), session, Sniffed("tls", "site.test"))
+    assert session.sniffed == Sniffed("tls", "site.test")

@@ -73,7 +73,11 @@ def test_what_was_sniffed(log: pytest.LogCaptureFixture) -> None:
     session.outbound = "out"
     access.finished(session, "ok", 1, 2, 0)
     access.finished(replace(session, sniffed=Sniffed("ssh", client="OpenSSH")), "ok", 1, 2, 0)
-    named, nameless = log.records
+    access.finished(replace(session, sniffed=Sniffed("", "known.test")), "ok", 1, 2, 0)
+    named, nameless, known = log.records
+    assert " name=known.test via out " in known.getMessage()
+    assert "protocol" not in facts_of(known)
+    assert facts_of(known)["domain"] == "known.test"
     assert "-> example.com:443 tls=site.test via out " in named.getMessage()
     assert "-> example.com:443 ssh via out " in nameless.getMessage()
     assert (facts_of(named)["protocol"], facts_of(named)["domain"]) == ("tls", "site.test")
