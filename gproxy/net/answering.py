@@ -12,7 +12,7 @@ from gproxy.base.defaults import DATAGRAM_BURST, QUERIES_IN_WORK
 from gproxy.base.iface import Later
 from gproxy.limit.bucket import TokenBucket
 from gproxy.rt.crew import launch
-from gproxy.rt.sockets import READ, watch
+from gproxy.rt.sockets import READ, call_soon, watch
 
 _log = logging.getLogger("gproxy.net.answering")
 
@@ -54,6 +54,7 @@ class Answering:
         self._keeper = keeper
         self._most = most
         self._working = 0
+        self._found: list[tuple[bytes, Any]] = []
         self._watcher = watch(sock.fileno(), READ)
         self._stopped = False
         self._dropped = 0  # since that was told last
@@ -75,7 +76,7 @@ class Answering:
 
     def __len__(self) -> int:
         """How many are in work."""
-        return self._working
+        return self._working + len(self._found)
 
     def _burst(self) -> None:
         """Answers leave together at the end: each that left by itself would wake its receiver anew."""
@@ -131,5 +132,15 @@ class Answering:
             said = self._keeper.later(find)
         finally:
             self._working -= 1
-        sent = self._send(said, name) if said else 0
-        self._keeper.counted(1, 0, 0, sent)
+        if not self._found:
+            call_soon(self._flush)
+        self._found.append((said, name))
+
+    def _flush(self) -> None:
+        """Answers that were found at the same turn of the hub leave together, too."""
+        found, self._found = self._found, []
+        sent = 0
+        for said, name in found:
+            if said:
+                sent += self._send(said, name)
+        self._keeper.counted(len(found), 0, 0, sent)
