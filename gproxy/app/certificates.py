@@ -74,7 +74,7 @@ def build_certificates(root: Root, names: Names) -> Certificates:
     for each in wanted:
         each.check()
         certificates.supplies[each.provider] = Supply(each.kept())
-    dialer = layers.system_dialer(Dial(), names.lookup_for(Dial()))
+    dialer = layers.system_dialer(layers.with_defaults(Dial(), root.route), names.lookup_for(Dial()))
     certificates.manager = Manager(wanted, dialer, Trust.of(root.certificate))
     by_http = [use.options for use in uses if asks_over_http(use.options)]
     certificates.endpoints = [
