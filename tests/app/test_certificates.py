@@ -10,6 +10,7 @@ from gproxy.app.certificates import Certificates, build_certificates
 from gproxy.app.names import Names
 from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root
+from gproxy.net.direct import SystemDialer
 from gproxy.schema.acme import AcmeProvider
 from gproxy.service.acme.store import Store
 from tests.app.rooms import house_of, root_of
@@ -84,3 +85,13 @@ def test_its_doors_are_among_those_of_services(tmp_path: Path) -> None:
     house = house_of(certificate_providers=[acme], inbounds=[{"type": "http", "listen_port": 1}])
     assert [(each.port) for each in house.endpoints()] == [1, 8080]
     assert house.services.doors[0].service is house.certificates.manager
+
+
+def test_orders_go_out_as_the_route_says(tmp_path: Path) -> None:
+    acme = {"type": "acme", "tag": "c", "domain": "site.test", "data_directory": str(tmp_path)}
+    root = root_of(certificate_providers=[acme], inbounds=[], route={"default_mark": 7})
+    found = of(root)
+    assert found.manager is not None
+    dialer = found.manager._dialer
+    assert isinstance(dialer, SystemDialer)
+    assert dialer.sockets.routing_mark == 7
