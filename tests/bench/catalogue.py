@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import dns, measure, shadowsocks, tls, workers
+from tests.bench import dns, measure, rules, shadowsocks, tls, workers
 from tests.bench.bench import Bench
 from tests.bench.doors import Door
 from tests.bench.load import Client
@@ -293,4 +293,5 @@ MEASURES = (
     *shadowsocks.MEASURES,
     *tls.MEASURES,
     *dns.MEASURES,
+    *rules.MEASURES,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -189,7 +190,7 @@ def test_failures_are_told_once_and_wait_ever_longer(tmp_path, web, monkeypatch,
     (keeper,) = room.updates._keepers
     with pytest.raises(DialError, match="enough"):
         keeper.run()
-    pauses = [after - before for before, after in zip(tries, tries[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(tries)]
     for pause, expected in zip(pauses, [10, 20, 40, 80, 160, 320, 600], strict=True):
         assert expected * 0.9 <= pause <= expected * 1.1
     assert complaints() == ["the download has failed: refused; nothing is known of it: no rule of it matches"]
