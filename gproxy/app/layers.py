@@ -29,6 +29,7 @@ from gproxy.layers.plugin.options import ClientPlugin, ServerPlugin
 from gproxy.layers.plugin.simpleobfs import Obfs
 from gproxy.net import sockopt
 from gproxy.net.direct import SystemDialer
+from gproxy.net.inner import Inner
 from gproxy.net.proxied import ProxyProtocol
 from gproxy.net.resolve import system_lookup
 from gproxy.net.tcp import SocketOptions
@@ -130,12 +131,14 @@ class _Resolved:
         return self._lookup(host, session) if isinstance(host, str) else (host,)
 
 
-def dialer(options: Dial, outbounds: Mapping[str, Outbound], lookup: Lookup = system_lookup) -> Dialer:
-    """What an outbound's connections are made with."""
+def dialer(
+    options: Dial, outbounds: Mapping[str, Outbound], lookup: Lookup = system_lookup, inner: Inner | None = None
+) -> Dialer:
+    """What an outbound's connections are made with. `inner`: what is refused to clients from elsewhere."""
     if options.detour:
         chained = _Chained(outbounds, options.detour)
         return _Resolved(chained, lookup) if options.domain_resolver else chained
-    return system_dialer(options, lookup)
+    return system_dialer(options, lookup, inner)
 
 
 _D = TypeVar("_D", bound=Options)
@@ -152,7 +155,7 @@ def with_defaults(options: _D, route: RouteOptions) -> _D:
     )
 
 
-def system_dialer(options: Dial, lookup: Lookup = system_lookup) -> SystemDialer:
+def system_dialer(options: Dial, lookup: Lookup = system_lookup, inner: Inner | None = None) -> SystemDialer:
     """The system's sockets, shaped by the dial fields."""
     return SystemDialer(
         SocketOptions(
@@ -173,6 +176,7 @@ def system_dialer(options: Dial, lookup: Lookup = system_lookup) -> SystemDialer
         connect_timeout=options.connect_timeout or CONNECT_TIMEOUT,
         fallback_delay=options.fallback_delay or FALLBACK_DELAY,
         lookup=lookup,
+        inner=inner,
     )
 
 

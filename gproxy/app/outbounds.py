@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 
 from gproxy.app import layers
+from gproxy.app.listening import ports
 from gproxy.app.multiplexing import outgoing
 from gproxy.app.names import Names
 from gproxy.app.plugins import Plugins
@@ -16,6 +17,7 @@ from gproxy.config.root import Root
 from gproxy.engine.outbounds import Outbounds
 from gproxy.limit.breaker import Breaker
 from gproxy.net.guarded import guarded
+from gproxy.net.inner import Inner
 from gproxy.protocol import OUTBOUNDS
 from gproxy.protocol.direct.options import DirectOutboundOptions
 from gproxy.route.context import Context
@@ -36,6 +38,7 @@ class Ways:
     names: Names
     plugins: Plugins
     trusted: layers.Trusted
+    inner: Inner | None = None  # what is refused to clients from elsewhere
     by_tag: dict[str, Outbound] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)  # of those that have one
 
@@ -46,7 +49,8 @@ class Ways:
     def add(self, tag: str, options: Item) -> Outbound:
         """Build one more."""
         lookup = self.names.lookup_for(options)
-        via = layers.dialer(options if isinstance(options, Dial) else _PLAIN, self.by_tag, lookup)
+        inner = self.inner if isinstance(options, DirectOutboundOptions) else None
+        via = layers.dialer(options if isinstance(options, Dial) else _PLAIN, self.by_tag, lookup, inner)
         log = logging.getLogger(f"gproxy.outbound.{tag}")
         connect = self.plugins.towards(tag, options) or layers.connecting(options, via, self.trusted)
         if isinstance(options, Proxy) and (wanted := options.breaker) is not None:
@@ -66,7 +70,8 @@ def build_ways(root: Root, plugins: Plugins, context: Context | None = None) -> 
 
     `context` is what rules are compiled with.
     """
-    ways = Ways(Names(root), plugins, layers.Trusted(root.certificate))
+    ruled = [port for options in root.services for port in ports(options)]
+    ways = Ways(Names(root), plugins, layers.Trusted(root.certificate), Inner(ruled))
     for index, options in enumerate(root.outbounds):
         ways.add(options.tag or str(index), layers.with_defaults(options, root.route))
     if not ways.by_tag:

@@ -22,6 +22,7 @@ class DialOptions:
     udp_timeout: float | None = None  # seconds of silence that end a UDP session
     udp_connect: bool = False
     udp_disable_domain_unmapping: bool = False
+    internal: bool = False  # also where only this machine is to go: the configuration names the target
 
 
 DEFAULT_DIAL = DialOptions()

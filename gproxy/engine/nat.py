@@ -10,7 +10,7 @@ from math import inf
 from gproxy.base.address import UNSPECIFIED, Address
 from gproxy.base.clock import now
 from gproxy.base.defaults import UDP_DECISIONS, UDP_INBOX, UDP_PORT_TIMEOUTS, UDP_PROTOCOL_TIMEOUTS, UDP_RETRY
-from gproxy.base.errors import ASKED, DialError, GproxyError, StreamClosed
+from gproxy.base.errors import ASKED, Denied, DialError, GproxyError, StreamClosed
 from gproxy.base.iface import Buffer, Outbound, PacketConn, Prompt, Take
 from gproxy.base.session import Held, Session
 from gproxy.engine.decide import Decides
@@ -199,6 +199,9 @@ class Nat:
             self._note(why)
             if isinstance(why, DialError) and why.reason in _SLOW:
                 way.upstream, way.again, way.prompt = None, now() + UDP_RETRY, False
+                self._last = None, _NOWHERE
+            elif isinstance(why, Denied):
+                way.upstream, way.prompt = None, False
                 self._last = None, _NOWHERE
 
     def _open(self, to: Address, opening: FirstDatagrams) -> _Way:

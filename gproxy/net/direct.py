@@ -9,6 +9,7 @@ from gproxy.base.errors import DialError
 from gproxy.base.iface import Lookup, PacketConn, Stream
 from gproxy.base.session import Session
 from gproxy.net.happy import race
+from gproxy.net.inner import Inner
 from gproxy.net.resolve import system_lookup
 from gproxy.net.tcp import SocketOptions, connect
 from gproxy.net.udp import UdpConn, open_udp
@@ -23,14 +24,19 @@ class SystemDialer:
     connect_timeout: float
     fallback_delay: float
     lookup: Lookup = system_lookup
+    inner: Inner | None = None  # what is refused to clients from elsewhere
 
     def dial(self, target: Address, session: Session) -> Stream:
         """See Dialer. A domain costs a look-up, unless a rule has resolved the session's target already."""
         with deadline(self.connect_timeout, DialError("no connection in time", reason="timeout")):
-            host = target.host
+            host, guard = target.host, self._guard(target, session)
             if not isinstance(host, str):
+                if guard is not None:
+                    guard.check(host, target.port)
                 return connect(host, target.port, self.sockets)
             addresses = _resolved(target, session) or self.lookup(host, session)
+            if guard is not None:
+                addresses = guard.outer(addresses, target.port)
             if len(addresses) == 1:
                 return connect(addresses[0], target.port, self.sockets)
             delay = session.dial.fallback_delay
@@ -53,7 +59,13 @@ class SystemDialer:
             with deadline(self.connect_timeout, DialError(f"{domain}: no answer in time", reason="timeout")):
                 return self.lookup(domain, session)
 
-        conn = UdpConn(sock, lookup, unmap=not session.dial.udp_disable_domain_unmapping)
+        guard = self._guard(target, session)
+        conn = UdpConn(
+            sock,
+            lookup,
+            unmap=not session.dial.udp_disable_domain_unmapping,
+            check=guard.check if guard is not None else None,
+        )
         if session.dial.udp_connect:
             try:
                 conn.connect(target)
@@ -61,6 +73,11 @@ class SystemDialer:
                 conn.close()
                 raise
         return conn
+
+    def _guard(self, target: Address, session: Session) -> Inner | None:
+        """What the session's target has to pass; a proxy's server on the way there stands in the configuration."""
+        inner = self.inner
+        return inner if inner is not None and inner.concerns(session) and target == session.target else None
 
 
 def _resolved(target: Address, session: Session) -> tuple[IP, ...]:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 
 from gproxy.base.errors import CloseReason, ProtocolError, StreamClosed
-from gproxy.base.iface import Answering, Buffer, Ending, Opener, Record, Sealer, Stream
+from gproxy.base.iface import Answering, Apart, Buffer, Ending, Opener, Record, Sealer, Stream
 from gproxy.net.around import Around
 from gproxy.net.nested import nested
 from gproxy.rt.sync import Event
@@ -136,6 +136,11 @@ class Framed(Around):
             return
         self._held = False
         sealer = self._sealer
+        if isinstance(sealer, Apart):
+            sealed = sealer.seal_each(pieces)
+            with memoryview(sealed) as target:
+                self._send_sealed(target, len(sealed))
+            return
         sealed = bytearray(sum([sealer.room(len(piece)) for piece in pieces]))
         with memoryview(sealed) as target:
             made = 0

@@ -30,6 +30,9 @@ _view = memoryview(_scratch)
 
 Resolve = Callable[[str], tuple[IP, ...]]
 
+Check = Callable[[IP, int], None]
+"""Whether an address may be sent to. Raises GproxyError."""
+
 
 class _Offering:
     """What an UdpConn has besides when its datagrams are offered where they arrive."""
@@ -50,9 +53,24 @@ class UdpConn:
     families, since its IPv4 peers appear as mapped addresses.
     """
 
-    __slots__ = ("_ipv6", "_last", "_names", "_offering", "_readable", "_resolve", "_sock", "_targets", "_unmap")
+    __slots__ = (
+        "_check",
+        "_ipv6",
+        "_last",
+        "_names",
+        "_offering",
+        "_readable",
+        "_resolve",
+        "_sock",
+        "_targets",
+        "_unmap",
+    )
 
-    def __init__(self, sock: socket, resolve: Resolve | None = None, *, unmap: bool = True) -> None:
+    def __init__(
+        self, sock: socket, resolve: Resolve | None = None, *, unmap: bool = True, check: Check | None = None
+    ) -> None:
+        """`check` is asked about each address before the first datagram for it leaves."""
+        self._check = check
         self._sock: socket | None = sock
         self._ipv6 = sock.family == consts.AF_INET6
         self._readable = Readiness(sock.fileno(), READ)
@@ -160,6 +178,8 @@ class UdpConn:
 
     def _learn(self, to: Address) -> tuple[str, int]:
         ip = self._ip_of(to.host)
+        if self._check is not None:
+            self._check(ip, to.port)
         text = f"::ffff:{ip}" if self._ipv6 and ip.version == 4 else str(ip)
         self._make_room()
         target = (text, to.port)

@@ -30,6 +30,7 @@ class Overrides:
     udp_timeout: float | None = None  # seconds
     udp_connect: bool = False
     udp_disable_domain_unmapping: bool = False
+    internal: bool = False  # also where only this machine is to go
     limits: tuple[str, ...] = ()  # on top of those of rules before
     _from_default: DialOptions = field(init=False, repr=False, compare=False)
 
@@ -59,6 +60,7 @@ class Overrides:
             udp_timeout=before.udp_timeout if self.udp_timeout is None else self.udp_timeout,
             udp_connect=before.udp_connect or self.udp_connect,
             udp_disable_domain_unmapping=before.udp_disable_domain_unmapping or self.udp_disable_domain_unmapping,
+            internal=before.internal or self.internal or self.address is not None,
         )
         return before if changed == before else changed
 

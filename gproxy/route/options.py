@@ -98,7 +98,7 @@ ROUTE = ActionName("route")
 
 _OVERRIDES = (
     "override_address", "override_port", "fallback_delay", "udp_timeout", "udp_connect", "udp_disable_domain_unmapping",
-    "limits",
+    "limits", "allow_internal",
 )  # fmt: skip
 RESOLVING = (
     "strategy", "server", "timeout", "disable_cache", "disable_optimistic_cache", "rewrite_ttl", "client_subnet",
@@ -142,6 +142,13 @@ class ActionOptions(Options):
     udp_connect: Annotated[bool, doc("`route`, `route-options`: connect UDP sockets to their target.")] = False
     udp_disable_domain_unmapping: Annotated[
         bool, doc("`route`, `route-options`: answer from the address that a domain led to, not from the domain.")
+    ] = False
+    allow_internal: Annotated[
+        bool,
+        doc(
+            "`route`, `route-options`: let clients from elsewhere reach loopback, link-local and metadata addresses, "
+            "and the ports where gproxy is ruled. `override_address` does that too. Not in sing-box."
+        ),
     ] = False
     limits: Annotated[
         tuple[str, ...], doc("`route`, `route-options`: tags of limits that the session is under. Not in sing-box.")

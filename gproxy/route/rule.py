@@ -104,5 +104,6 @@ def _overrides(options: RuleOptions) -> Overrides:
         udp_timeout=options.udp_timeout or None,
         udp_connect=options.udp_connect,
         udp_disable_domain_unmapping=options.udp_disable_domain_unmapping,
+        internal=options.allow_internal,
         limits=options.limits,
     )

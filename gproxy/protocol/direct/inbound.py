@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from gproxy.base.address import Address, Host, parse_host
 from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Buffer, Entrance, PacketConn, PacketEntrance, ResetReply, Stream, StreamEntrance
-from gproxy.base.session import Session
+from gproxy.base.session import DialOptions, Session
 from gproxy.base.wiring import InboundWiring
 from gproxy.net.wrapped import Wrapped
 from gproxy.protocol.direct.options import DirectInboundOptions
+
+_NAMED = DialOptions(internal=True)
 
 
 class DirectInbound:
@@ -34,13 +36,18 @@ class DirectInbound:
 
     def accept(self, stream: Stream, session: Session) -> None:
         """Hand the stream on; there is no handshake."""
-        session.target = self._fixed or self._target(session.local)
+        self._lead(session)
         self._dispatcher.stream(session, stream, ResetReply(stream))
 
     def accept_packets(self, conn: PacketConn, session: Session) -> None:
         """Hand the datagrams on, each to the one target."""
-        session.target = self._fixed or self._target(session.local)
+        self._lead(session)
         self._dispatcher.packets(session, _OneTarget(conn, session.target))
+
+    def _lead(self, session: Session) -> None:
+        session.target = self._fixed or self._target(session.local)
+        if self._host is not None:  # it is not the client who has named it
+            session.dial = _NAMED
 
     def _target(self, local: Address | None) -> Address:
         if local is None:  # a unix socket has no address to take the missing half from
