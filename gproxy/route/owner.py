@@ -146,7 +146,7 @@ class Owners:
                 names = os.listdir(directory)
             except OSError:  # it is over, or not ours to look at
                 continue
-            for name in names:
+            for name in reversed(names):  # the newest mostly have the highest numbers
                 try:
                     if os.readlink(f"{directory}/{name}") == link:
                         return pid
