@@ -173,14 +173,14 @@ class DnsConditions(Conditions):
             yield "match_response", "expected `true`, or the tag of an `evaluate`"
         if not self.match_response:
             for key in RESPONSES:
-                if getattr(self, key) not in (None, ()):
+                if _is_said(getattr(self, key)):
                     yield key, "looks at an answer: expected `match_response` beside it"
         elif self.rule_set_ip_cidr_accept_empty:
             yield "rule_set_ip_cidr_accept_empty", "has no effect beside `match_response`"
 
     def says(self) -> bool:
         """Whether there is any item."""
-        return any(getattr(self, item) not in (None, False, ()) for item in DNS_ITEMS)
+        return any(_is_said(getattr(self, item)) for item in DNS_ITEMS)
 
     def filters(self) -> bool:
         """Whether it looks at the addresses of an answer that is yet to be asked for, other than by rule sets."""
@@ -283,11 +283,7 @@ class DnsActionOptions(Options):
         """The keys are those of the action, and it has the ones that it needs."""
         yield from super().check()
         for key, owners in _OWNERS.items():
-            if (
-                self.action not in owners
-                and getattr(self, key) not in (None, "", ())
-                and getattr(self, key) is not False
-            ):
+            if self.action not in owners and _is_said(getattr(self, key)):
                 yield key, f"belongs to action `{'` or `'.join(owners)}`, and this is `{self.action}`"
         yield from self._incomplete()
         if self.client_subnet is not None and self.remove_client_subnet:
@@ -298,7 +294,7 @@ class DnsActionOptions(Options):
     def _incomplete(self) -> Iterator[tuple[str, str]]:
         if self.action in ASKING and not self.server:
             yield "", f"`server` is missing: action `{self.action}` needs the tag of one"
-        if self.action == "route-options" and not any(getattr(self, key) not in (None, "", False) for key in _HOW):
+        if self.action == "route-options" and not any(_is_said(getattr(self, key)) for key in _HOW):
             yield "action", "expected an option beside it that it sets"
         if self.race and self.action in ("evaluate", "route-options"):
             yield "race", f"needs an action that ends the walk, and this is `{self.action}`"
@@ -414,11 +410,16 @@ def filters_of(rule: Options) -> bool:
     return isinstance(rule, DnsConditions) and rule.filters()
 
 
+def _is_said(value: object) -> bool:
+    """Whether a key says anything: 0 does."""
+    return value is not None and value is not False and value not in ("", (), {})
+
+
 def looks_at_clients(rule: Options) -> bool:
     """Whether a rule may give different answers to those who ask the same by one inbound. Rule sets may."""
     if isinstance(rule, Combination):
         return any(looks_at_clients(each) for each in rule.rules)
-    return any(getattr(rule, item) not in (None, False, (), "", {}) for item in DNS_ITEMS if item not in _SAME_FOR_ALL)
+    return any(_is_said(getattr(rule, item)) for item in DNS_ITEMS if item not in _SAME_FOR_ALL)
 
 
 class OptimisticOptions(Options):
