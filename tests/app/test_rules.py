@@ -1,40 +1,77 @@
-from gproxy.app.rules import build_context
+"""What rules are compiled with, and what keeps rule sets up to date."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+
+import pytest
+
+from gproxy.app.build import build
+from gproxy.app.messages import RuleSetChanged
+from gproxy.app.rules import build_context, build_updates, take_rule_set
+from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root
+from gproxy.engine.outbounds import Outbounds
+from gproxy.route.headless import read_rules
+from gproxy.route.options import RouteOptions
+from gproxy.route.sets.packed import in_memory, pack
 from gproxy.schema.model import read
 from tests.route.kit import session
 
 
+@pytest.fixture(autouse=True)
+def own_state(tmp_path, monkeypatch):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+
+
+def root(**route):
+    problems = []
+    options = read(RouteOptions, route, ("route",), problems)
+    assert options is not None, problems
+    return Root(route=options)
+
+
 def test_a_configuration_without_rule_sets_has_none():
     assert not build_context(Root()).rule_sets
+    assert build_updates(Root(), build_context(Root()), Outbounds({}, "")) is None
 
 
-def context_of(**route):
-    problems = []
-    root = read(Root, {"route": route}, (), problems)
-    assert root is not None, problems
-    return build_context(root)
+def test_rule_sets_are_there_from_the_start(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"version": 1, "rules": [{"port": 80}]}), "utf-8")
+    sets = [{"tag": "in", "rules": [{"port": 1}]}, {"type": "local", "tag": "file", "path": str(path)}]
+    context = build_context(root(rule_set=[*sets, {"type": "remote", "tag": "far", "url": "http://a.test/a.srs"}]))
+    assert [tag for tag, each in context.rule_sets.items() if each.match(session(port=80))] == ["file"]
+    assert [tag for tag, each in context.rule_sets.items() if each.match(session(port=1))] == ["in"]
 
 
-def test_nothing_is_found_out_that_nobody_asks_for():
-    assert not context_of().facts.needs.some
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match=r"rule set x: .*none\.json: no such file"):
+        build_context(root(rule_set={"type": "local", "tag": "x", "path": str(tmp_path / "none.json")}))
 
 
-def test_clients_can_be_looked_up_for_the_log_alone():
-    assert context_of(find_process=True).facts.needs.owner
-    needs = context_of(find_neighbor=True).facts.needs
-    assert needs.mac
-    assert needs.hostname
+def test_what_can_change_is_looked_after(tmp_path):
+    inline = {"tag": "in", "rules": [{"port": 1}]}
+    assert build(root(rule_set=inline)).updates is None
+    assert build(root(rule_set=[inline, {"type": "remote", "tag": "far", "url": "http://a.test/a.srs"}])).updates
 
 
-def test_the_mode_at_first():
-    assert context_of(default_mode="Direct").mode.name == "direct"
+@pytest.mark.parametrize("data", [pack(read_rules([{"port": 443}])), b"garbage", b""])
+def test_a_message_with_a_newer_version(data, caplog):
+    context = build_context(root(rule_set={"tag": "x", "rules": [{"port": 1}]}))
+    descriptor = in_memory(data)
+    take_rule_set(context.rule_sets, RuleSetChanged("x", "new"), descriptor)
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(descriptor)
+    taken = len(data) > 10
+    assert context.rule_sets["x"].match(session(port=443 if taken else 1))
+    assert bool([each for each in caplog.records if each.levelno >= logging.ERROR]) != taken
 
 
-def test_lease_files_are_those_that_are_named(tmp_path):
-    path = tmp_path / "leases"
-    path.write_text("0 02:00:00:00:00:07 192.0.2.7 laptop *\n")
-    facts = context_of(find_neighbor=True, dhcp_lease_files=str(path)).facts
-    one = session(source="192.0.2.7")
-    facts.collect(one)
-    assert one.source_hostname == "laptop"
-    facts.close()
+def test_a_message_about_what_nobody_has():
+    descriptor = in_memory(b"")
+    take_rule_set({}, RuleSetChanged("x", "new"), descriptor)
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(descriptor)
