@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from gproxy.base.errors import CloseReason, ProtocolError, StreamClosed
-from gproxy.base.iface import Answering, Apart, Buffer, Ending, Opener, Record, Sealer, Stream
+from gproxy.base.iface import Answering, Buffer, Ending, Opener, Record, Sealer, Stream
 from gproxy.net.around import Around
 from gproxy.net.nested import nested
 from gproxy.rt.sync import Event
+
+
+@runtime_checkable
+class Apart(Protocol):
+    """A Sealer that can make records of several pieces at once."""
+
+    def seal_each(self, pieces: Sequence[bytes], /) -> bytearray:
+        """Each of the pieces in records of its own: not more than some dozen KiB of them."""
 
 
 class Framed(Around):

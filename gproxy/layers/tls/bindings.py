@@ -154,10 +154,12 @@ class Pipes:
         made = 0
         while made < len(target):
             with ffi.from_buffer(target[made : made + _PIECE], require_writable=True) as data:
-                size = lib.BIO_read(self._from_ssl, data, len(data))
-            if size <= 0:
+                most = len(data)
+                size = lib.BIO_read(self._from_ssl, data, most)
+            if size > 0:
+                made += size
+            if size < most:  # that was all: it gives as much as there is
                 break
-            made += size
         return made
 
 

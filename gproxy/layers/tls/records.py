@@ -11,6 +11,7 @@ end is not in it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
@@ -80,6 +81,17 @@ class TlsSealer:
         except TlsFault as error:
             raise ProtocolError(f"TLS: {error}", reason="tls") from error
         return made or pipes.drain_into(target)
+
+    def seal_each(self, pieces: Sequence[bytes], /) -> bytearray:
+        """See Apart of `gproxy.net.framed`. Raises ProtocolError when the session is broken."""
+        pipes = self._pipes
+        try:
+            for piece in pieces:
+                if piece:
+                    pipes.write(piece)
+        except TlsFault as error:
+            raise ProtocolError(f"TLS: {error}", reason="tls") from error
+        return pipes.drain()
 
 
 class TlsOpener:

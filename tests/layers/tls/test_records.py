@@ -8,6 +8,8 @@ import pytest
 
 from gproxy.base.errors import ProtocolError
 from gproxy.layers.tls.records import MOST, record_end, records_in
+from tests.layers.tls.lab import Both, client, server
+from tests.support.pipe import pipe
 
 
 def record(payload, kind=23, size=None):
@@ -36,3 +38,20 @@ def test_what_is_no_record(head):
         record_end(head, 0)
     with pytest.raises(ProtocolError):
         records_in(memoryview(head), 100_000)
+
+
+@pytest.mark.usefixtures("no_leaks")
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_pieces_are_records_of_their_own(version):
+    with Both(server(), client("any.test", insecure=True, max_version=version), pipe) as both:
+        both.near.sendall(b"x")
+        assert both.far.recv() == b"x"
+        there = both.far._inner
+        both.near.sendall_apart([b"one", b"", b"two" * 10])
+        sealed, ends = there.recv(), []
+        at = 0
+        while at < len(sealed):
+            at = record_end(sealed, at)
+            ends.append(at)
+        assert len(ends) == 2
+        assert ends[1] - ends[0] == ends[0] + 27
