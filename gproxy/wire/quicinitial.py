@@ -37,7 +37,9 @@ PADDING, PING, ACK, ACK_ECN, CRYPTO, CLOSE = 0x00, 0x01, 0x02, 0x03, 0x06, 0x1C
 """The frames that an Initial packet may have."""
 
 MOST_PIECES: Final = 512
-"""More pieces of a handshake than anybody makes."""
+"""More pieces of a handshake, or frames in a packet, than anybody makes."""
+
+_MOST_RANGES: Final = 256  # of numbers in an acknowledgement
 
 _LONGEST_ID: Final = 20
 _LEAST_SAMPLED: Final = 20  # of the number and what follows it: what the mask is made of begins after four octets
@@ -205,9 +207,16 @@ _PADDING = re.compile(rb"\0+")
 
 
 def frames(payload: bytes) -> Iterator[Frame]:
-    """The frames of an opened packet. Raises ProtocolError for one that has no place there, or is cut off."""
+    """The frames of an opened packet.
+
+    Raises ProtocolError for one that has no place there, or is cut off, and TooLarge for more than MOST_PIECES.
+    """
     cursor = Cursor(payload)
+    count = 0
     while cursor.left():
+        count += 1
+        if count > MOST_PIECES:
+            raise TooLarge(f"more than {MOST_PIECES} frames")
         start = cursor.at
         padding = _PADDING.match(payload, start)
         try:
@@ -229,6 +238,8 @@ def _frame(cursor: Cursor, start: int) -> Frame:
     if kind in (ACK, ACK_ECN):
         _skip_numbers(cursor, 2)
         ranges = decode_number(cursor)
+        if ranges > _MOST_RANGES:
+            raise TooLarge(f"an acknowledgement of more than {_MOST_RANGES} ranges")
         _skip_numbers(cursor, 1 + 2 * ranges + (3 if kind == ACK_ECN else 0))
     elif kind == CLOSE:
         _skip_numbers(cursor, 2)
@@ -239,8 +250,6 @@ def _frame(cursor: Cursor, start: int) -> Frame:
 
 
 def _skip_numbers(cursor: Cursor, count: int) -> None:
-    if count > cursor.left():
-        raise Incomplete
     for _ in range(count):
         decode_number(cursor)
 

@@ -145,8 +145,14 @@ def test_a_frame_that_is_cut_off(payload: bytes) -> None:
         list(frames(payload))
 
 
-def test_many_runs_of_padding_take_no_longer_than_they_are() -> None:
-    payload = b"\0\1" * 30_000 + crypto(0, b"abc")
-    found = list(frames(payload))
-    assert len(found) == 60_001
-    assert found[-1].data == b"abc"
+def test_frames_are_counted() -> None:
+    assert len(list(frames(b"\1" * MOST_PIECES))) == MOST_PIECES
+    with pytest.raises(TooLarge, match="frames"):
+        list(frames(b"\0\1" * 30_000))
+    with pytest.raises(TooLarge, match="ranges"):
+        list(frames(b"\2\0\0\x41\1\0" + bytes(2000)))
+
+
+def test_padding_of_any_length_is_one_frame() -> None:
+    found = list(frames(bytes(60_000) + crypto(0, b"abc")))
+    assert [frame.kind for frame in found] == [PADDING, CRYPTO]

@@ -17,7 +17,8 @@ _TRACKER = b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0"
 _TRACKER_LEAST = 16
 _UTP_HEAD = 20
 _UTP_TYPES = 4
-_UTP_EXTENSIONS = 4
+_UTP_EXTENSIONS = 4  # kinds
+_MOST_EXTENSIONS = 16  # more than anybody sends
 # Its first message is a uTP packet like any other; in uTP itself nothing comes for connection 0.
 _WIREGUARD = b"\x01\0\0\0"
 _WIREGUARD_INITIATION = 148
@@ -43,14 +44,16 @@ def sniff_utp(cursor: Cursor) -> Sniffed:
     extension = packet.data[1]
     packet.at = _UTP_HEAD
     try:
-        while extension:
+        for _ in range(_MOST_EXTENSIONS):
+            if not extension:
+                return _FOUND
             extension, length = packet.u8(), packet.u8()
             if extension > _UTP_EXTENSIONS:
                 raise no("uTP")
             packet.at += length
     except Incomplete:
-        raise no("uTP") from None
-    return _FOUND
+        pass
+    raise no("uTP")
 
 
 def sniff_tracker(cursor: Cursor) -> Sniffed:

@@ -21,9 +21,8 @@ _LINE = re.compile(rb"(" + _TOKEN + rb") ([^\0-\x20\x7f]+) HTTP/[0-9]\.[0-9]\r?"
 _TARGET = re.compile(rb"/|\*$|[A-Za-z][A-Za-z0-9+.-]*:")
 _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?@]*@)?([^/?]+)")
 _HOST = re.compile(rb"(?:[^\[\]:]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
-_TEXT = rb"[^\0-\x08\n-\x1f\x7f]*?"
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _TEXT + rb")[ \t]*\r?")
-_MORE = re.compile(rb"[ \t]" + _TEXT + rb"\r?")
+_NAME = re.compile(_TOKEN)
+_TEXT = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _END = re.compile(rb"\n\r?\n")
 
 
@@ -73,15 +72,18 @@ def _host_field(lines: bytes) -> bytes:
     """The value of the one field `Host`; empty if there is none."""
     host: bytes | None = None
     for line in lines.split(b"\n")[:-1]:
-        if _MORE.fullmatch(line) is not None:
-            continue
-        field = _FIELD.fullmatch(line)
-        if field is None:
+        line = line.removesuffix(b"\r")
+        if line.translate(None, _TEXT):
             raise no("HTTP")
-        if field[1].lower() == b"host":
+        if line[:1] in (b" ", b"\t"):
+            continue
+        name, colon, value = line.partition(b":")
+        if not colon or _NAME.fullmatch(name) is None:
+            raise no("HTTP")
+        if name.lower() == b"host":
             if host is not None:
                 raise no("HTTP")
-            host = field[2]
+            host = value.strip(b" \t")
     return host or b""
 
 

@@ -24,6 +24,12 @@ def test_a_head_of_utp_must_be_whole(packet: bytes) -> None:
     assert sniff_utp(Cursor(packet)).protocol == "bittorrent"
 
 
+def test_extensions_are_counted() -> None:
+    assert sniff_utp(Cursor(UTP_EXTENDED[:20] + b"\1\0" * 14 + b"\0\0")).protocol == "bittorrent"
+    with pytest.raises(ProtocolError):
+        sniff_utp(Cursor(UTP_EXTENDED[:20] + b"\1\0" * 15 + b"\0\0"))
+
+
 def test_wireguard_is_not_utp() -> None:
     with pytest.raises(ProtocolError):
         sniff_utp(Cursor(WIREGUARD))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 
 from gproxy.base.errors import ProtocolError
@@ -36,3 +39,15 @@ def test_the_longest_head() -> None:
     assert sniff_http(Cursor(head)).domain == "site.test"
     with pytest.raises(ProtocolError):
         sniff_http(Cursor(line + b"b" * MOST + b"\r\n\r\n"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [b"A:" + b" \t" * 7000 + b"\x01\r\n", b"A:b\r\n" * 2500, b"A: " + b"b " * 7000 + b"\x01\r\n", b"\n\r" * 7000],
+    ids=["white", "many", "words", "ends"],
+)
+def test_the_work_grows_with_the_bytes_alone(lines: bytes) -> None:
+    began = time.process_time()
+    with contextlib.suppress(ProtocolError):
+        sniff_http(Cursor(b"GET / HTTP/1.1\r\n" + lines + b"\r\n"))
+    assert time.process_time() - began < 0.5
