@@ -9,13 +9,14 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from gproxy.config.bytype import INBOUND, OUTBOUND, SERVICE, ByType
-from gproxy.config.root import LogOptions, Root
+from gproxy.config.bytype import DNS_SERVER, INBOUND, OUTBOUND, SERVICE, ByType
+from gproxy.config.root import DnsTable, LogOptions, Root
 from gproxy.config.runtime import RuntimeOptions
+from gproxy.dns.options import DnsRuleOptions, OptimisticOptions
 from gproxy.route.options import RouteOptions, RuleOptions
 from gproxy.schema.acme import Acme, CertificateProvider, DnsChallenge, ExternalAccount
 from gproxy.schema.fields import ByteSize, Cidr, Duration, IPAddress, Mark, Port, PortRange, RulePortRange, Secret
-from gproxy.schema.groups import Bind, Dial, Item, KeepAlive, Listen, Server, UdpOverTcp, User
+from gproxy.schema.groups import Bind, Dial, DomainResolver, Item, KeepAlive, Listen, Server, UdpOverTcp, User
 from gproxy.schema.model import Field, Options, fields_of, not_yet_of
 from gproxy.schema.transport import Transport
 
@@ -25,7 +26,8 @@ MARK = (
 
 _GROUPS: dict[type[Options], str] = {
     Item: "Every entry", Server: "Server", Bind: "Listening", Listen: "Inbounds", Dial: "Dial", KeepAlive: "Keep-alive",
-    User: "Users", Acme: "ACME", DnsChallenge: "DNS challenge", UdpOverTcp: "UDP over TCP, as a table",
+    DomainResolver: "`domain_resolver`, as a table", User: "Users",
+    Acme: "ACME", DnsChallenge: "DNS challenge", UdpOverTcp: "UDP over TCP, as a table",
 }  # fmt: skip
 _NAMES: dict[Any, str] = {
     str: "text", int: "integer", float: "number", bool: "boolean", Duration: "duration", ByteSize: "size", Port: "port",
@@ -62,6 +64,11 @@ def _sections() -> Iterator[str]:
     yield from _section("`external_account`", ExternalAccount, level=3)
     for name, model in DnsChallenge.variants().items():
         yield from _section(f"`dns01_challenge`, provider `{name}`", model, level=3)
+    yield from _section("`dns`", DnsTable)
+    for name, model in DnsRuleOptions.variants().items():
+        yield from _section(f"`dns.rules[]`, type `{name}`", model, level=3)
+    yield from _section("`optimistic`, as a table", OptimisticOptions, level=3)
+    yield from _types("dns.servers", DNS_SERVER)
     yield from _section("`route`", RouteOptions)
     for name, model in RuleOptions.variants().items():
         yield from _section(f"`route.rules[]`, type `{name}`", model, level=3)
