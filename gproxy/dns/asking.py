@@ -29,9 +29,9 @@ _REFUSED_TYPES: Final[Mapping[Strategy, int]] = {"ipv4_only": types.AAAA, "ipv6_
 _HINTED: Final = frozenset({types.HTTPS, types.SVCB})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen ones take five times as long to make, and there is one for each question
 class Query:
-    """A question as it is put to servers. `name` as in `gproxy.wire.dns.name`."""
+    """A question as it is put to servers; nobody changes it. `name` as in `gproxy.wire.dns.name`."""
 
     name: str
     type: int

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from gproxy.base.iface import Connect, Dialer, Lookup
 from gproxy.base.session import Session
+from gproxy.limit.memory import Memory
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One question on its way to a server.
 
     `message` is the whole query as it leaves, with the id 0, one question in lower case, and the OPT record that the
@@ -58,7 +58,7 @@ class ServerWiring:
 
     `connect` brings a stream to the server's address, through TLS where its options ask for that; `via` is what dials
     beneath it; `lookup` finds the addresses of the server's own name; `servers` are all servers by tag, filled by the
-    time that the first one is asked.
+    time that the first one is asked; `memory` is shared by all workers.
     """
 
     tag: str
@@ -67,3 +67,4 @@ class ServerWiring:
     lookup: Lookup
     servers: Mapping[str, Server]
     log: logging.Logger
+    memory: Memory = field(default_factory=Memory)
