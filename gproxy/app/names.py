@@ -15,6 +15,7 @@ from gproxy.config.root import DnsTable, Root
 from gproxy.dns import SERVERS
 from gproxy.dns.iface import Server, ServerWiring
 from gproxy.engine.decide import system_names
+from gproxy.limit.memory import Memory
 from gproxy.net.resolve import system_lookup
 from gproxy.route.context import Context
 from gproxy.schema.groups import Dial, Item, lookup_options
@@ -22,6 +23,7 @@ from gproxy.schema.model import Options, read
 
 if TYPE_CHECKING:
     from gproxy.dns.cache import Cache
+    from gproxy.dns.fakeip import FakeAddresses
     from gproxy.dns.resolver import DnsResolver
 
 IMPLICIT_SERVER = "local"
@@ -48,8 +50,10 @@ class _By:
 class Names:
     """Everything about names. The servers are built last, since they may be asked through outbounds; see `furnish`."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, memory: Memory | None = None) -> None:
+        """`memory` is what all workers share."""
         self._root = root
+        self._memory = memory or Memory()
         self._asked_by_clients = root.dns is not None or _is_asked(root)
         self.servers: dict[str, Server] = {}
         self._cache: Cache | None = None
@@ -74,6 +78,10 @@ class Names:
         """What tells the name that has led clients to an address, if that is to be remembered."""
         table = self._root.dns
         return self.dns.name_of if self.dns is not None and table is not None and table.reverse_mapping else None
+
+    def fakes(self) -> list[FakeAddresses]:
+        """The addresses that stand for names."""
+        return [each.addresses for each in self.servers.values() if hasattr(each, "addresses")]
 
     def furnish(self, outbounds: Mapping[str, Outbound], context: Context, trusted: layers.Trusted) -> None:
         """Build the servers and the resolver, if there is anybody to ask them. Raises ConfigError."""
@@ -119,7 +127,7 @@ class Names:
         connect = layers.connecting(options, via, trusted)
         log = logging.getLogger(f"gproxy.dns.{tag}")
         server: Server = SERVERS.row(options.type).build(
-            options, ServerWiring(tag, connect, via, lookup, self.servers, log)
+            options, ServerWiring(tag, connect, via, lookup, self.servers, log, self._memory)
         )
         return server
 

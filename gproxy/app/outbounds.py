@@ -16,6 +16,7 @@ from gproxy.base.wiring import OutboundWiring
 from gproxy.config.root import Root
 from gproxy.engine.outbounds import Outbounds
 from gproxy.limit.breaker import Breaker
+from gproxy.limit.memory import Memory
 from gproxy.net.guarded import guarded
 from gproxy.net.inner import Inner
 from gproxy.protocol import OUTBOUNDS
@@ -65,13 +66,13 @@ class Ways:
         return outbound
 
 
-def build_ways(root: Root, plugins: Plugins, context: Context | None = None) -> Ways:
+def build_ways(root: Root, plugins: Plugins, context: Context | None = None, memory: Memory | None = None) -> Ways:
     """All that the configuration describes. What has to run beside them is added to `plugins`.
 
-    `context` is what rules are compiled with.
+    `context` is what rules are compiled with, `memory` what all workers share.
     """
     ruled = [port for options in root.services for port in ports(options)]
-    ways = Ways(Names(root), plugins, layers.Trusted(root.certificate), Inner(ruled))
+    ways = Ways(Names(root, memory), plugins, layers.Trusted(root.certificate), Inner(ruled))
     for index, options in enumerate(root.outbounds):
         ways.add(options.tag or str(index), layers.with_defaults(options, root.route))
     if not ways.by_tag:

@@ -15,6 +15,7 @@ CATALOGUE: dict[str, str] = {
     "local": "gproxy.dns.servers.local:SERVER",
     "hosts": "gproxy.dns.servers.hosts:SERVER",
     "dhcp": "gproxy.dns.servers.dhcp:SERVER",
+    "fakeip": "gproxy.dns.servers.fakeip:SERVER",
     "mdns": "gproxy.dns.servers.mdns:SERVER",
 }
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from gproxy.base.address import IP
+from gproxy.base.address import IP, Address
 from gproxy.base.defaults import RESOLVE_TIMEOUT
 from gproxy.base.errors import DialError
 from gproxy.base.iface import Outbound
 from gproxy.base.session import LookupOptions, Session, Sniffed
+from gproxy.dns.fakeip import FakeAddresses
 from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.sniffing import SERVER_FIRST_PORTS, Opening, ServerFirst, settle
 from gproxy.net.resolve import resolve
@@ -64,11 +65,14 @@ class Decider:
         names: Names = system_names,
         hijack: Outbound | None = None,
         name_of: Callable[[IP], str] | None = None,
+        fakes: Sequence[FakeAddresses] = (),
     ) -> None:
         """`hijack`: where sessions go whose questions are answered here; rules that ask for that need it.
 
-        `name_of`: the name that has led clients to an address, empty if none is known.
+        `name_of`: the name that has led clients to an address, empty if none is known. `fakes`: addresses that stand
+        for names.
         """
+        self._fakes = tuple(fakes)
         self._name_of = name_of
         self._hijack = hijack
         self._router = router
@@ -85,6 +89,8 @@ class Decider:
             name = self._name_of(session.target.host)
             if name:
                 session.sniffed = Sniffed("", name)
+        if self._fakes:
+            self._restore(session)
         for action in self._router.walk(session):
             if isinstance(action, RouteTo):
                 if action.overrides is not None:
@@ -107,6 +113,20 @@ class Decider:
             elif opening is not None:
                 self._sniff(action, session, opening)
         raise AssertionError("the last action of a walk is final")
+
+    def _restore(self, session: Session) -> None:
+        """The name that was asked for, where its address is none. Raises DialError."""
+        host = session.target.host
+        if isinstance(host, str):
+            return
+        for fake in self._fakes:
+            name = fake.name_of(host)
+            if name is not None:
+                if not name:
+                    raise DialError(f"{host} stands for no name any more: ask for it again", reason="dns")
+                session.asked = session.asked or session.target
+                session.target = Address(name, session.target.port)
+                return
 
     def _resolve(self, action: Resolve, session: Session) -> None:
         host = session.target.host
