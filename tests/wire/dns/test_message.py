@@ -73,6 +73,18 @@ def test_names_in_data_are_compressed_where_rfc_1035_allows_it_and_read_where_an
     assert parse(compressed).answer == (records[1],)
 
 
+def test_pointers_reach_only_so_far():
+    """Offsets have 14 bits; names that stand behind are written in full."""
+    records = tuple(
+        record
+        for number in range(400)
+        for record in (Record("a", types.TXT, 1, bytes(80)), cname(f"host{number // 2}.example", "target.example"))
+    )
+    message = answer("a", types.ANY, *records)
+    assert len(message.encode()) > 0x8000
+    assert parse(message.encode()) == message
+
+
 def test_the_case_of_letters_in_data_stays():
     message = answer("example.com", types.CNAME, cname("example.com", "Target.Example.COM"))
     assert parse(message.encode()).answer[0].data == b"\6Target\7Example\3COM\0"
