@@ -18,7 +18,7 @@ from gproxy.engine.table import Table
 from gproxy.relay.idle import SWEEPER
 from gproxy.route.action import Sniff
 from gproxy.rt.group import Group
-from gproxy.rt.sync import sleep
+from gproxy.rt.sync import Event, sleep
 from tests.engine import stand_ins
 from tests.engine.stand_ins import FakeDecider, FakeOutbound
 from tests.route.sniff.first import DTLS, NTP, QUIC_FIRST, QUIC_SECOND, STUN, UTP
@@ -522,4 +522,28 @@ def test_a_name_alone_is_no_protocol(out: FakeOutbound) -> None:
     flow.conn.deliver(b"question", Address(A.host, 53))
     upstream_of(out).wait_sent(1)
     assert flow.nat.patience() == 10.0
+    assert flow.end() == ("ok", "")
+
+
+def test_what_waited_keeps_its_order_though_another_way_is_slow(out: FakeOutbound) -> None:
+    slow = Event()
+
+    def decide(session: Session) -> Outbound:
+        if session.target == B:
+            slow.wait()
+        session.outbound = "out"
+        return out
+
+    flow = Flow(decide)
+    flow.decider.sniff = Sniff(timeout=10.0)
+    flow.conn.deliver(QUIC_FIRST, A)
+    sleep(0)
+    for data, where in ((b"1", ELSEWHERE), (b"slow", B), (b"2", ELSEWHERE), (QUIC_SECOND, A)):
+        flow.conn.deliver(data, where)
+    upstream_of(out).wait_sent(4)
+    flow.conn.deliver(b"3", ELSEWHERE)
+    slow.set()
+    sent = upstream_of(out).wait_sent(6)
+    assert [data for data, where in sent if where == ELSEWHERE] == [b"1", b"2", b"3"]
+    assert (b"slow", B) in sent
     assert flow.end() == ("ok", "")

@@ -227,8 +227,14 @@ class Following:
 
 
 def test_datagrams_are_held_while_the_hello_is_not_whole() -> None:
+    buffer = bytearray(QUIC_FIRST)
     following = Following(QUIC_SECOND, STUN)
-    opening = FirstDatagrams(memoryview(QUIC_FIRST), TARGET, following)
+
+    def next_one(to: Address, seconds: float) -> bytes | None:
+        buffer[:] = bytes(len(buffer))  # it is the connection's again
+        return following(to, seconds)
+
+    opening = FirstDatagrams(memoryview(buffer), TARGET, next_one)
     found = opening.sniff(LONG, TARGET, ServerFirst())
     assert found is not None
     assert (found.protocol, found.domain) == ("quic", "quic.test")
