@@ -84,21 +84,21 @@ def test_either_reads_what_the_other_has_compiled(seeds, tmp_path):
     assert json.loads(write_source(read.rules, read.version)) == json.loads((tmp_path / "theirs.json").read_bytes())
 
 
-@pytest.mark.parametrize("version", range(_VERSIONS))
-def test_both_match_the_same(version, tmp_path):
+@pytest.mark.parametrize("case", range(_VERSIONS if TOGETHER > 1 else 5 * _VERSIONS))
+def test_both_match_the_same(case, tmp_path):
     """Each asks the file that the other has compiled."""
-    tree = rule_set(1000 + version, plain=True)
-    tree["rules"] = [*tree["rules"], *rule_set(2000 + version, plain=True)["rules"]][:600]
+    tree = rule_set(1000 + case, plain=True)
+    tree["rules"] = [*tree["rules"], *rule_set(2000 + case, plain=True)["rules"]][:400]
     theirs, _ = compiled(tree, tmp_path)
     trial = Trial(read_srs(theirs).rules)
     matched = 0
-    for asked in queries(tree, version, 300 // _VERSIONS if TOGETHER > 1 else 400):
+    for asked in queries(tree, case, 40):
         said = sing_box("rule-set", "match", "-f", "binary", "ours.srs", asked, here=tmp_path)
         expected = [int(index) for index in re.findall(r"match rules\.\[(\d+)\]", said.stderr)]
         found = [index for index, _ in trial.matching(asked)]
         assert found == expected, f"{asked}: {[tree['rules'][at] for at in set(found) ^ set(expected)][:3]}"
         matched += len(found)
-    assert matched > 100
+    assert matched > 10
 
 
 FILTER = """! a filter
