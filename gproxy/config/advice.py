@@ -30,6 +30,8 @@ def advice(tree: Mapping[str, Any]) -> list[Problem]:
             rules = table.get("rules")
             told.extend(_about_items(rules, (section, "rules"), tree))
             told.extend(_unreachable(rules, (section, "rules")))
+            if section == "route":
+                told.extend(_unsniffed(rules, (section, "rules")))
     return told
 
 
@@ -63,6 +65,19 @@ def _about_items(rules: object, at: KeyPath, tree: Mapping[str, Any]) -> Iterato
                 (*path, "clash_mode"), "never matches: there is no mode", "`route.default_mode` sets one", at_key=True
             )
         yield from _about_items(rule.get("rules"), (*path, "rules"), tree)
+
+
+def _unsniffed(rules: object, at: KeyPath) -> Iterator[Problem]:
+    """What rules ask about a sniff that no rule before them does."""
+    for path, rule in _listed(rules, at):
+        if rule.get("action") == "sniff":
+            return
+        for item in ("protocol", "client"):
+            if rule.get(item):
+                yield Problem(
+                    (*path, item), "nothing is known of it: no rule before this one does `sniff`", at_key=True
+                )
+        yield from _unsniffed(rule.get("rules"), (*path, "rules"))
 
 
 def _mode(tree: Mapping[str, Any]) -> object:

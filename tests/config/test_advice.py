@@ -85,3 +85,17 @@ def test_it_is_told_with_its_line() -> None:
         "      | ^^^^^^^^^^^^"
     )
     assert advice_text(load_sources([Source("c.toml", "", "toml")])) == ""
+
+
+def test_what_nobody_has_sniffed() -> None:
+    message = "nothing is known of it: no rule before this one does `sniff`"
+    asking = {"protocol": "tls", "outbound": "x"}
+    nested = {"type": "logical", "mode": "or", "rules": [{"client": "safari"}, {"port": 1}], "outbound": "x"}
+    sniff = {"action": "sniff", "network": "tcp"}
+    assert told(rules(asking, nested)) == [
+        ("route.rules[0].protocol", message),
+        ("route.rules[1].rules[0].client", message),
+    ]
+    assert told(rules(sniff, asking, nested)) == []
+    assert told(rules({"port": 1, "outbound": "x"}, sniff, asking)) == []
+    assert told(rules(asking, sniff)) == [("route.rules[0].protocol", message)]
