@@ -22,7 +22,7 @@ from gproxy.dns.iface import Searching, Server
 from gproxy.dns.options import ADDRESSES, NAMES, DnsConditions
 from gproxy.route.cidrs import Network
 from gproxy.route.compile import condition
-from gproxy.route.context import Context, RuleSet
+from gproxy.route.context import Context, Match, RuleSet
 from gproxy.route.options import Combination
 from gproxy.schema.model import Options
 from gproxy.wire.dns import types
@@ -58,7 +58,13 @@ class Asked:
 
 
 class Condition(Protocol):
-    """A rule's condition."""
+    """A rule's condition.
+
+    `necessary`: what can't be false of the question's session where the condition holds, if that can be said in short.
+    """
+
+    @property
+    def necessary(self) -> Match | None: ...
 
     def matches(self, asked: Asked, answer: Message | None = None) -> bool:
         """Whether it holds; `answer` is the one that a filter looks at, after its server was asked."""
@@ -103,7 +109,7 @@ class _Plain:
     """A default rule's condition."""
 
     __slots__ = ("_accept_empty", "_ahead", "_apart", "_deferred", "_filters", "_invert", "_looks", "_own", "_sets",
-                 "_shared", "_shared_but_sets", "_tag")  # fmt: skip
+                 "_shared", "_shared_but_sets", "_tag", "necessary")  # fmt: skip
 
     def __init__(self, options: DnsConditions, context: Context, servers: Mapping[str, Server]) -> None:
         self._own = tuple(_own_items(options, servers))
@@ -127,6 +133,8 @@ class _Plain:
         self._shared_but_sets = condition(_changed(whole, rule_set=()), context)
         # In a first look: without addresses; the same without rule sets and names, which addresses may do without.
         self._ahead = condition(blind, context) if self._may_filter() else self._shared
+        sure = self._tag is None and not options.rule_set and not options.invert
+        self.necessary: Match | None = self._ahead if sure else None
         self._apart = condition(_changed(blind, **dict.fromkeys(NAMES, ()), rule_set=()), context)
 
     def _may_filter(self) -> bool:
@@ -188,6 +196,8 @@ class _Joined:
     """A logical rule's condition."""
 
     __slots__ = ("_every", "_invert", "_parts")
+
+    necessary: Match | None = None
 
     def __init__(self, parts: Sequence[Condition], *, every: bool, invert: bool) -> None:
         self._parts = tuple(parts)

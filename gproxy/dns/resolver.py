@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 from gproxy.base.address import IP, Address
@@ -24,6 +24,7 @@ from gproxy.route.facts import Facts
 from gproxy.rt.group import Group
 from gproxy.rt.sockets import Gate
 from gproxy.wire.dns import types
+from gproxy.wire.dns.asked import read_asked
 from gproxy.wire.dns.message import (
     AUTHENTIC,
     CHECKING_DISABLED,
@@ -37,7 +38,7 @@ from gproxy.wire.dns.message import (
     error_reply,
     parse_query,
 )
-from gproxy.wire.dns.name import skip_name
+from gproxy.wire.dns.name import read_name, skip_name
 from gproxy.wire.dns.subnet import Subnet, encode_subnet, subnet_of
 
 _log = logging.getLogger("gproxy.dns")
@@ -50,6 +51,12 @@ _FAMILIES: Final[Mapping[str, tuple[int, ...]]] = {"ipv4_only": (types.A,), "ipv
 
 _NOT_FOR_US: Final = frozenset((types.OPT, *range(types.TKEY, types.ANY)))
 """Types that are about the way a question goes, or ask for a whole zone."""
+
+
+_IN: Final = b"\0\1"
+_NO_DNSSEC: Final = Edns(DNS_DATAGRAM)
+_DNSSEC: Final = Edns(DNS_DATAGRAM, do=True)
+_REMEMBERED: Final = 4096
 
 
 class Answered(NamedTuple):
@@ -78,41 +85,27 @@ class _Client:
 
     __slots__ = ("_edns", "_flags", "_id", "_question", "asked", "query")
 
-    def __init__(self, raw: bytes, message: Message, question: Question, session: Session) -> None:
-        """Raises ProtocolError."""
-        name, kind, _ = question
-        edns = message.edns
-        subnet = subnet_of(edns)
-        self._id = message.id
-        self._flags = int.from_bytes(raw[2:4], "big")
-        self._question = raw[HEAD : skip_name(raw, HEAD) + 4]
-        lower = self._question[:-4].lower() + self._question[-4:]  # a label's length is below any letter
-        self._edns: Edns | None = None
-        dnssec = False
-        if edns is not None:
-            dnssec = edns.do
-            # RFC 7871 section 7.2.1: what is remembered for this network is for all of it.
-            options = () if subnet is None else ((types.CLIENT_SUBNET, _echo(subnet)),)
-            self._edns = Edns(DNS_DATAGRAM, edns.do, 0, options)
-            if dnssec:
-                self._flags |= AUTHENTIC
+    def __init__(
+        self, raw: bytes, end: int, name: str, kind: int, edns: Edns | None, subnet: Subnet | None, session: Session
+    ) -> None:
+        """`end`: where the question ends."""
+        flags = int.from_bytes(raw[2:4], "big")
+        self._id = int.from_bytes(raw[:2], "big")
+        self._question = raw[HEAD:end]
+        lower = raw[HEAD : end - 4].lower() + raw[end - 4 : end]  # a label's length is below any letter
+        self._edns = edns
+        dnssec = edns is not None and edns.do
+        self._flags = flags | AUTHENTIC if dnssec else flags
         network = None if subnet is None or not subnet.network.prefixlen else subnet.network
-        self.query = Query(
-            name,
-            kind,
-            lower,
-            dnssec,
-            message.checking_disabled,
-            message.recursion_desired,
-            network,
-        )
+        checking_disabled, desired = flags & CHECKING_DISABLED != 0, flags & RECURSION_DESIRED != 0
+        self.query = Query(name, kind, lower, dnssec, checking_disabled, desired, network)
         self.asked = _asked(self.query, session)
 
     def reply(self, answered: Answered) -> bytes:
         """The whole answer for this client."""
         found = answered.found
         if isinstance(found, Found):
-            opt = b"" if self._edns is None else encode_opt(self._edns, found.answer.rcode)
+            opt = b"" if self._edns is None else _opt_of(self._edns, found.answer.rcode)
             return found.answer.answer(self._id, self._question, self._flags, found.ttl, opt)
         rcode = found.rcode if self._edns is not None or found.rcode < 16 else types.SERVFAIL
         written = replace(
@@ -124,6 +117,36 @@ class _Client:
             edns=self._edns,
         ).encode()
         return written[:HEAD] + self._question + written[HEAD + len(self._question) :]
+
+
+_opt_of = lru_cache(_REMEMBERED)(encode_opt)
+
+
+@lru_cache(_REMEMBERED)
+def _name_of(wire: bytes) -> str:
+    """A name that is not compressed, as text. Raises ProtocolError."""
+    return read_name(bytes(HEAD) + wire, HEAD)[0]
+
+
+def _read_whole(raw: bytes, session: Session) -> _Client | bytes:
+    """A query of which all has to be read, or the answer that it gets without being looked at.
+
+    Raises ProtocolError; Unsupported for other opcodes.
+    """
+    message = parse_query(raw)
+    question = message.question
+    assert question is not None, "parse_query sees to that"
+    edns = message.edns
+    if edns is not None and edns.version:
+        return error_reply(raw, types.BADVERS)
+    if question.cls != types.IN or question.type in _NOT_FOR_US:
+        return error_reply(raw, types.REFUSED)
+    subnet = subnet_of(edns)
+    if edns is not None:
+        # RFC 7871 section 7.2.1: what is remembered for this network is for all of it.
+        options = () if subnet is None else ((types.CLIENT_SUBNET, _echo(subnet)),)
+        edns = Edns(DNS_DATAGRAM, edns.do, 0, options)
+    return _Client(raw, skip_name(raw, HEAD) + 4, question.name, question.type, edns, subnet, session)
 
 
 def _echo(subnet: Subnet) -> bytes:
@@ -236,15 +259,19 @@ class DnsResolver:
 
     def _read(self, query: bytes, session: Session) -> _Client | bytes:
         """A client's query, or the answer that it gets without being looked at."""
+        asked = read_asked(query)
         try:
-            message = parse_query(query)
-            question = message.question
-            assert question is not None, "parse_query sees to that"
-            if message.edns is not None and message.edns.version:
-                return error_reply(query, types.BADVERS)
-            if question.cls != types.IN or question.type in _NOT_FOR_US:
+            if asked is None or asked.options:
+                return _read_whole(query, session)
+            end = asked.end
+            if query[end - 2 : end] != _IN or asked.type in _NOT_FOR_US:
                 return error_reply(query, types.REFUSED)
-            return _Client(query, message, question, session)
+            edns = None
+            if asked.edns:
+                if query[end + 6]:  # the version
+                    return error_reply(query, types.BADVERS)
+                edns = _DNSSEC if query[end + 7] & 0x80 else _NO_DNSSEC
+            return _Client(query, end, _name_of(query[HEAD : end - 4]), asked.type, edns, None, session)
         except Unsupported:
             return error_reply(query, types.NOTIMP)
         except ProtocolError:

@@ -215,7 +215,11 @@ class _Walk:
 
     def run(self) -> Generator[Step, Any, None]:
         asked = self._asked
+        session = asked.session
         for rule in self._rules:
+            necessary = rule.condition.necessary
+            if necessary is not None and not necessary(session):
+                continue  # most rules are none for this question
             if rule.tags:
                 if rule.race and self._pending(rule):
                     held = {tag: self._futures[tag] for tag in rule.tags if tag in self._futures}
