@@ -69,6 +69,8 @@ def _uses(tree: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     for path, rule in _tables(_in(tree, "route", "rules"), ("route", "rules")):
         yield from _text(rule.get("server"), (*path, "server"))
     yield from _resolver(_in(tree, "route", "default_domain_resolver"), ("route", "default_domain_resolver"))
+    for path, entry in _tables(_in(tree, "dns", "servers"), _AT):
+        yield from _listed_in(entry, path, "servers")
     for path, entry in (*_tables(tree.get("outbounds"), ("outbounds",)), *_tables(_in(tree, "dns", "servers"), _AT)):
         yield from _resolver(entry.get("domain_resolver"), (*path, "domain_resolver"))
 
@@ -99,6 +101,11 @@ def _unfit(tree: Mapping[str, Any], servers: Mapping[str, Entry]) -> Iterator[Pr
                 kind = servers[tag][1].get("type") if tag in servers else None
                 if isinstance(kind, str) and kind not in fit:
                     yield Problem(where, f"a DNS server of type `{kind}` can't tell that", f"{_or(fit)} can")
+    for path, entry in servers.values():
+        for where, member in _listed_in(entry, path, "servers"):
+            if _kind(servers, member) == "fakeip":
+                yield Problem(where, "a DNS server of type `fakeip` stands for no other")
+    for path, rule in _tables(_in(tree, "dns", "rules"), ("dns", "rules")):
         if rule.get("action") == "evaluate" and _kind(servers, rule.get("server")) == "fakeip":
             yield Problem((*path, "server"), "`evaluate` can't ask a DNS server of type `fakeip`")
     final = _in(tree, "dns", "final") or next(iter(servers), "")
@@ -161,7 +168,10 @@ class _Ways:
 
     def _needs(self, tag: str) -> Iterator[tuple[str, str]]:
         """The servers that are asked before this one can be, each with the name that it is asked for."""
-        _, entry = self._servers[tag]
+        path, entry = self._servers[tag]
+        for _, member in _listed_in(entry, path, "servers"):
+            if member in self._servers:
+                yield member, "all that it is asked"
         own = _tag_of_resolver(entry.get("domain_resolver"))
         named = _named(entry)
         if named and own:

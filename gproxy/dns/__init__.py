@@ -16,6 +16,7 @@ CATALOGUE: dict[str, str] = {
     "hosts": "gproxy.dns.servers.hosts:SERVER",
     "dhcp": "gproxy.dns.servers.dhcp:SERVER",
     "fakeip": "gproxy.dns.servers.fakeip:SERVER",
+    "group": "gproxy.dns.servers.group:SERVER",
     "mdns": "gproxy.dns.servers.mdns:SERVER",
 }
 

@@ -122,6 +122,8 @@ class _Answer:
 
     __slots__ = ("_said", "_stream")
 
+    awaited = False
+
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._said = False
