@@ -81,37 +81,41 @@ class Https:
                 with deadline(patience, ProtocolError("no HTTP request in time", reason="timeout")):
                     head = client.decode(decode_request, MAX_HEAD)
                     check_host(head)
-                    keep = self._serve_one(client, head, session, allowed)
+                    body = _body_of(client, head)
             except ProtocolError as error:
                 if patience != HANDSHAKE_TIMEOUT and error.reason in ("empty", "timeout"):
                     return  # nobody is left who wants an answer
                 if error.reason not in _TOLD:
-                    client.sendall(_refusal1(_status_of(error)))
+                    _tell(client, _refusal1(_status_of(error)))
                     hear_out(client)
                 raise
-            if not keep:
+            if not self._serve_one(client, head, body, session, allowed):
                 hear_out(client)
                 return
             patience = HTTP_KEEP_ALIVE
 
-    def _serve_one(self, client: Buffered, head: RequestHead, session: Session, allowed: bool) -> bool:
-        """Answer a request; whether another one may follow."""
+    def _serve_one(self, client: Stream, head: RequestHead, body: bytes, session: Session, allowed: bool) -> bool:
+        """Answer a request; whether another one may follow. How long the answer takes is the resolver's matter."""
         keep = head.minor == 1 and b"close" not in head.fields.options(b"connection")
-        body = _body_of(client, head)
         try:
             kinds = head.fields.values(b"content-type")
             query = self.question(head.method, head.target, kinds, allowed=allowed)
             answer = self.answer(check_query(body) if query is None else query, session)
         except Refusal as why:
-            client.sendall(_refusal1(why.http, keep=keep))
+            _tell(client, _refusal1(why.http, keep=keep))
             return keep
         fields = Fields([])
         for name, value in _fields(answer):
             fields.add(name.title(), value)
         if not keep:
             fields.add(b"Connection", b"close")
-        client.sendall(ResponseHead(1, 200, b"OK", fields).encode() + answer)
+        _tell(client, ResponseHead(1, 200, b"OK", fields).encode() + answer)
         return keep
+
+
+def _tell(client: Stream, said: bytes) -> None:
+    with deadline(HANDSHAKE_TIMEOUT, StreamClosed("the answer is not taken", reason="timeout")):
+        client.sendall(said)
 
 
 def _body_of(client: Buffered, head: RequestHead) -> bytes:

@@ -50,7 +50,7 @@ class DnsInbound:
         """Serve one client's stream. Raises ProtocolError and StreamClosed."""
         host = session.source.host
         assert not isinstance(host, str), "a client's address is never a name"
-        allowed = self._sources.allows(host)
+        allowed = host.is_unspecified or self._sources.allows(host)  # a unix socket's clients have no address
         if self._https is not None:
             self._https.serve(stream, session, allowed=allowed)
         elif allowed:

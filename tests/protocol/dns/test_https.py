@@ -13,6 +13,7 @@ from h2.events import StreamReset
 from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Accept, Stream
 from gproxy.base.session import Session
+from gproxy.protocol.dns import https
 from gproxy.protocol.dns.https import Https
 from gproxy.rt.group import Group
 from tests.layers.transport.visitor import Visit
@@ -213,3 +214,19 @@ def test_silence_ends_the_connection() -> None:
 
 def test_another_path_is_this_ones() -> None:
     (talk_to(Site(path="/names")) >> GET.replace(b"/dns-query", b"/names") << KEPT).end().closed()
+
+
+def test_an_answer_may_take_longer_than_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(https, "HANDSHAKE_TIMEOUT", 0.05)
+    site = Site()
+    slow = base64.urlsafe_b64encode(query_for("slow.example.org")).rstrip(b"=")
+    talk = talk_to(site) >> GET.replace(TEXT.encode(), slow)
+    assert not talk._over.wait(0.2)
+    site.names.go.set()
+    (talk << re.compile(rb"HTTP/1\.1 200 OK\r\n.*max-age=33\r\n\r\n.{30,}", re.DOTALL)).end().closed()
+
+
+def test_a_request_that_does_not_come_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(https, "HANDSHAKE_TIMEOUT", 0.05)
+    talk = talk_to(Site()) >> GET[:20]
+    assert isinstance(talk.error(), ProtocolError)

@@ -176,7 +176,7 @@ def test_a_stream_that_is_cut_is_told_of(names: FakeNames) -> None:
 
 def test_a_client_without_an_address_may_ask(names: FakeNames) -> None:
     unix = new_session(Address(IPv4Address(0), 0))
-    talk = play(server(names, listen="unix:/x").accept, unix) >> framed(QUERY)
+    talk = play(server(names, listen="unix:/x", allow="192.0.2.0/24").accept, unix) >> framed(QUERY)
     talk << framed(FakeNames().exchange(QUERY, unix))
     talk.end().closed()
 
