@@ -78,7 +78,8 @@ class _Facts:
         if session.user is not None:
             yield "user", session.user
         if session.owner is not None:
-            yield "process", session.owner.path
+            path = session.owner.path
+            yield "process", path if path.isprintable() else ascii(path)
             yield "process_user", session.owner.user_id
         if session.source_mac:
             yield "source_mac", session.source_mac

@@ -96,6 +96,7 @@ def test_what_was_found_out_about_the_client(log: pytest.LogCaptureFixture) -> N
         "9 tcp in 192.0.2.7:40000 (? of 1001)",
         "9 tcp in 192.0.2.7:40000 (laptop 02:00:00:00:00:07)",
     ]
-    first, _, last = map(facts_of, log.records)
+    first, odd, last = map(facts_of, log.records)
+    assert odd["process"] == r"'/srv/a\nb'"
     assert (first["process"], first["process_user"]) == ("/usr/bin/curl", 1000)
     assert (last["source_mac"], last["source_hostname"]) == ("02:00:00:00:00:07", "laptop")
