@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.clients import Refused, tunnel
 from tests.e2e.proxy import Launcher, inbound
-from tests.e2e.supervised import Supervised, kill
+from tests.e2e.supervised import Supervised, family, kill
 from tests.support.origin import Server
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.procs import Processes
@@ -124,6 +124,35 @@ def test_a_file_that_changes_reaches_all_workers(processes: Processes, echo: Ser
     wait_until(lambda: all_refuse(port, echo, expected=False), "the last version does not arrive")
     assert sum("unknown key" in each for each in gproxy.errors()) == 1
     gproxy.stop()
+
+
+def test_a_control_that_comes_later_goes_on(processes: Processes, echo: Server, tmp_path: Path) -> None:
+    file = tmp_path / "bad.json"
+    file.write_bytes(written({"port": 1}))
+    route = rejecting({"type": "local", "path": str(file)})
+    gproxy = Supervised.start(processes, inbound("mixed", free_port()), route=route)
+    port = port_of(gproxy)
+    file.write_bytes(written({"port": echo.port}))
+    wait_until(lambda: all_refuse(port, echo, expected=True), "the new version does not arrive")
+    (before,) = controls(gproxy)
+    kill(before)
+    wait_until(lambda: set(controls(gproxy)) - {before}, "not replaced")
+    assert all_refuse(port, echo, expected=True)
+    file.write_bytes(written({"port": 1}))
+    wait_until(lambda: all_refuse(port, echo, expected=False), "the last version does not arrive")
+    gproxy.stop()
+
+
+def controls(gproxy: Supervised) -> list[int]:
+    """The processes that look after rule sets."""
+    return [pid for pid in family(gproxy.process.pid) if name_of(pid) == "gproxy-control"]
+
+
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text("ascii").strip()
+    except OSError:
+        return ""
 
 
 def replaced(gproxy: Supervised, worker: str, pid: int) -> bool:
