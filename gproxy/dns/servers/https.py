@@ -48,10 +48,13 @@ PATIENCE: Final = 2.0
 """Seconds of silence after which a link is asked (PING) whether it is still there, and in which it has to answer."""
 
 MOST_LINKS: Final = 4
-"""A server says itself how many questions it takes on one."""
+"""Links by HTTP/2. A server says itself how many questions it takes on one; further ones wait for room."""
 
 MOST_PLAIN: Final = 16
 """Connections by HTTP/1.1; further questions wait for one."""
+
+MOST_WAITING: Final = 8192
+"""Questions under way; further ones fail."""
 
 _SWEEP: Final = 1.0
 _MOST_AGE: Final = 0x7FFFFFFF
@@ -135,17 +138,24 @@ class HttpsServer:
         self._links: list[_Link] = []
         self._plain = PlainPool(self._connect, self._requests)
         self._speaks_plain = False
+        self._under_way = 0
+        self._room = Gate()  # for who waits until a link takes more
         self._shared = SharedDial()
         self._timer: Timer | None = None
         self._closed = False
 
     def exchange(self, ask: Ask, /) -> bytes:
         """See Server."""
+        if self._under_way >= MOST_WAITING:
+            fail(self._who, "too many questions are under way")
         question = question_of(ask)
+        self._under_way += 1
         try:
             answer = self._by_link(ask) or self._plain.exchange(ask)
         except (DialError, StreamClosed, ProtocolError, Overloaded) as error:
             fail(self._who, error)
+        finally:
+            self._under_way -= 1
         if not answers_alike(answer, question):
             fail(self._who, "an answer to another question")
         if is_truncated(answer):
@@ -163,6 +173,7 @@ class HttpsServer:
         links, self._links = self._links, []
         for each in links:
             each.link.close()
+        self._room.open()
         self._plain.close()
 
     def _connect(self, session: Session) -> Stream:
@@ -187,6 +198,7 @@ class HttpsServer:
                 since = now()
             finally:
                 stream.close()
+                self._room.open()
 
     def _on_a_link(self, since: float, ask: Ask) -> _Turn | None:
         """A request on a link that is there; an empty turn if links are not spoken."""
@@ -199,11 +211,11 @@ class HttpsServer:
         return _NO_TURN if self._speaks_plain else None
 
     def _dial(self, session: Session) -> _Turn | None:
-        """A connection, which goes to those that it is one of. Raises DialError."""
+        """A connection, which goes to those that it is one of, or room on one that is there. Raises DialError."""
+        self._tidy()
         if len(self._links) >= MOST_LINKS:
-            self._tidy()
-            if len(self._links) >= MOST_LINKS:
-                raise DialError("too many questions are under way", reason="failed")
+            self._room.wait()
+            return None
         stream = self._connect(session)
         if self._closed:
             stream.close()

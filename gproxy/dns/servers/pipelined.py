@@ -39,7 +39,9 @@ DEPTH: Final = 128
 MOST_CONNECTIONS: Final = 4
 
 MOST_WAITING: Final = 2048
-"""Questions under way on one connection when there are no more connections; further ones fail."""
+"""Questions under way on one connection when there are no more connections; further ones fail. As many may wait for a
+connection as may be under way on all together.
+"""
 
 TRIES: Final = 3
 """How often a question is asked at most. Some servers close a connection after so many answers, whatever is asked on it
@@ -219,9 +221,19 @@ class Pool:
         self._timer: Timer | None = None
         self._closed = False
         self._dialling = False
+        self._under_way = 0
 
     def exchange(self, ask: Ask) -> bytes:
         """See Server. What a connection has that breaks after it has been good is asked again, on a fresh one."""
+        if self._under_way >= MOST_WAITING * MOST_CONNECTIONS:
+            fail(self._who, "too many questions are under way")
+        self._under_way += 1
+        try:
+            return self._exchange(ask)
+        finally:
+            self._under_way -= 1
+
+    def _exchange(self, ask: Ask) -> bytes:
         question = question_of(ask)
         since = 0.0
         left = TRIES

@@ -35,6 +35,7 @@ from gproxy.dns.servers.asked import (
 )
 from gproxy.dns.servers.pipelined import Pool
 from gproxy.dns.servers.remote import Remote
+from gproxy.net import sockopt
 from gproxy.net.direct import SystemDialer
 from gproxy.net.shared import SharedDial
 from gproxy.net.tcp import SocketOptions
@@ -436,6 +437,8 @@ def _connected(options: SocketOptions, server: Address) -> socket:
     try:
         sock = options.make(family, consts.SOCK_DGRAM)
         try:
+            if options.udp_fragment is not None:
+                sockopt.set_udp_fragment(sock, family, options.udp_fragment)
             sock.connect((str(server.host), server.port))
         except BaseException:
             sock.close()

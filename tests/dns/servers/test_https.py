@@ -21,6 +21,7 @@ from gproxy.schema.model import read
 from gproxy.wire.dns.message import parse
 from gproxy.wire.http1.body import request_body
 from gproxy.wire.http1.head import MAX_HEAD, decode_request
+from gproxy.wire.http2 import link as http2
 from gproxy.wire.http2.head import Response
 from gproxy.wire.http2.link import Http2
 from tests.dns.servers.upstream import ask, expected, reply, wiring
@@ -322,6 +323,37 @@ def test_many_at_once(alpn, monkeypatch):
             assert group.join(10)
         assert len(web.asked) == 60
         assert web.connections == (1 if alpn == "h2" else 4)
+
+
+def test_more_questions_than_the_links_take(monkeypatch):
+    monkeypatch.setattr(https, "MOST_LINKS", 1)
+    monkeypatch.setattr(http2, "MAX_STREAMS", 3)
+    with Web(good) as web:
+        web.check()
+        with Group("asks") as group:
+            for number in range(60):
+                group.spawn(web.check, f"n{number}.test")
+            assert group.join(10)
+        assert len(web.asked) == 61
+        assert web.connections == 1
+
+
+def test_no_more_questions_than_that(monkeypatch):
+    monkeypatch.setattr(https, "MOST_WAITING", 2)
+    gate = Event()
+
+    def late(asked):
+        gate.wait()
+        return good(asked)
+
+    with Web(late) as web, Group("asks") as group:
+        for _ in range(2):
+            group.spawn(web.check)
+        wait_until(lambda: len(web.asked) == 2, "not asked")
+        with pytest.raises(DialError, match="too many questions are under way"):
+            web.server.exchange(ask("site.test"))
+        gate.set()
+        assert group.join(5)
 
 
 @BOTH

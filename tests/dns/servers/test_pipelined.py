@@ -175,6 +175,21 @@ def test_too_many_questions_fail(monkeypatch):
         assert True in found.values()
 
 
+def test_too_many_that_wait_for_a_connection(monkeypatch):
+    monkeypatch.setattr(pipelined, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(pipelined, "MOST_WAITING", 3)
+    gate = Event()
+    pool = Pool(lambda session: gate.wait(), "up")
+    with Group("asks") as group:
+        for _ in range(3):
+            group.spawn(pool.exchange, ask("site.test"))
+        wait_until(lambda: pool._under_way == 3, "not asked")
+        with pytest.raises(DialError, match="too many questions are under way"):
+            pool.exchange(ask("site.test"))
+    assert pool._under_way == 0
+    pool.close()
+
+
 def test_a_connection_that_was_good_and_breaks_is_replaced_once():
     with Ends(good_for(1), answering(plainly)) as ends:
         for _ in range(2):

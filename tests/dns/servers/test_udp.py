@@ -12,6 +12,7 @@ from gproxy.base.errors import DialError, StreamClosed
 from gproxy.dns import SERVERS
 from gproxy.dns.servers import udp
 from gproxy.dns.servers.udp import UdpServer
+from gproxy.net import sockopt
 from gproxy.net.direct import SystemDialer
 from gproxy.net.stream import SocketStream
 from gproxy.net.tcp import SocketOptions
@@ -265,6 +266,19 @@ def test_no_way_there():
     with pytest.raises(DialError, match=r"DNS server up: no way to 127\.0\.0\.1:53: "):
         server.exchange(ask("site.test"))
     server.close()
+
+
+@pytest.mark.parametrize("fragment", [True, False, None])
+def test_dial_fields_shape_its_sockets(fragment):
+    options = SocketOptions(inet4_bind_address=ip_address("127.0.0.5"), udp_fragment=fragment)
+    with udp_end(once) as end:
+        server = server_for(end.address, SystemDialer(options, connect_timeout=5, fallback_delay=0.3))
+        check(server)
+        (line,) = server._lines()
+        discovers = line._sock.getsockopt(socket.IPPROTO_IP, sockopt.IP_MTU_DISCOVER)
+        assert fragment is None or discovers == (sockopt.PMTUDISC_WANT if fragment else sockopt.PMTUDISC_DO)
+        server.close()
+    assert end.asked[0][1].host == ip_address("127.0.0.5")
 
 
 def test_many_at_once():
