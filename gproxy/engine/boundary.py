@@ -19,6 +19,7 @@ from gproxy.net.dscp import of_connection
 from gproxy.observe import access
 from gproxy.observe.meter import Meter
 from gproxy.route.facts import Needs
+from gproxy.route.owner import owner_of_peer
 
 _log = logging.getLogger("gproxy.engine")
 
@@ -56,6 +57,8 @@ class Boundary:
         session.udp_timeout = self._udp_timeout
         if self._needs.dscp and (fd := stream.bare()) is not None:
             session.dscp = of_connection(fd)
+        if self._needs.owner and source is UNSPECIFIED and (fd := stream.bare()) is not None:
+            session.owner = owner_of_peer(fd)
         self._serve(accept, stream, session)
 
     def packets(self, accept: AcceptPackets, conn: PacketConn, source: Address, local: Address, dscp: int = 0) -> None:

@@ -4,6 +4,8 @@ The kernel tells the socket's user and number at once, to everybody. Who holds i
 the same user may read, and whoever has CAP_SYS_PTRACE: for clients of other users nothing more than the user may be
 found out. That search takes time, so it is done in a thread, by one at a time, and begins with the processes that were
 found before.
+
+Of a unix socket the kernel has noted the process that connected.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ import contextlib
 import grp
 import os
 import pwd
+import socket as consts
+import struct
+from _socket import socket
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
@@ -24,7 +29,7 @@ from gproxy.rt.offload import offload
 from gproxy.rt.sync import Lock
 from gproxy.wire import netlink as wire
 
-_PROTOCOLS = {"tcp": 6, "udp": 17}
+_CREDENTIALS = struct.Struct("iII")  # struct ucred of socket(7): process, user, group
 _REMEMBERED = 1024  # sockets
 _REMEMBERED_SECONDS = 60.0  # a process may hand its socket on, or become another by exec
 _RECENT = 32  # processes
@@ -135,7 +140,7 @@ class Owners:
         self._recent.move_to_end(pid)
         if len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
-        return Owner(self._executable(pid), user_id, user, self._unit(pid), groups)
+        return Owner(_executable(self._proc, pid), user_id, user, _unit(self._proc, pid), groups)
 
     def _holder(self, link: str, user_id: int) -> int:
         """The process that has this open; 0 if none can be found. First those known, then those of the same user."""
@@ -174,19 +179,6 @@ class Owners:
                 others.append(pid)
         yield from others
 
-    def _executable(self, pid: int) -> str:
-        try:
-            return os.readlink(f"{self._proc}/{pid}/exe").removesuffix(" (deleted)")
-        except OSError:
-            return ""
-
-    def _unit(self, pid: int) -> str:
-        try:
-            with open(f"{self._proc}/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
-                return unit_of(file.read(64 * 1024))
-        except OSError:
-            return ""
-
     def _account(self, user_id: int) -> tuple[str, tuple[str, ...]]:
         """The user's name and groups, as the system knows them."""
         user, groups, until = self._accounts.get(user_id, ("", (), 0.0))
@@ -197,6 +189,47 @@ class Owners:
         if len(self._accounts) > _ACCOUNTS:
             self._accounts.popitem(last=False)
         return user, groups
+
+
+def owner_of_peer(fd: int) -> Owner | None:
+    """The process that has connected to a unix socket, as the kernel noted then; None of any other descriptor."""
+    copy = os.dup(fd)
+    try:
+        sock = socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        return None
+    try:
+        if sock.family != consts.AF_UNIX:
+            return None
+        pid, user_id, _ = _CREDENTIALS.unpack(sock.getsockopt(consts.SOL_SOCKET, consts.SO_PEERCRED, _CREDENTIALS.size))
+    except OSError:
+        return None
+    finally:
+        sock.close()
+    return offload(_described, pid, user_id)
+
+
+def _described(pid: int, user_id: int) -> Owner:
+    user, groups = _look_up(user_id)
+    if not pid:  # it is in a namespace whose processes have no number here
+        return Owner(user_id=user_id, user=user, groups=groups)
+    return Owner(_executable("/proc", pid), user_id, user, _unit("/proc", pid), groups)
+
+
+def _executable(proc: str, pid: int) -> str:
+    try:
+        return os.readlink(f"{proc}/{pid}/exe").removesuffix(" (deleted)")
+    except OSError:
+        return ""
+
+
+def _unit(proc: str, pid: int) -> str:
+    try:
+        with open(f"{proc}/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+            return unit_of(file.read(64 * 1024))
+    except OSError:
+        return ""
 
 
 def _host(address: Address) -> IP:

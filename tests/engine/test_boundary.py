@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import _socket
 import logging
+import os
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +14,7 @@ from greenlet import GreenletExit
 
 from gproxy.base.address import UNSPECIFIED, Address
 from gproxy.base.errors import AuthError, DialError, GproxyError, Overloaded, ProtocolError, StreamClosed
-from gproxy.base.session import Session
+from gproxy.base.session import Owner, Session
 from gproxy.engine.boundary import Boundary
 from gproxy.engine.table import Table
 from gproxy.net.stream import SocketStream
@@ -243,3 +244,19 @@ def test_a_clients_code_point_is_looked_at_if_a_rule_asks() -> None:
     server.close()
     boundary.packets(lambda conn, session: seen.append(session.dscp), MemoryPackets(), LOCAL, LOCAL, 10)
     assert seen[-1] == 10
+
+
+def test_the_client_of_a_unix_socket_is_known_if_a_rule_asks() -> None:
+    needs = Needs()
+    boundary = Boundary("in", Table(), Meter(), needs=needs)
+    seen: list[Owner | None] = []
+    for ask in (False, True):
+        if ask:
+            needs.ask("owner")
+        near, far = socket.socketpair()
+        ours = SocketStream(_socket.socket(fileno=near.detach()))
+        boundary.stream(lambda stream, session: seen.append(session.owner), ours, "", None)
+        far.close()
+    assert seen[0] is None
+    assert seen[1] is not None
+    assert seen[1].user_id == os.getuid()

@@ -13,7 +13,7 @@ import pytest
 from gproxy.base.address import Address, parse_ip
 from gproxy.base.session import Network, Owner, Session
 from gproxy.route import owner as module
-from gproxy.route.owner import Owners, unit_of
+from gproxy.route.owner import Owners, owner_of_peer, unit_of
 from tests.support.clock import HeldClock
 
 HOSTS = ["127.0.0.1", "::1"]
@@ -140,6 +140,25 @@ def test_another_process_is_found_and_remembered(owners: Owners, monkeypatch: py
         assert found.path == os.readlink(f"/proc/{child.pid}/exe")
         monkeypatch.setattr(module, "offload", lambda *_: pytest.fail("searched again"))
         assert owners.find(session) == found
+
+
+def test_the_other_end_of_a_unix_socket() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        assert is_this_process(owner_of_peer(near.fileno()))
+
+
+def test_what_is_no_unix_socket_has_no_such_end() -> None:
+    with socket.socket() as sock:
+        assert owner_of_peer(sock.fileno()) is None
+    reading, writing = os.pipe()
+    assert owner_of_peer(reading) is None
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_process_without_a_number_here() -> None:
+    assert module._described(0, 4_000_000_000) == Owner(user_id=4_000_000_000)
 
 
 def test_what_is_remembered_becomes_old(owners: Owners, held_clock: HeldClock) -> None:
