@@ -107,11 +107,22 @@ class Store:
 
     def _write(self, path: Path, data: bytes) -> None:
         try:
+            if self._somebody_else_s():
+                return
             write(path, data)
         except OSError as error:
             if not self._complained:
                 self._complained = True
                 _log.warning("rule sets can't be kept in %s: %s", self._folder, (error.strerror or str(error)).lower())
+
+    def _somebody_else_s(self) -> bool:
+        """Whether the folder is another user's, who could not replace what root, on a visit, would leave there."""
+        for folder in (self._folder, self._folder.parent):
+            try:
+                return folder.stat().st_uid != os.geteuid()
+            except FileNotFoundError:
+                continue
+        return False
 
 
 def asked_now(facts: Facts) -> Facts:

@@ -81,3 +81,11 @@ def test_files_are_their_owner_s_alone(store, tmp_path):
     store.keep_ready("one", READY)
     assert (tmp_path / "sets/ready/one.set").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "sets/ready").stat().st_mode & 0o777 == 0o700
+
+
+def test_root_leaves_nothing_in_another_s_folder(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    store = Store(tmp_path / "sets")
+    store.keep_ready("one", READY)
+    assert not (tmp_path / "sets").exists()
+    assert not caplog.records
