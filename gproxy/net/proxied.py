@@ -24,6 +24,7 @@ class ProxyProtocol:
             if header.source is not None:
                 session.source = header.source
                 session.local = header.destination
+                session.owner, session.dscp = None, 0  # those were the sender's of the header
             then(buffered, session)
 
         return accept

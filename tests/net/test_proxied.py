@@ -7,7 +7,7 @@ import pytest
 from gproxy.base.address import Address
 from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Stream
-from gproxy.base.session import Session
+from gproxy.base.session import Owner, Session
 from gproxy.net import proxied as room
 from gproxy.net.proxied import ProxyProtocol
 from gproxy.wire.proxyproto import encode_v1, encode_v2
@@ -31,8 +31,10 @@ ACCEPT = ProxyProtocol().accepting(echo)
 @pytest.mark.parametrize("chunk", [0, 1])
 def test_the_header_tells_who_the_client_is_and_what_follows_is_kept(header: bytes, chunk: int) -> None:
     session = new_session()
+    session.owner, session.dscp = Owner("/usr/sbin/haproxy"), 46
     (play(ACCEPT, session, chunk=chunk) >> header + b"hello" << b"hello" >> b"x" << b"x").end().closed()
     assert (session.source, session.local) == (SOURCE, LOCAL)
+    assert (session.owner, session.dscp) == (None, 0)  # what was known of the proxy before
 
 
 @pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", encode_v1(None, None), encode_v2(None, None)])
