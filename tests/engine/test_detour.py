@@ -16,6 +16,8 @@ from tests.support.playbook import new_session
 class Note:
     """A Reply that keeps what it was told."""
 
+    awaited = True
+
     def __init__(self) -> None:
         self.said: list[str] = []
 

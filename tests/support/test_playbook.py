@@ -92,6 +92,8 @@ def test_half_close_is_heard() -> None:
 
 
 class Quiet:
+    awaited = False
+
     def accept(self, bound: object = None) -> None: ...
 
     def reject(self, why: object) -> None: ...
