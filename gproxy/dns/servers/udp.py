@@ -9,6 +9,7 @@ ports to be guessed. Too many wrong guesses at a socket end it, and what it has 
 from __future__ import annotations
 
 import errno
+import logging
 import socket as consts
 from _socket import socket
 from functools import partial
@@ -61,10 +62,13 @@ _PROXIED: Final = 2
 _QUESTIONS_PROXIED: Final = 1024
 _PROXIED_FOR: Final = 60.0
 
+_QUIET: Final = 60.0  # seconds between two warnings
 _TICK: Final = 0.25
 _NAMES_FOR: Final = 30.0  # how long the addresses of the server's name are kept, at most
 _scratch = bytearray(MAX_DATAGRAM)
 _view = memoryview(_scratch)
+
+_log = logging.getLogger("gproxy.dns")
 
 
 class UdpOptions(Remote):
@@ -124,6 +128,7 @@ class UdpServer:
         self._addresses: tuple[IP, ...] = () if isinstance(server.host, str) else (server.host,)
         self._addresses_until = 0.0
         self._turn = 0
+        self._quiet_until = 0.0
         self._shared = SharedDial()
         self._closed = False
         self._timer: Timer | None = None
@@ -247,6 +252,7 @@ class UdpServer:
         line.wrong += 1
         if query is not None and (answers_alike(data, query.question) or is_bare_error(data)):
             # A server that does not keep the case, or could not read it, or a guess that is nearly right. TCP tells.
+            self._say("an answer in other letters, or without the question; asking by TCP")
             query.by_stream = True
             self._settle(query)
         elif line.wrong >= MOST_WRONG:
@@ -261,10 +267,17 @@ class UdpServer:
 
     def _flee(self, line: _Line) -> None:
         """Somebody guesses: what was asked by this line is asked by TCP."""
+        self._say("too many wrong answers from its address, as if somebody guessed; asking by TCP meanwhile")
         self._drop(line)
         for query in list(line.queries.values()):
             query.by_stream = True
             self._settle(query)
+
+    def _say(self, what: str) -> None:
+        """Log it, unless something was said lately: a flood must not make another one."""
+        if now() >= self._quiet_until:
+            self._quiet_until = now() + _QUIET
+            _log.warning("DNS server %s: %s", self.who, what)
 
     def _drop(self, line: _Line) -> None:
         self._slots = [None if each is line else each for each in self._slots]
