@@ -73,6 +73,10 @@ class DhcpServer:
         """See Server: it is one for all names."""
         return False
 
+    def searches(self) -> bool:
+        """See Searching. The network is not asked for it."""
+        return self._known is not None and bool(self._known.search)
+
     def close(self) -> None:
         """See Server."""
         self._several.close()

@@ -82,6 +82,10 @@ class LocalServer:
         """See Server."""
         return bool(self._hosts.addresses(name)) or is_local(name)
 
+    def searches(self) -> bool:
+        """See Searching."""
+        return bool(self._resolv.read().search)
+
     def _known(self, ask: Ask) -> bytes:
         """The answer, if it is written down."""
         if ask.type in _FAMILIES and (addresses := self._hosts.addresses(ask.name)):

@@ -126,9 +126,11 @@ def build(monkeypatch, **tree):
 def test_it_asks_those_that_the_network_names(monkeypatch, held_clock):
     network = Saying(monkeypatch, told(FIRST), told(SECOND))
     server, said = build(monkeypatch)
+    assert not server.searches()
     for _ in range(3):
         assert server.exchange(ask("site.test")) == b"answer"
     assert network.asked == ["eth0"]
+    assert server.searches()
     assert (said[0].servers, said[0].search) == ((FIRST,), ("lan.test",))
     assert said[1] is said[0]
     held_clock.advance(599)

@@ -9,10 +9,11 @@ import pytest
 
 from gproxy.base.errors import DialError
 from gproxy.dns import SERVERS
+from gproxy.dns.iface import Searching
 from gproxy.dns.servers import local
 from gproxy.dns.servers.answers import with_addresses
 from gproxy.dns.servers.hostsfile import HostsFile
-from gproxy.dns.servers.resolvconf import Resolv
+from gproxy.dns.servers.resolvconf import Resolv, ResolvConf
 from gproxy.schema.model import read
 from gproxy.wire.dns import types
 from gproxy.wire.dns.message import parse
@@ -140,6 +141,16 @@ def test_which_names_it_knows(world):
     assert world.server.knows("a.local")
     assert not world.server.knows("site.test")
     assert world.server.cacheable
+    world.server.close()
+
+
+def test_search_domains(world, tmp_path):
+    path = tmp_path / "resolv.conf"
+    for text, searches in (("nameserver 192.0.2.1\n", False), ("search lan.test\n", True)):
+        path.write_text(text)
+        world.server._resolv = ResolvConf(str(path))
+        assert isinstance(world.server, Searching)
+        assert world.server.searches() is searches
     world.server.close()
 
 
