@@ -236,7 +236,7 @@ def _read_domains(reader: Reader) -> tuple[tuple[str, ...], tuple[str, ...]]:
             suffixes.add(whole)
         else:
             suffixes.add(suffix)
-    found = tuple(sorted(domains)), tuple(sorted(suffixes))
+    found = tuple(sorted(domains - suffixes)), tuple(sorted(suffixes))
     for names in found:
         _refuse_odd(names)
     return found

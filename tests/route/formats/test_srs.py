@@ -76,6 +76,11 @@ def test_a_domain_beside_what_is_below_it_is_a_suffix():
     assert read_srs(write_srs(rules)).rules == read_rules([{"domain_suffix": "a"}])
 
 
+def test_a_domain_that_is_a_suffix_too_is_told_once():
+    body = b"\1" + rule(b"\2" + write_keys(["\na", "a", "b"]))
+    assert read_srs(file(body)).rules == read_rules([{"domain": "b", "domain_suffix": "a"}])
+
+
 PATTERNS = ("||a.example^", "|exact.example^", "track", "ads.*.example^", "||open.example", "||日本^")
 
 
