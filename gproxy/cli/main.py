@@ -21,6 +21,7 @@ _COMMANDS = {
     "merge": "files:merge_files",
     "schema": "files:schema",
     "generate": "generate:generate",
+    "route": "route:route",
     "tools": "tools:tools",
     "dns": "dns:dns",
     "rule-set": "rule_set:rule_set",

@@ -34,7 +34,7 @@ class Router:
         """`final` is the tag of the outbound for whatever the rules leave undecided."""
         compiled = [_compiled(rule, context) for rule in rules]
         self._rules: tuple[tuple[Match, Action], ...] = tuple(
-            (match, _action(name_of(number, rule), rule))
+            (match, action_of(name_of(number, rule), rule))
             for number, (rule, (match, _)) in enumerate(zip(rules, compiled, strict=True))
         )
         self._index = Index([known for _, known in compiled])
@@ -71,7 +71,8 @@ def _compiled(rule: RuleOptions, context: Context) -> tuple[Match, tuple[Conditi
     return condition_of(rule, groups, context), (rule, groups)
 
 
-def _action(name: str, options: RuleOptions) -> Action:
+def action_of(name: str, options: RuleOptions) -> Action:
+    """What a rule asks for when it matches; `name` is how the log calls it."""
     if options.action == "reject":
         method: RejectMethod = "drop" if options.method == "drop" else "default"
         return Reject(method, options.no_drop, name)
