@@ -69,7 +69,7 @@ class Doors:
 
     def __init__(self, rules: Sequence[Rule], more: Mapping[str, Any] | None = None) -> None:
         self.ports = dict(zip(free_ports(len(rules)), rules, strict=True))
-        self.config = {
+        self.config: dict[str, Any] = {
             "log": {"level": "debug"},
             "inbounds": [
                 {"type": "socks", "tag": str(port), "listen": "0.0.0.0", "listen_port": port} for port in self.ports
@@ -85,7 +85,9 @@ class Doors:
         }  # fmt: skip
 
     def start_gproxy(self, processes: Processes) -> None:
-        processes.gproxy(self.config)
+        route = self.config["route"]
+        rules = [rule | ({"allow_internal": True} if "outbound" in rule else {}) for rule in route["rules"]]
+        processes.gproxy(self.config | {"route": route | {"rules": rules}})
 
     def start_sing_box(self, processes: Processes) -> None:
         path = processes.folder / "sing-box.json"
