@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gproxy.config.root import Root
     from gproxy.route.action import Action
     from gproxy.route.explain import Reason, Tried
+    from gproxy.schema.groups import Item
 
 
 @click.group()
@@ -146,33 +147,33 @@ class _Story:
         assert isinstance(action, HijackDns), "the last action of a walk is final"
         return "answered by the `dns` table"
 
-    def _chain(self, last: Tried) -> list[str]:
+    def _chain(self, last: Tried) -> Iterator[str]:
         """The outbounds that it goes through, the last one first to be dialled."""
         from gproxy.route.action import RouteTo
-        from gproxy.schema.groups import Dial, Item, Proxy
 
-        by_tag: dict[str, Item] = {each.tag or str(index): each for index, each in enumerate(self._root.outbounds)}
-        chain: list[str] = []
         tag = last.action.outbound if isinstance(last.action, RouteTo) else ""
         while tag:
-            options = by_tag.get(tag)
-            where = f", server {options.server}:{options.server_port}" if isinstance(options, Proxy) else ""
-            chain.append(f"{tag} ({options.type if options is not None else 'direct'}{where})")
-            tag = options.detour if isinstance(options, Dial) else ""
-        return chain
+            options = self._outbound(tag)
+            yield _link(tag, options)
+            tag = _behind(options)
+
+    def _outbound(self, tag: str) -> Item:
+        from gproxy.protocol.direct.options import DirectOutboundOptions
+
+        by_tag: dict[str, Item] = {each.tag or str(index): each for index, each in enumerate(self._root.outbounds)}
+        return by_tag.get(tag, DirectOutboundOptions(type="direct"))
 
     def _names(self, last: Tried) -> str:
         """Who would find the addresses of a target that is a name, where this machine has to find them."""
         from gproxy.protocol.direct.options import DirectOutboundOptions
         from gproxy.route.action import RouteTo
-        from gproxy.schema.groups import Dial, Item, Proxy
+        from gproxy.schema.groups import Proxy
 
         host = self._session.target.host
         if not isinstance(host, str) or self._session.addresses or not isinstance(last.action, RouteTo):
             return ""
-        by_tag: dict[str, Item] = {each.tag or str(index): each for index, each in enumerate(self._root.outbounds)}
-        options = by_tag.get(last.action.outbound, DirectOutboundOptions(type="direct"))
-        if isinstance(options, Proxy) or (isinstance(options, Dial) and options.detour):
+        options = self._outbound(last.action.outbound)
+        if isinstance(options, Proxy) or _behind(options):
             return f"{host} goes on as a name"
         if not isinstance(options, DirectOutboundOptions):
             return ""
@@ -190,7 +191,7 @@ class _Story:
         yield from (f"    {note}" for note in self._notes)
         if self._session.asked is not None:
             yield f"    the target is {self._session.target} now, asked was {self._session.asked}"
-        chain = self._chain(steps[-1])
+        chain = list(self._chain(steps[-1]))
         if names := self._names(steps[-1]):
             yield f"    {names}"
         yield f"=>  {' → '.join(chain) if chain else verdict}"
@@ -206,8 +207,24 @@ class _Story:
             "addresses": [str(ip) for ip in self._session.addresses],
             "names": self._names(steps[-1]) or None,
             "verdict": verdict,
-            "outbounds": self._chain(steps[-1]),
+            "outbounds": list(self._chain(steps[-1])),
         }
+
+
+def _link(tag: str, options: Item) -> str:
+    """One outbound of a chain."""
+    from gproxy.schema.groups import Proxy
+
+    if isinstance(options, Proxy):
+        return f"{tag} ({options.type}, server {options.server}:{options.server_port})"
+    return f"{tag} ({options.type})"
+
+
+def _behind(options: Item) -> str:
+    """The outbound that an outbound is dialled through; empty if it dials by itself."""
+    from gproxy.schema.groups import Dial
+
+    return options.detour if isinstance(options, Dial) else ""
 
 
 def _tree_of(reason: Reason | None) -> Mapping[str, Any] | None:
