@@ -103,7 +103,7 @@ class FirstBytes:
     def watch(self, upstream: Stream) -> Stream:
         """If the client was silent, wait for the first word of either side, and remember who said it.
 
-        The upstream to go on with; so is `stream`. Raises StreamClosed when the session is ended from outside.
+        The upstream to go on with; so is `stream`.
         """
         if self._silent_to is None or self._known is None:
             return upstream

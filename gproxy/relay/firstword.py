@@ -30,6 +30,10 @@ class Listened(Buffered):
             self._broken = error
             return False
 
+    def give_up(self, why: StreamClosed) -> None:
+        """From now on this is what reading meets."""
+        self._broken = why
+
     def recv(self) -> bytes:
         """See Stream."""
         if self._broken is not None:
@@ -63,7 +67,7 @@ class FirstWord:
     def wait(self) -> None:
         """Until one side speaks or ends, or for FIRST_WORD. From then on, the sides are `left` and `right`.
 
-        Raises StreamClosed when the session is ended from outside.
+        If the session is ended from outside meanwhile, `left` tells the relay.
         """
         try:
             with Group("first word") as listeners, self._over, deadline(FIRST_WORD, _Silence()):
@@ -72,6 +76,8 @@ class FirstWord:
                 listeners.join()
         except _Silence:
             return
+        except StreamClosed as asked:
+            self.left.give_up(asked)
 
     def _listen(self, stream: Listened, side: Side) -> None:
         if stream.listen():

@@ -335,4 +335,5 @@ def test_a_silent_client_is_ended_from_outside(caplog: pytest.LogCaptureFixture)
         case.client.recv()
         case.client.sendall(b"x")
     case.end()
+    assert case.meter.statuses == {"closed-killed": 1}
     assert case.upstream.closed  # type: ignore[attr-defined]

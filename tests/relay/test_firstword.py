@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gproxy.base.errors import CloseReason, StreamClosed
+from gproxy.base.errors import CloseReason
 from gproxy.base.iface import Stream
 from gproxy.engine.table import Table
 from gproxy.relay import firstword as room
@@ -27,23 +27,16 @@ class Sides:
         self.client, self.left = pipe()
         self.right, self.server = pipe()
         self.word = FirstWord(self.left, self.right)
-        self.result: object = None
         self._group = Group("test")
 
     def wait_after(self, event: Callable[[], object]) -> FirstWord:
         """What is known when this has happened while it waits."""
-        self._group.spawn(self._wait)
+        self._group.spawn(self.word.wait)
         sleep(0)
         sleep(0)
         event()
         assert self._group.join(5), "it does not end"
         return self.word
-
-    def _wait(self) -> None:
-        try:
-            self.word.wait()
-        except StreamClosed as error:
-            self.result = error
 
 
 @pytest.fixture
@@ -104,15 +97,12 @@ def test_nobody_speaks(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("reason", ["killed", "drained"])
-def test_an_end_from_outside(sides: Sides, reason: CloseReason) -> None:
+def test_an_end_from_outside_is_told_to_the_relay(sides: Sides, reason: CloseReason) -> None:
     table, session = Table(), new_session()
 
     def wait() -> None:
         table.add(session)
-        with pytest.raises(StreamClosed) as caught:
-            sides.word.wait()
-        assert caught.value.reason == reason
-        sides.result = reason
+        sides.word.wait()
 
     with Group("test") as group:
         group.spawn(wait)
@@ -120,7 +110,8 @@ def test_an_end_from_outside(sides: Sides, reason: CloseReason) -> None:
         sleep(0)
         assert table.end(session.id, reason)
         assert group.join(5)
-    assert sides.result == reason
+    outcome = relay(sides.word.left, sides.word.right)
+    assert (outcome.ended, outcome.culprit) == (reason, "")
 
 
 def _listened(make: Callable[[], tuple[Stream, Stream]]) -> tuple[Listened, Stream]:
