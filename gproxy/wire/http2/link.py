@@ -121,7 +121,7 @@ class Http2:
         self._encoder = Encoder()
         self._decoder = Decoder(max_header_list_size=MAX_HEADERS)
         self._written: dict[Request, bytes] = {}  # heads that only point into the encoder's table as it is now
-        self._read: dict[bytes, list[tuple[bytes, bytes]]] = {}  # likewise the decoder's
+        self._read: dict[bytes, list[tuple[bytes, bytes]]] = {}  # those that leave the decoder's as it is now
         self._streams: dict[int, _Stream] = {}
         self._out: list[bytes] = []
         self._unread = 0  # answers among them since the last drain
@@ -613,17 +613,24 @@ class Http2:
         known = self._read.get(block)
         if known is not None:
             return known
+        before = self._table_read()
         try:
             lines = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
         except OversizedHeaderListError:
             self._fail(Code.CALM, "a head that is too long", of=TooLarge)
         except HPACKError as error:
             self._fail(Code.COMPRESSION, f"a head that can't be read: {error}")
-        if not _says_all_again(block):
+        if before != self._table_read() or len(self._read) >= _MOST_KNOWN:
             self._read.clear()
-        elif len(self._read) < _MOST_KNOWN:
+        elif len(block) <= _LONGEST_KNOWN:
             self._read[block] = lines
         return lines
+
+    def _table_read(self) -> tuple[int, int, int]:
+        """What changes whenever the decoder's table does: its size, and which entry is the newest of how many."""
+        table = self._decoder.header_table
+        entries = table.dynamic_entries
+        return table.maxsize, len(entries), id(entries[0]) if entries else 0
 
     def _on_request(self, number: int, lines: list[tuple[bytes, bytes]]) -> None:
         if not number & 1:

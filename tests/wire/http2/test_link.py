@@ -10,7 +10,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 from h2.settings import SettingCodes
-from hpack import Encoder
+from hpack import Decoder, Encoder, HPACKError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -207,6 +207,33 @@ def test_a_head_that_came_before_is_neither_coded_nor_decoded_anew(pair):
         opened(pair, again(1))
     client._encoder.encode = server._decoder.decode = None
     opened(pair, again(1))
+
+
+@given(st.lists(st.sampled_from(["index", "not", "never", "other", "size"]), max_size=60), st.data())
+def test_heads_in_any_coding_are_read_as_by_a_fresh_look(kinds, data):
+    core = Http2(client=False)
+    core.feed(PREFACE + frame(SETTINGS))
+    twin = Decoder()
+    base = bytes.fromhex("8287") + b"\x41\x01a" + b"\x04\x02/x"  # GET, https, :authority: a (indexed), :path
+    for number, kind in enumerate(kinds):
+        name = b"n%d" % data.draw(st.integers(0, 3))
+        first = {"index": 0x40, "not": 0, "never": 0x10}.get(kind)
+        block = bytes.fromhex("8287") + b"\x01\x01a" + b"\x04\x02/x"
+        if first is not None:
+            block += bytes([first, len(name)]) + name + b"\x01v"
+        elif kind == "other":
+            block = base
+        else:
+            block = b"\x3f\x01" + block if number % 2 else b"\x20" + block  # the table gets another size
+        wanted = [(bytes(key), bytes(value)) for key, value in twin.decode(block, raw=True)]
+        assert core._decode(block) == wanted
+        pointer = b"\x82\x87\x01\x01a\x04\x02/x\xbe"  # and the newest entry, if there is one
+        try:
+            wanted = [(bytes(key), bytes(value)) for key, value in twin.decode(pointer, raw=True)]
+        except HPACKError:
+            return
+        assert core._decode(pointer) == wanted
+        assert len(core._read) <= 64
 
 
 @pytest.mark.parametrize("block", [b"\x80", b"\xff\x80\x80", b"\xbe"])
