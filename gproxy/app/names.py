@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gproxy.app import layers
@@ -14,6 +14,7 @@ from gproxy.base.wiring import NO_NAMES
 from gproxy.config.root import DnsTable, Root
 from gproxy.dns import SERVERS
 from gproxy.dns.iface import Server, ServerWiring
+from gproxy.dns.options import DnsRuleOptions, looks_at_clients, rule_sets_of
 from gproxy.engine.decide import system_names
 from gproxy.limit.memory import Memory
 from gproxy.net.resolve import system_lookup
@@ -88,7 +89,6 @@ class Names:
         if not self._asked_by_clients:
             return
         from gproxy.dns.asking import Asking
-        from gproxy.dns.options import looks_at_clients
         from gproxy.dns.resolver import DnsResolver
         from gproxy.dns.reverse import Reverse
         from gproxy.dns.rules import Rules
@@ -113,7 +113,7 @@ class Names:
             table.final or next(iter(self.servers)),
             facts=context.facts,
             reverse=Reverse() if table.reverse_mapping else None,
-            alike=not any(looks_at_clients(rule) for rule in table.rules),
+            alike=_alike(table.rules, context),
         )
         if table.independent_cache:
             _log.warning(
@@ -150,6 +150,14 @@ class Names:
             self._cache.close()
         for server in self.servers.values():
             server.close()
+
+
+def _alike(rules: Sequence[DnsRuleOptions], context: Context) -> Callable[[], bool]:
+    """What tells whether no rule looks at who asks. Rule sets may come to do so when they are replaced."""
+    if any(map(looks_at_clients, rules)):
+        return lambda: False
+    named = [context.rule_sets[tag] for rule in rules for tag in rule_sets_of(rule)]
+    return lambda: not any(each.contents.clients for each in named)
 
 
 def _default(root: Root) -> LookupOptions:

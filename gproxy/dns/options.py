@@ -204,7 +204,7 @@ _SAME_FOR_ALL = frozenset((
     "inbound", "ip_version", *NAMES, *ADDRESSES, "ip_accept_any", "port", "port_range", "query_type", "query_dnssec",
     "query_client_subnet", "domain_label_count", "search_domain_available", "preferred_by", "match_response",
     *RESPONSES, "clash_mode", "wifi_ssid", "wifi_bssid", "interface_address", "default_interface_address",
-    "time_of_day", "weekday", "time_zone", "rule_set_ip_cidr_match_source", *MEANINGLESS,
+    "time_of_day", "weekday", "time_zone", "rule_set", *MEANINGLESS,
 ))  # fmt: skip
 
 ASKING = ("route", "evaluate")
@@ -416,10 +416,19 @@ def _is_said(value: object) -> bool:
 
 
 def looks_at_clients(rule: Options) -> bool:
-    """Whether a rule may give different answers to those who ask the same by one inbound. Rule sets may."""
+    """Whether a rule may give different answers to those who ask the same by one inbound, other than by rule sets."""
     if isinstance(rule, Combination):
         return any(looks_at_clients(each) for each in rule.rules)
     return any(_is_said(getattr(rule, item)) for item in DNS_ITEMS if item not in _SAME_FOR_ALL)
+
+
+def rule_sets_of(rule: Options) -> Iterator[str]:
+    """The tags of the rule sets that a rule names, and those that it joins."""
+    if isinstance(rule, Combination):
+        for each in rule.rules:
+            yield from rule_sets_of(each)
+    elif isinstance(rule, DnsConditions):
+        yield from rule.rule_set
 
 
 class OptimisticOptions(Options):

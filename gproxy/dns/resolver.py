@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
@@ -36,9 +36,11 @@ from gproxy.wire.dns.message import (
     addresses_of,
     encode_opt,
     error_reply,
+    parse,
     parse_query,
 )
 from gproxy.wire.dns.name import read_name, skip_name
+from gproxy.wire.dns.prepared import Prepared
 from gproxy.wire.dns.subnet import Subnet, encode_subnet, subnet_of
 
 _log = logging.getLogger("gproxy.dns")
@@ -57,6 +59,7 @@ _IN: Final = b"\0\1"
 _NO_DNSSEC: Final = Edns(DNS_DATAGRAM)
 _DNSSEC: Final = Edns(DNS_DATAGRAM, do=True)
 _REMEMBERED: Final = 4096
+_READ: Final = 1024
 
 
 class Answered(NamedTuple):
@@ -204,10 +207,10 @@ class DnsResolver:
         *,
         facts: Facts | None = None,
         reverse: Reverse | None = None,
-        alike: bool = False,
+        alike: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`final`: tag of the server for what the rules leave open. `alike`: no rule looks at who asks, but for the
-        inbound. `facts`: what rules need to be known of clients.
+        """`final`: tag of the server for what the rules leave open. `alike`: whether no rule looks at who asks now,
+        but for the inbound. `facts`: what rules need to be known of clients.
         """
         self._asking = asking
         self._rules = rules
@@ -255,7 +258,7 @@ class DnsResolver:
 
     def alike(self, inbound: str, /) -> bool:
         """See Resolver."""
-        return self._alike
+        return self._alike()
 
     def _read(self, query: bytes, session: Session) -> _Client | bytes:
         """A client's query, or the answer that it gets without being looked at."""
@@ -350,7 +353,7 @@ class DnsResolver:
         if self._facts is not None and self._facts.needs.some:
             self._facts.collect(asked.session)
         gate = Gate()
-        group = Group("dns walk")
+        group: Group | None = None
         walk = self._rules.walk(asked, how, internal=internal)
         try:
             step = next(walk)
@@ -358,20 +361,21 @@ class DnsResolver:
                 told: Any = None
                 if isinstance(step, Launch):
                     told = _Pending(gate)
+                    group = group or Group("dns walk")
                     group.spawn(told.run, self._asking, step.server, query, asked.session, step.how)
                 elif isinstance(step, Wait):
                     while not any(future.done for future in step.futures):
                         gate.wait()
                 elif isinstance(step, Route):
                     answered = Answered(self._routed(step, query, asked, gate), step.name)
-                    if step.rule is None or step.rule.accepts(asked, answered.message()):
+                    if step.rule is None or not step.rule.filters() or step.rule.accepts(asked, answered.message()):
                         return answered
                 else:
                     return self._ended(step, query)
                 step = walk.send(told)
         finally:
             walk.close()
-            if len(group):
+            if group is not None:
                 group.kill()
 
     def _routed(self, step: Route, query: Query, asked: Asked, gate: Gate) -> Found:
@@ -405,7 +409,7 @@ class DnsResolver:
                         told.settle(found)
                     else:
                         answered = Answered(found, step.name)
-                        if step.rule is None or step.rule.accepts(asked, answered.message()):
+                        if step.rule is None or not step.rule.filters() or step.rule.accepts(asked, answered.message()):
                             return answered
                 else:
                     return self._ended(step, query)
@@ -475,11 +479,21 @@ class _Job:
             self.error = error
 
     def _take(self, answered: Answered) -> None:
-        message = answered.message()
-        if message.rcode == types.NOERROR:
-            self.addresses = addresses_of(message)
+        found = answered.found
+        rcode = found.answer.rcode if isinstance(found, Found) else found.rcode
+        if rcode == types.NOERROR:
+            self.addresses = _addresses(found.answer) if isinstance(found, Found) else addresses_of(found)
         else:
-            self.error = DialError(f"{self._domain}: {_said(message.rcode, answered.server)}", reason="dns")
+            self.error = DialError(f"{self._domain}: {_said(rcode, answered.server)}", reason="dns")
+
+
+@lru_cache(_READ)
+def _addresses(answer: Prepared) -> tuple[IP, ...]:
+    """What an answer says, which many look-ups find in the cache. Raises DialError for a bad one."""
+    try:
+        return addresses_of(parse(answer.answer(0, answer.question, 0, 0)))
+    except ProtocolError as error:
+        raise DialError(f"a bad DNS answer: {error}", reason="dns") from error
 
 
 def _said(rcode: int, server: str) -> str:

@@ -164,10 +164,12 @@ class Rule:
             return asked.type in _FILTERED and self.condition.ahead(asked) is not Verdict.NO
         return self.condition.matches(asked)
 
+    def filters(self) -> bool:
+        """Whether the answer that its server gives decides."""
+        return self.condition.filters()
+
     def accepts(self, asked: Asked, answer: Message) -> bool:
-        """Whether the answer that its server has given is one that it is for."""
-        if not self.condition.filters():
-            return True
+        """Whether the answer that its server has given is one that it is for, if it filters."""
         return answer.rcode in (types.NOERROR, types.NXDOMAIN) and self.condition.matches(asked, answer)
 
 

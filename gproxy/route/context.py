@@ -25,6 +25,10 @@ class SetContents(Protocol):
     def addresses(self) -> bool:
         """Whether any of its rules looks at the target's addresses."""
 
+    @property
+    def clients(self) -> bool:
+        """Whether any of its rules looks at who asks, or how."""
+
     def match(self, *, by_source: bool) -> Match:
         """Whether any of its rules matches."""
 

@@ -42,6 +42,12 @@ class QueryTypeItem:
         return session.query_type in self._types
 
 
+_ADDRESSES = frozenset(("ip_cidr",))
+_CLIENTS = frozenset((
+    "network", "source_ip_cidr", "source_port", "process_name", "process_path", "process_path_regex",
+))  # fmt: skip
+
+
 class Contents:
     """See SetContents. Any of its rules may match.
 
@@ -52,7 +58,8 @@ class Contents:
     def __init__(self, packed: Packed, context: Context, digest: str = "") -> None:
         """`digest` tells what it was made from."""
         self.digest = digest
-        self.addresses = any(_looks_at_addresses(rule) for rule in packed.rules)
+        self.addresses = any(_looks_at(_ADDRESSES, rule) for rule in packed.rules)
+        self.clients = any(_looks_at(_CLIENTS, rule) for rule in packed.rules)
         self._packed = packed
         self._context = context
         self._made: dict[tuple[str, bool], Any] = {}
@@ -130,7 +137,7 @@ def _about_the_machine(items: Mapping[str, Any]) -> HeadlessRule:
     )
 
 
-def _looks_at_addresses(rule: Mapping[str, Any]) -> bool:
+def _looks_at(items: frozenset[str], rule: Mapping[str, Any]) -> bool:
     if "mode" in rule:
-        return any(map(_looks_at_addresses, rule["rules"]))
-    return "ip_cidr" in rule["items"]
+        return any(_looks_at(items, each) for each in rule["rules"])
+    return not items.isdisjoint(rule["items"])

@@ -130,3 +130,9 @@ def test_many_domains_and_keywords():
 def test_nothing_matches_nothing():
     assert not contents().match(by_source=False)(session())
     assert contents().groups(by_source=False) is None
+
+
+def test_which_sets_look_at_clients():
+    assert contents({"source_ip_cidr": "10.0.0.0/8"}).clients
+    assert contents({"type": "logical", "mode": "or", "rules": [{"network": "udp"}]}).clients
+    assert not contents({"ip_cidr": "10.0.0.0/8", "domain": "a.test"}).clients
