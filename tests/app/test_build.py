@@ -98,7 +98,8 @@ def test_datagrams_on_a_stream_are_datagrams_for_the_rules(
     )
     door = house.doors[0]
     assert isinstance(door.entrance, StreamEntrance)
-    talk = play(door.entrance.accept) >> ask << yes
+    here = new_session(Address(IPv4Address("127.0.0.1"), 40000))  # the peer is for this machine alone
+    talk = play(door.entrance.accept, here) >> ask << yes
     frame = encode_frame(Frame(peer.bound(), b"ping"))
     talk >> encode_request(Request(False, peer.bound())) + frame
     data, source = peer.recv_from()
