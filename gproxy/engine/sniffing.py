@@ -163,3 +163,5 @@ def settle(action: Sniff, session: Session, found: Sniffed) -> None:
             session.asked = session.target
         session.target = Address(found.domain, session.target.port)
         session.addresses = ()
+        if session.dial.internal:  # this target is the client's own
+            session.dial = replace(session.dial, internal=False)

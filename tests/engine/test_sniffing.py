@@ -9,7 +9,7 @@ import pytest
 from gproxy.base.address import Address
 from gproxy.base.defaults import SERVER_FIRST, SERVER_FIRST_KNOWN, SNIFF_DATAGRAMS
 from gproxy.base.errors import GproxyError, StreamClosed
-from gproxy.base.session import Sniffed
+from gproxy.base.session import DialOptions, Sniffed
 from gproxy.engine.sniffing import FirstBytes, FirstDatagrams, ServerFirst, settle
 from gproxy.net.buffered import Buffered
 from gproxy.route.action import Sniff
@@ -295,3 +295,12 @@ def test_a_name_that_was_known_stays_if_none_is_found() -> None:
     assert session.sniffed == Sniffed("ssh", "known.test", "OpenSSH")
     settle(Sniff(), session, Sniffed("tls", "site.test"))
     assert session.sniffed == Sniffed("tls", "site.test")
+
+
+def test_a_target_that_was_sniffed_is_the_client_s_own() -> None:
+    """What the configuration allows of the one that it names itself is not allowed of this one."""
+    session = new_session()
+    session.target, session.dial = Address(IPv4Address("127.0.0.1"), 80), DialOptions(internal=True, udp_connect=True)
+    settle(Sniff(override=True), session, Sniffed("http", "localhost"))
+    assert session.target == Address("localhost", 80)
+    assert session.dial == DialOptions(udp_connect=True)
