@@ -363,8 +363,6 @@ def _expand(message: bytes, at: int, end: int, where: tuple[int, int]) -> bytes:
     parts = [message[at : at + before]]
     at += before
     for _ in range(names):
-        if at >= end:
-            raise ProtocolError("a DNS record that is too short")
         name, at = read_wire_name(message, at)
         parts.append(name)
     if at > end:

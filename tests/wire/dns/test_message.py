@@ -150,6 +150,8 @@ def test_bad_edns_is_refused(wire):
         head(1, 1, 0, 0) + QUERY[12:] + b"\xc0\x0c\0\5\0\1\0\0\0\1\0\2\xc0\x27",  # an alias that is itself
         head(1, 1, 0, 0) + QUERY[12:] + b"\xc0\x0c\0\5\0\1\0\0\0\1\0\0",  # an alias of nothing
         head(1, 1, 0, 0) + QUERY[12:] + b"\xc0\x0c\0\5\0\1\0\0\0\1\0\1\1a\0",  # longer than its record
+        # longer than its record, and the next one begins within it
+        head(1, 2, 0, 0) + QUERY[12:] + b"\xc0\x0c\0\5\0\1\0\0\0\1\0\1\1" + b"\1\0\0\0\1\0\1\0\0\0\1\0\0",
     ],
 )
 def test_lies_are_refused(wire):
@@ -264,6 +266,12 @@ def test_additional_records_are_not_missed():
     wire = message.encode()
     assert parse(truncate(wire, len(wire) - 1)) == replace(message, additional=message.additional[:1])
     assert parse(truncate(wire, len(WIRE))) == USUAL
+
+
+def test_authorities_are_missed():
+    message = replace(USUAL, authority=(soa("example.net"),))
+    wire = message.encode()
+    assert parse(truncate(wire, len(wire) - 1)) == replace(USUAL, truncated=True)
 
 
 def test_what_stands_behind_the_opt_record_is_left_out():
