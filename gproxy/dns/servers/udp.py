@@ -41,7 +41,7 @@ from gproxy.net.direct import SystemDialer
 from gproxy.net.shared import SharedDial
 from gproxy.net.tcp import SocketOptions
 from gproxy.rt.crew import launch
-from gproxy.rt.sockets import READ, Gate, Readiness, Timer
+from gproxy.rt.sockets import READ, Gate, Readiness, Timer, call_soon
 from gproxy.schema.registry import Row
 
 RESEND: Final = (1.0, 2.0)
@@ -125,6 +125,7 @@ class UdpServer:
         self._slots: list[_Line | None] = [None] * (_SOCKETS if isinstance(via, SystemDialer) else _PROXIED)
         self._retired: list[_Line] = []  # which still wait for answers
         self._queries: dict[_Query, None] = {}
+        self._outgoing: list[tuple[_SocketLine, bytes]] = []
         self._addresses: tuple[IP, ...] = () if isinstance(server.host, str) else (server.host,)
         self._addresses_until = 0.0
         self._turn = 0
@@ -235,6 +236,24 @@ class UdpServer:
 
     def _connect(self, session: Session) -> Stream:
         return self._via.dial(self.server, own_session(session, "tcp", self.server))
+
+    def post(self, line: _SocketLine, message: bytes) -> None:
+        """Send what this turn of the hub asks when it is over, all in a row.
+
+        A server that is woken for each has often gone back to sleep when the next one comes: a fifth of the CPU.
+        """
+        self._outgoing.append((line, message))
+        if len(self._outgoing) == 1:
+            call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """In the hub."""
+        outgoing, self._outgoing = self._outgoing, []
+        for line, message in outgoing:
+            try:
+                line.send_now(message)
+            except DialError as error:
+                self.broken(line, error)
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
@@ -355,9 +374,13 @@ class _SocketLine:
         self._readable.call(self._arrived)
 
     def send(self, message: bytes) -> None:
-        """See _Line. A question that can't be sent now is lost, as datagrams are."""
+        """See _Line: at the end of the hub's turn."""
+        self._server.post(self, message)
+
+    def send_now(self, message: bytes) -> None:
+        """A question that can't be sent now is lost, as datagrams are. Raises DialError."""
         if self._sock is None:
-            raise StreamClosed("closed here", reason="local")
+            return
         try:
             try:
                 self._sock.send(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from ipaddress import ip_address
 
@@ -270,6 +271,28 @@ def test_no_way_there():
     with pytest.raises(DialError, match=r"DNS server up: no way to 127\.0\.0\.1:53: "):
         server.exchange(ask("site.test"))
     server.close()
+
+
+def test_a_way_that_is_no_more(monkeypatch):
+    monkeypatch.setattr(udp, "_SOCKETS", 1)
+
+    class Cut:
+        def __init__(self, sock):
+            self.close, self.recv_into = sock.close, sock.recv_into
+
+        def send(self, message):
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    with udp_end(once) as end:
+        server = server_for(end.address)
+        check(server)
+        (line,) = server._lines()
+        line._sock = Cut(line._sock)
+        with pytest.raises(DialError, match="DNS server up: Network is unreachable") as caught:
+            server.exchange(ask("site.test"))
+        assert caught.value.reason == "dns"
+        check(server)
+        server.close()
 
 
 @pytest.mark.parametrize("fragment", [True, False, None])
