@@ -18,6 +18,8 @@ from tests.support.origin import HELLO, Server, content, digest
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.procs import Processes, curl, run
 from tests.support.tls import Certificate
+from tests.wire.laws_clienthello import host, message
+from tests.wire.laws_quicinitial import crypto, sealed
 
 SNIFF = {"action": "sniff"}
 SIZE = 200_000_000
@@ -70,8 +72,8 @@ def test_a_name_that_is_no_domain_becomes_no_target(launch: Launcher, site: Serv
         inbound("direct", override_address="127.0.0.1", override_port=site.port),
         rules=(SNIFF | {"override_destination": True},),
     )
-    for host in ("192.0.2.1", "a b", ".."):
-        assert curl("-H", f"Host: {host}", f"http://127.0.0.1:{proxy.port}/") == HELLO
+    for name in ("192.0.2.1", "a b", ".."):
+        assert curl("-H", f"Host: {name}", f"http://127.0.0.1:{proxy.port}/") == HELLO
     assert {session["target"] for session in proxy.wait_sessions(3, status="ok")} == {site.authority}
 
 
@@ -132,6 +134,21 @@ def test_a_hello_in_two_datagrams_arrives_whole_and_in_order(launch: Launcher, u
         assert [client.receive()[0], client.receive()[0]] == [QUIC_SECOND, QUIC_FIRST]
         assert client.ask(b"more", (LOOPBACK, udp_echo_server.port)) == b"more"
     assert proxy.session(network="udp")["domain"] == "quic.test"
+
+
+def test_datagrams_go_to_the_sniffed_domain_and_answers_come_from_where_they_were_sent(
+    launch: Launcher, udp_echo_server: Server
+) -> None:
+    proxy = launch(
+        inbound("mixed"), rules=(SNIFF | {"override_destination": True}, {"action": "resolve", "strategy": "ipv4_only"})
+    )
+    hello = sealed(crypto(0, message(host(b"localhost"))) + bytes(900))
+    with association(proxy.port) as client:
+        assert client.ask(hello, ("192.0.2.1", udp_echo_server.port)) == hello
+        assert client.ask(b"more", ("192.0.2.1", udp_echo_server.port)) == b"more"
+    session = proxy.session(network="udp")
+    assert session["target"] == f"localhost:{udp_echo_server.port}"
+    assert session["asked"] == f"192.0.2.1:{udp_echo_server.port}"
 
 
 def test_a_server_that_speaks_first_delays_nobody_for_long(launch: Launcher, stack: ExitStack) -> None:
