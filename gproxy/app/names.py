@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gproxy.app import layers
 from gproxy.base.address import IP
+from gproxy.base.errors import ConfigError
 from gproxy.base.iface import Lookup, Outbound, Resolver
 from gproxy.base.session import DEFAULT_LOOKUP, LookupOptions, Session
 from gproxy.base.wiring import NO_NAMES
@@ -21,6 +22,7 @@ from gproxy.net.resolve import system_lookup
 from gproxy.route.context import Context
 from gproxy.schema.groups import Dial, Item, lookup_options
 from gproxy.schema.model import Options, read
+from gproxy.service.files import state_folder
 
 if TYPE_CHECKING:
     from gproxy.dns.cache import Cache
@@ -52,9 +54,11 @@ class Names:
     """Everything about names. The servers are built last, since they may be asked through outbounds; see `furnish`."""
 
     def __init__(self, root: Root, memory: Memory | None = None) -> None:
-        """`memory` is what all workers share."""
+        """`memory` is what all workers share. Raises ConfigError where what is to outlive them can't be opened."""
         self._root = root
-        self._memory = memory or Memory()
+        self._file = _kept(root)
+        store = root.experimental.cache_file
+        self._memory = self._file if self._file is not None and store.store_fakeip else memory or Memory()
         self._asked_by_clients = root.dns is not None or _is_asked(root)
         self.servers: dict[str, Server] = {}
         self._cache: Cache | None = None
@@ -136,12 +140,13 @@ class Names:
         from gproxy.dns.shared import Shared
 
         capacity = table.cache_capacity or CAPACITY
+        kept = self._file if self._root.experimental.cache_file.store_dns else None
         return Cache(
             capacity,
             optimistic=table.stale(),
             prefetch=table.prefetch,
             expire=not table.disable_expire,
-            shared=Shared(capacity) if self._root.runtime.workers > 1 else None,
+            shared=Shared(capacity, kept) if kept is not None or self._root.runtime.workers > 1 else None,
         )
 
     def close(self) -> None:
@@ -158,6 +163,19 @@ def _alike(rules: Sequence[DnsRuleOptions], context: Context) -> Callable[[], bo
         return lambda: False
     named = [context.rule_sets[tag] for rule in rules for tag in rule_sets_of(rule)]
     return lambda: not any(each.contents.clients for each in named)
+
+
+def _kept(root: Root) -> Memory | None:
+    """What outlives gproxy, if anything is to."""
+    store = root.experimental.cache_file
+    if not store.enabled:
+        return None
+    path = state_folder() / (f"{store.path}-{store.cache_id}" if store.cache_id else store.path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Memory.at(path)
+    except OSError as error:
+        raise ConfigError(f"can't open the cache file {path}: {error.strerror or error}") from error
 
 
 def _default(root: Root) -> LookupOptions:

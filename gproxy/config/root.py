@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from gproxy.config.bytype import DNS_SERVER, INBOUND, OUTBOUND, SERVICE
+from gproxy.config.experimental import ExperimentalOptions
 from gproxy.config.load import Loaded
 from gproxy.config.runtime import RuntimeOptions
 from gproxy.dns.options import DnsOptions
@@ -42,7 +43,7 @@ class Root(Options):
     """The top level of a configuration."""
 
     not_yet: ClassVar[tuple[str, ...]] = (
-        "ntp", "endpoints", "experimental", "http_clients",
+        "ntp", "endpoints", "http_clients",
         "network_namespaces",
     )  # fmt: skip
 
@@ -70,6 +71,7 @@ class Root(Options):
         tuple[LimitOptions, ...], doc("How much of gproxy one user, one address or one way may take. Not in sing-box.")
     ] = ()
     route: Annotated[RouteOptions, doc("Which connection goes where.")] = RouteOptions()
+    experimental: Annotated[ExperimentalOptions, doc("What outlives gproxy.")] = ExperimentalOptions()
     runtime: Annotated[RuntimeOptions, doc("How gproxy uses the machine. Not in sing-box.")] = RuntimeOptions()
 
 

@@ -1,13 +1,15 @@
 """Answers that all workers of one generation share: what one has asked, the others need not ask.
 
-A mapping of anonymous memory, made before the workers are forked. It has places of one size, in rows of four; a key
-belongs to one row. A place that holds another answer is written over, the one whose end comes first.
+A mapping of memory, made before the workers are forked: nobody else's, or a file's, which outlives them. It has places
+of one size, in rows of four; a key belongs to one row. A place that holds another answer is written over, the one whose
+end comes first.
 
     0          8             16      24     28       30       32
     +----------+-------------+-------+------+--------+--------+-----+---------+
     | checksum | hash of key | end   | ttl  | key's  | whole  | key | message |
     +----------+-------------+-------+------+--------+--------+-----+---------+
-                                double         length   length              end: by the clock that never goes back
+                                double         length   length              end: by the clock that never goes back,
+                                                                            or the wall clock's in a file
 
 There is no lock. Whoever reads takes a copy and believes it only if the checksum is right: what is being written, by
 one or by two, or what a writer that was killed has left half done, counts as nothing.
@@ -19,6 +21,9 @@ import mmap
 import struct
 from hashlib import blake2b
 from typing import Final
+
+from gproxy.base.clock import now, wall
+from gproxy.limit.memory import Memory
 
 PLACE: Final = 512
 """Bytes of a place. Answers that don't fit stay their worker's own."""
@@ -38,10 +43,12 @@ _BEGIN: Final = _TAG_END + _HEAD.size
 class Shared:
     """The mapping. Pages that are never used take no memory."""
 
-    def __init__(self, places: int) -> None:
-        """Room for about so many answers, MOST_PLACES at most. Raises OSError."""
+    def __init__(self, places: int, kept: Memory | None = None) -> None:
+        """Room for about so many answers, MOST_PLACES at most; in memory that is kept, if there is any. Raises OSError."""
         self._rows = max(1, min(places, MOST_PLACES) // _PLACES)
-        self._memory = mmap.mmap(-1, self._rows * _ROW)
+        size = self._rows * _ROW
+        self._memory = mmap.mmap(-1, size) if kept is None else kept.section("dns-answers 1", size).mapped
+        self._lasts = kept is not None
 
     def get(self, key: bytes) -> tuple[bytes, float, int] | None:
         """The message that is remembered by this key, when it ends, and the TTL it had when it was new."""
@@ -52,7 +59,7 @@ class Shared:
                 end, ttl, size, whole = _HEAD.unpack_from(row, at + _TAG_END)
                 right = whole <= PLACE and _checksum(row[at + _SUM : at + whole]) == row[at : at + _SUM]
                 if right and size == len(key) and row.startswith(key, at + _BEGIN):
-                    return row[at + _BEGIN + size : at + whole], end, ttl
+                    return row[at + _BEGIN + size : at + whole], end - self._offset(), ttl
         return None
 
     def put(self, key: bytes, message: bytes, end: float, ttl: int) -> None:
@@ -61,9 +68,13 @@ class Shared:
         if whole > PLACE:
             return
         start, tag = self._row(key)
-        content = tag + _HEAD.pack(end, ttl, len(key), whole) + key + message
+        content = tag + _HEAD.pack(end + self._offset(), ttl, len(key), whole) + key + message
         at = start + self._place(start, tag)
         self._memory[at : at + whole] = _checksum(content) + content
+
+    def _offset(self) -> float:
+        """What the clock of ends is ahead of the one that never goes back: that one begins anew with each start."""
+        return wall() - now() if self._lasts else 0.0
 
     def clear(self) -> None:
         """Forget everything."""

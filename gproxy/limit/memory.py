@@ -18,6 +18,7 @@ import os
 import struct
 from collections.abc import Callable
 from mmap import mmap
+from pathlib import Path
 from typing import Final
 
 PAGE: Final = 1 << 16
@@ -54,6 +55,32 @@ class Memory:
         memory = cls.__new__(cls)
         memory.fd = fd
         return memory
+
+    @classmethod
+    def at(cls, path: Path) -> Memory:
+        """The one in a file, which outlives gproxy too: made if there is none, and a broken one is set aside.
+
+        Raises OSError.
+        """
+        for _ in range(2):
+            memory = cls.__new__(cls)
+            memory.fd = -1
+            memory.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if os.fstat(memory.fd).st_size == 0:
+                os.ftruncate(memory.fd, PAGE)
+                os.pwrite(memory.fd, _MARK, 0)
+            if memory._is_whole():
+                return memory
+            path.replace(f"{path}.broken")
+        raise OSError(f"{path} is not what gproxy has written")
+
+    def _is_whole(self) -> bool:
+        """Whether every section is all there: a file may have been cut off."""
+        size = os.fstat(self.fd).st_size
+        if os.pread(self.fd, len(_MARK), 0) != _MARK or size < PAGE:
+            return False
+        entries = _ENTRY.iter_unpack(os.pread(self.fd, _ENTRIES * _ENTRY.size, len(_MARK)))
+        return all(not at or (at % PAGE == 0 and has and at + has <= size) for _, at, has in entries)
 
     def section(self, name: str, size: int, begin: Callable[[mmap], None] = lambda mapped: None) -> Section:
         """The section of that name and size, which is made if there is none.

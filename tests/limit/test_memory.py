@@ -4,6 +4,7 @@ import mmap
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,7 @@ def test_what_is_no_memory(content: bytes) -> None:
 
 ADDER = """
 import sys
+from pathlib import Path
 from gproxy.limit.memory import Memory
 section = Memory.adopt(int(sys.argv[1])).section("number", 8)
 print("ready", flush=True)
@@ -126,3 +128,28 @@ def test_a_lock_holds_other_processes_off() -> None:
         each.communicate(timeout=50)
     assert [each.returncode for each in adders] == [0, 0]
     assert int.from_bytes(memory.section("number", 8).mapped[:8], "big") == 40000
+
+
+def test_one_in_a_file_is_known_again(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    Memory.at(path).section("one", 8).mapped[:] = b"remember"
+    again = Memory.at(path)
+    assert again.section("one", 8).mapped[:] == b"remember"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("cut", [0, 10, PAGE - 1, PAGE + 1])
+def test_a_broken_file_is_set_aside(cut: int, tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    Memory.at(path).section("one", 8).mapped[:] = b"remember"
+    os.truncate(path, cut)
+    fresh = Memory.at(path)
+    assert fresh.section("one", 8).mapped[:] == bytes(8)
+    assert (tmp_path / "cache.db.broken").exists() is (cut > 0)
+
+
+def test_a_foreign_file_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    path.write_bytes(b"somebody's" * 100_000)
+    Memory.at(path)
+    assert (tmp_path / "cache.db.broken").read_bytes().startswith(b"somebody's")
