@@ -44,7 +44,7 @@ class Shared:
     """The mapping. Pages that are never used take no memory."""
 
     def __init__(self, places: int, kept: Memory | None = None) -> None:
-        """Room for about so many answers, MOST_PLACES at most; in memory that is kept, if there is any. Raises OSError."""
+        """Room for about so many answers, MOST_PLACES at most; in memory that is kept, if given. Raises OSError."""
         self._rows = max(1, min(places, MOST_PLACES) // _PLACES)
         size = self._rows * _ROW
         self._memory = mmap.mmap(-1, size) if kept is None else kept.section("dns-answers 1", size).mapped
