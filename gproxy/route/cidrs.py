@@ -80,7 +80,7 @@ def _unmapped(four: Iterable[Bounds], six: Iterable[Bounds]) -> tuple[array[int]
     """The boundaries; those of IPv4-mapped prefixes are IPv4's, since sessions have such addresses unwrapped."""
     narrow, wide = list(four), []
     for first, last in six:
-        if _MAPPED_FIRST <= first and last <= _MAPPED_LAST:
+        if first >= _MAPPED_FIRST and last <= _MAPPED_LAST:
             narrow.append((first & 0xFFFFFFFF, last & 0xFFFFFFFF))
         else:
             wide.append((first, last))
