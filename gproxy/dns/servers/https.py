@@ -139,7 +139,7 @@ class HttpsServer:
         self._plain = PlainPool(self._connect, self._requests)
         self._speaks_plain = False
         self._under_way = 0
-        self._room = Gate()  # for who waits until a link takes more
+        self._room: Gate | None = None  # of who waits until a link takes more
         self._shared = SharedDial()
         self._timer: Timer | None = None
         self._closed = False
@@ -173,7 +173,8 @@ class HttpsServer:
         links, self._links = self._links, []
         for each in links:
             each.link.close()
-        self._room.open()
+        if self._room is not None:
+            self._room.open()
         self._plain.close()
 
     def _connect(self, session: Session) -> Stream:
@@ -198,7 +199,8 @@ class HttpsServer:
                 since = now()
             finally:
                 stream.close()
-                self._room.open()
+                if self._room is not None:
+                    self._room.open()
 
     def _on_a_link(self, since: float, ask: Ask) -> _Turn | None:
         """A request on a link that is there; an empty turn if links are not spoken."""
@@ -214,6 +216,7 @@ class HttpsServer:
         """A connection, which goes to those that it is one of, or room on one that is there. Raises DialError."""
         self._tidy()
         if len(self._links) >= MOST_LINKS:
+            self._room = Gate()
             self._room.wait()
             return None
         stream = self._connect(session)

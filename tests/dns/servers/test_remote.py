@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from gproxy.base.address import Address
 from gproxy.dns import SERVERS
+from gproxy.rt.patch import hub_exists
 from gproxy.schema.model import read
+from tests.dns.servers.upstream import wiring
 
 
 def options(kind, **tree):
@@ -41,3 +45,24 @@ def test_what_is_wrong(kind, tree):
     problems = []
     assert read(SERVERS.row(kind).options, {"type": kind, **tree}, (), problems) is None
     assert len(problems) == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SERVERS.names() if kind != "group"])
+def test_building_one_begins_nothing(kind):
+    """A template builds what its workers use, and never has a hub."""
+    found = []
+    problems = []
+    tree = {"type": kind, **({"server": "dns.test"} if kind in ("udp", "tcp", "tls", "https") else {})}
+    tree |= {"inet4_range": "198.18.0.0/15"} if kind == "fakeip" else {}
+    made = read(SERVERS.row(kind).options, tree, (), problems)
+    assert not problems, problems
+
+    def build():
+        server = SERVERS.row(kind).build(made, wiring())
+        found.append(hub_exists())
+        server.close()
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    thread.join()
+    assert found == [False]
