@@ -75,7 +75,7 @@ class Contents:
     def groups(self, *, by_source: bool) -> Groups | None:
         """See SetContents."""
         rules = self._packed.rules
-        if len(rules) != 1 or "mode" in rules[0] or rules[0]["invert"]:
+        if not self._packed.alone or "mode" in rules[0] or rules[0]["invert"]:
             return None
         if ("groups", by_source) not in self._made:
             self._made["groups", by_source] = self._groups(rules[0]["items"], by_source=by_source)

@@ -30,8 +30,9 @@ from gproxy.route.prefixes import IpRanges
 from gproxy.route.ranges import WideRanges
 from gproxy.route.regex import RegexError, compile_regex
 from gproxy.route.sets.adguard import translate
+from gproxy.route.sets.joining import joined
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the form. It changes whenever the same source would be made into other bytes."""
 
 _MAGIC: Final = b"gpx-set\n"
@@ -52,7 +53,8 @@ class BadPacked(ValueError):
 def pack(rules: Sequence[Headless]) -> bytes:
     """Make a rule set ready. Raises BadRuleSet for an expression that is none."""
     packer = _Packer()
-    tree = json.dumps([packer.rule(rule) for rule in rules], separators=(",", ":")).encode()
+    table = {"alone": len(rules) == 1, "rules": [packer.rule(rule) for rule in joined(rules)]}
+    tree = json.dumps(table, separators=(",", ":")).encode()
     trie = packer.trie()
     bounds = bytes(packer.bounds)
     body = trie + bounds + tree
@@ -132,9 +134,12 @@ def _check_expressions(rule: HeadlessRule) -> None:
 
 
 class Packed:
-    """A rule set made ready, in memory that is shared with whoever else has the descriptor."""
+    """A rule set made ready, in memory that is shared with whoever else has the descriptor.
 
-    __slots__ = ("_bounds", "rules", "trie")
+    `alone`: it was made of one rule. Of several, there may be fewer `rules` now that match the same.
+    """
+
+    __slots__ = ("_bounds", "alone", "rules", "trie")
 
     def __init__(self, descriptor: int) -> None:
         """Map it. The descriptor stays the caller's, and may be closed. Raises BadPacked, and OSError."""
@@ -144,7 +149,9 @@ class Packed:
         with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as data:
             trie, bounds, tree = _lengths(data)
             self._bounds = data[trie : trie + bounds]
-            self.rules: list[dict[str, Any]] = json.loads(data[trie + bounds : trie + bounds + tree])
+            table = json.loads(data[trie + bounds : trie + bounds + tree])
+        self.alone: bool = table["alone"]
+        self.rules: list[dict[str, Any]] = table["rules"]
         self.trie = _mapped_trie(descriptor) if trie else None
 
     def cidrs(self, place: Sequence[int]) -> CidrSet:

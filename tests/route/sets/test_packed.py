@@ -27,7 +27,7 @@ def test_small_sets_are_all_json():
 
 
 def test_large_ones_share_a_trie():
-    made = packed({"domain_suffix": MANY}, {"domain": [name.replace("n", "m") for name in MANY]})
+    made = packed({"domain_suffix": MANY}, {"domain": [name.replace("n", "m") for name in MANY], "port": 80})
     first, second = (DomainTrie(made.trie, rule["items"]["domains"]) for rule in made.rules)
     assert "n7.test" in first
     assert "x.n7.test" in first
