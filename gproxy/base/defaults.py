@@ -23,6 +23,9 @@ LINGER = 2.0
 # A resolve action; sing-box gives a DNS query as long.
 RESOLVE_TIMEOUT = 10.0
 
+# Between two pieces of a ClientHello, where the system can't tell what has arrived; as in sing-box.
+FRAGMENT_DELAY = 0.5
+
 # How long a request head waits for the first payload to leave together with it: the client may be one that lets the
 # server speak first. As in sing-box.
 FIRST_PAYLOAD = 0.3

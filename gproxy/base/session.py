@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, Literal, Protocol
 
 from gproxy.base.address import IP, Address
-from gproxy.base.defaults import UDP_IDLE
+from gproxy.base.defaults import FRAGMENT_DELAY, UDP_IDLE
 
 Network = Literal["tcp", "udp"]
 Strategy = Literal["", "prefer_ipv4", "prefer_ipv6", "ipv4_only", "ipv6_only"]
@@ -22,6 +22,9 @@ class DialOptions:
     udp_timeout: float | None = None  # seconds of silence that end a UDP session
     udp_connect: bool = False
     udp_disable_domain_unmapping: bool = False
+    tls_fragment: bool = False  # the client's ClientHello is sent in pieces
+    tls_record_fragment: bool = False  # that are records
+    tls_fragment_fallback_delay: float = FRAGMENT_DELAY  # seconds between them, where nobody can tell what has arrived
     internal: bool = False  # also where only this machine is to go: the configuration names the target
 
 
@@ -103,6 +106,7 @@ class Session:
     held: Held | None = None  # what it has taken of limits
     outbound: str = ""  # tag of the outbound that was chosen
     carries: bool = False  # its stream is a link, whose streams are sessions of their own
+    began: float = 0.0  # when its handshake began, by `now`; 0.0 when that is over
 
 
 _facts = attrgetter(*[field.name for field in fields(Session)])

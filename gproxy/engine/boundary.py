@@ -43,6 +43,7 @@ class Boundary:
         self._udp_timeout = udp_timeout
         self._table = table
         self._meter = meter
+        self._door = meter.door(tag)
 
     @property
     def marked(self) -> bool:
@@ -98,23 +99,29 @@ class Boundary:
     def counted_one(self) -> None:
         """A question that came on a stream was answered."""
         self._meter.queries(1, 0, 0, 0)
+        self._door.queries += 1
 
     def counted(self, answered: int, dropped: int, received: int, sent: int) -> None:
         """See Keeper."""
         self._meter.queries(answered, dropped, received, sent)
+        self._door.queries += answered
+        self._door.dropped += dropped
 
     def _serve(self, accept: Any, opened: Stream | PacketConn, session: Session) -> None:
-        began = now()
+        began = session.began = now()
+        door = self._door
         self._table.add(session)
         self._meter.begin()
+        door.opened += 1
+        door.active += 1
         try:
             accept(opened, session)
         except GproxyError as error:
-            self._meter.record(error.word, 0, 0)
+            self._meter.record(error.word, 0, 0, session)
             quiet = error.reason == "empty" or isinstance(error, Limited | Denied)
             access.finished(session, error.word, 0, 0, now() - began, str(error), quiet=quiet)
         except Exception:  # noqa: BLE001 - a fault of ours in one session must not touch another
-            self._meter.record("error", 0, 0)
+            self._meter.record("error", 0, 0, session)
             _log.exception("session %d of %s failed: this is a fault of gproxy", session.id, session.inbound)
         finally:
             opened.close()
@@ -122,4 +129,5 @@ class Boundary:
                 session.held.close()
                 session.held = None
             self._meter.leave()
+            door.active -= 1
             self._table.remove(session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gproxy.base.clock import now
 from gproxy.base.errors import GproxyError, Limited, Rejected
 from gproxy.base.iface import PacketConn, Reply, Stream
-from gproxy.base.session import Held, Session
+from gproxy.base.session import DialOptions, Held, Session
 from gproxy.engine.decide import Decides
 from gproxy.engine.nat import Nat
 from gproxy.engine.sniffing import FirstBytes
@@ -27,7 +27,8 @@ class RoutingDispatcher:
 
     def stream(self, session: Session, stream: Stream, reply: Reply) -> None:
         """See Dispatcher."""
-        account = self._meter.enter(session.inbound, session.user, "tcp") if session.user else None
+        self._meter.shook_hands(session)
+        account = self._meter.account(session)
         held = session.held.part() if session.held is not None else None
         try:
             self._stream(session, stream, reply, account, held)
@@ -48,16 +49,19 @@ class RoutingDispatcher:
             outbound = self._decider.decide(session, opening)
             if held is not None:
                 held.look(session, ROUTED)
+            dialling = now()
             upstream = outbound.dial(session.target, session)
+            self._meter.dialled(session.outbound, dialling)
         except GproxyError as why:
             self._refuse(session, opening, reply, why, now() - began)
             return
         try:
             if not opening.accepted:
                 reply.accept(upstream.bound())
-            right = opening.watch(upstream)
+            right = opening.watch(_cut(upstream, session.dial))
             tolls = Tolls(*held.tolls()) if held is not None else FREE
-            outcome = relay(opening.stream, right, self._terms, account, tolls)
+            way = account.way(session.outbound) if account is not None else None
+            outcome = relay(opening.stream, right, self._terms, way, tolls)
             self._part(stream, upstream, outcome)
         finally:
             upstream.close()
@@ -85,7 +89,7 @@ class RoutingDispatcher:
     def packets(self, session: Session, conn: PacketConn) -> None:
         """See Dispatcher."""
         began = now()
-        account = self._meter.enter(session.inbound, session.user, "udp") if session.user else None
+        account = self._meter.account(session)
         held = session.held.part() if session.held is not None else None
         nat = Nat(session, conn, self._decider, account, held)
         try:
@@ -102,8 +106,19 @@ class RoutingDispatcher:
         self._finish(session, status, nat.up, nat.down, now() - began, detail)
 
     def _finish(self, session: Session, status: str, up: int, down: int, seconds: float, detail: str) -> None:
-        self._meter.record(status, up, down)
+        self._meter.record(status, up, down, session)
         access.finished(session, status, up, down, seconds, detail)
+
+
+def _cut(upstream: Stream, dial: DialOptions) -> Stream:
+    """The way to the target, where what the client says first is to be cut."""
+    if not dial.tls_fragment and not dial.tls_record_fragment:
+        return upstream
+    from gproxy.layers.tls.firstcut import FirstCut
+    from gproxy.layers.tls.fragment import Cutter
+
+    delay = dial.tls_fragment_fallback_delay
+    return FirstCut(upstream, Cutter(packets=dial.tls_fragment, records=dial.tls_record_fragment, delay=delay))
 
 
 def _known(session: Session, held: Held) -> None:

@@ -86,7 +86,7 @@ class Nat:
 
     def run(self) -> tuple[str, str]:
         """The status word and its detail, when all is over. Never raises for what the peers do."""
-        SWEEPER.add(self, self._account)
+        SWEEPER.add(self)
         try:
             with self._children:
                 self._forward()
@@ -276,6 +276,8 @@ class Nat:
                 one.sniffed,
             )
             session.owner, session.source_mac, session.source_hostname = one.owner, one.source_mac, one.source_hostname
+            if self._account is not None:  # nothing has moved before
+                SWEEPER.charge(self, self._account.way(one.outbound))
         usual = session.udp_timeout
         if one.sniffed is not None and one.sniffed.protocol:
             fitting = UDP_PROTOCOL_TIMEOUTS.get(one.sniffed.protocol, usual)

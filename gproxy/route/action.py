@@ -30,6 +30,9 @@ class Overrides:
     udp_timeout: float | None = None  # seconds
     udp_connect: bool = False
     udp_disable_domain_unmapping: bool = False
+    tls_fragment: bool = False
+    tls_record_fragment: bool = False
+    tls_fragment_fallback_delay: float | None = None  # seconds
     internal: bool = False  # also where only this machine is to go
     limits: tuple[str, ...] = ()  # on top of those of rules before
     _from_default: DialOptions = field(init=False, repr=False, compare=False)
@@ -60,6 +63,13 @@ class Overrides:
             udp_timeout=before.udp_timeout if self.udp_timeout is None else self.udp_timeout,
             udp_connect=before.udp_connect or self.udp_connect,
             udp_disable_domain_unmapping=before.udp_disable_domain_unmapping or self.udp_disable_domain_unmapping,
+            tls_fragment=before.tls_fragment or self.tls_fragment,
+            tls_record_fragment=before.tls_record_fragment or self.tls_record_fragment,
+            tls_fragment_fallback_delay=(
+                before.tls_fragment_fallback_delay
+                if self.tls_fragment_fallback_delay is None
+                else self.tls_fragment_fallback_delay
+            ),
             internal=before.internal or self.internal or self.address is not None,
         )
         return before if changed == before else changed

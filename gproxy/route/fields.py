@@ -51,8 +51,7 @@ class ActionName(Word):
     """What a matching rule does."""
 
     __slots__ = ()
-    words = ("route", "reject", "route-options", "hijack-dns", "resolve", "sniff")
-    not_yet = ("bypass",)
+    words = ("route", "reject", "route-options", "hijack-dns", "resolve", "sniff", "bypass")
 
 
 class SnifferName(Word):

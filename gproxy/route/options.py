@@ -98,13 +98,13 @@ ROUTE = ActionName("route")
 
 _OVERRIDES = (
     "override_address", "override_port", "fallback_delay", "udp_timeout", "udp_connect", "udp_disable_domain_unmapping",
-    "limits", "allow_internal",
+    "limits", "allow_internal", "tls_fragment", "tls_fragment_fallback_delay", "tls_record_fragment",
 )  # fmt: skip
 RESOLVING = (
     "strategy", "server", "timeout", "disable_cache", "disable_optimistic_cache", "rewrite_ttl", "client_subnet",
 )  # fmt: skip
 _OWNERS: Mapping[str, tuple[str, ...]] = {
-    "outbound": ("route",),
+    "outbound": ("route", "bypass"),
     **dict.fromkeys(_OVERRIDES, ("route", "route-options")),
     "method": ("reject",),
     "no_drop": ("reject",),
@@ -119,14 +119,17 @@ class ActionOptions(Options):
     """What a matching rule does, with the keys of every action."""
 
     not_yet: ClassVar[tuple[str, ...]] = (
-        "network_strategy", "network_type", "fallback_network_type", "tls_fragment", "tls_fragment_fallback_delay",
-        "tls_record_fragment", "tls_spoof", "tls_spoof_method",
+        "network_strategy", "network_type", "fallback_network_type", "tls_spoof", "tls_spoof_method",
     )  # fmt: skip
 
     action: Annotated[
-        ActionName, doc("What a match does: `route`, `reject`, `hijack-dns`, `route-options`, `resolve` or `sniff`.")
+        ActionName,
+        doc(
+            "What a match does: `route`, `reject`, `hijack-dns`, `route-options`, `resolve`, `sniff`, or `bypass`, "
+            "which is `route` if it has an `outbound`, and else nothing."
+        ),
     ] = ROUTE
-    outbound: Annotated[str, doc("`route`: tag of the outbound.")] = ""
+    outbound: Annotated[str, doc("`route`, `bypass`: tag of the outbound.")] = ""
     override_address: Annotated[
         HostText | None, doc("`route`, `route-options`: go to this IP address or domain instead.")
     ] = None
@@ -142,6 +145,17 @@ class ActionOptions(Options):
     udp_connect: Annotated[bool, doc("`route`, `route-options`: connect UDP sockets to their target.")] = False
     udp_disable_domain_unmapping: Annotated[
         bool, doc("`route`, `route-options`: answer from the address that a domain led to, not from the domain.")
+    ] = False
+    tls_fragment: Annotated[
+        bool,
+        doc("`route`, `route-options`: send the client's TLS ClientHello in pieces, cut inside the server's name."),
+    ] = False
+    tls_fragment_fallback_delay: Annotated[
+        Duration | None,
+        doc("`route`, `route-options`: time between these pieces where nobody can tell what has arrived; 500ms."),
+    ] = None
+    tls_record_fragment: Annotated[
+        bool, doc("`route`, `route-options`: send it in several TLS records, cut inside the server's name.")
     ] = False
     allow_internal: Annotated[
         bool,
@@ -188,6 +202,8 @@ class ActionOptions(Options):
             yield "", "`outbound` is missing: action `route` needs the tag of one"
         if self.action == "route-options" and not any(getattr(self, key) for key in _OVERRIDES):
             yield "action", "expected an option beside it that it sets"
+        if self.tls_fragment_fallback_delay is not None and not self.tls_fragment:
+            yield "tls_fragment_fallback_delay", "has no effect without `tls_fragment`"
         if self.method == "drop" and self.no_drop:
             yield "no_drop", "contradicts method `drop`"
 

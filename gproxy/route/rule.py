@@ -83,7 +83,7 @@ def action_of(name: str, options: RuleOptions) -> Action:
     if options.action == "sniff":
         return Sniff(options.sniffer, options.timeout or SNIFF_TIMEOUT, options.override_destination, name)
     overrides = _overrides(options)
-    if options.action == "route-options":
+    if options.action == "route-options" or (options.action == "bypass" and not options.outbound):
         return SetOptions(overrides, name)
     return RouteTo(options.outbound, None if overrides == Overrides() else overrides, name)
 
@@ -105,6 +105,9 @@ def _overrides(options: RuleOptions) -> Overrides:
         udp_timeout=options.udp_timeout or None,
         udp_connect=options.udp_connect,
         udp_disable_domain_unmapping=options.udp_disable_domain_unmapping,
+        tls_fragment=options.tls_fragment,
+        tls_record_fragment=options.tls_record_fragment,
+        tls_fragment_fallback_delay=options.tls_fragment_fallback_delay,
         internal=options.allow_internal,
         limits=options.limits,
     )

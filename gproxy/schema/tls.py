@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Final, Literal
 
-from gproxy.base.defaults import HANDSHAKE_TIMEOUT
+from gproxy.base.defaults import FRAGMENT_DELAY, HANDSHAKE_TIMEOUT
 from gproxy.schema.acme import Acme, CertificateProvider
 from gproxy.schema.fields import Duration, is_host
 from gproxy.schema.model import Options, doc
@@ -29,9 +29,6 @@ SUITES: Final = {
 _FIXED: Final = frozenset({"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"})
 
 _PIN_SIZE: Final = 32
-
-FRAGMENT_DELAY: Final = 0.5
-"""What `fragment_fallback_delay` is if left out, in seconds; as in sing-box."""
 
 
 class Tls(Options):

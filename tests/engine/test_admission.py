@@ -57,7 +57,7 @@ def test_only_those_who_are_let_in_are_served(kind: str) -> None:
     served: list[Any] = []
     accept = getattr(admission, kind)(lambda opened, session: served.append(opened))
     session = new_session(Address.parse("192.0.2.9:1"))
-    with pytest.raises(Denied, match="192.0.2.9 is denied"):
+    with pytest.raises(Denied, match=r"192\.0\.2\.9 is denied"):
         accept("a", session)
     assert session.held is None
     first = new_session(Address.parse("192.0.2.1:1"))

@@ -74,29 +74,33 @@ NO_ACTION = "a nested rule has no action of its own"
         (to_x(ip_version=5), "0.ip_version", "expected `4` or `6`, got an integer"),
         (to_x(prot=1), "0.prot", "unknown key"),
         (to_x(override_port=0), "0.override_port", "expected 1 to 65535"),
-        (to_x(action="reject"), "0.outbound", "belongs to action `route`, and this is `reject`"),
+        (to_x(action="reject"), "0.outbound", "belongs to action `route` or `bypass`, and this is `reject`"),
         (to_x(method="drop"), "0.method", "belongs to action `reject`, and this is `route`"),
         (to_x(strategy="ipv4_only"), "0.strategy", "belongs to action `resolve`, and this is `route`"),
         (
             to_x(action="route-options", override_port=1),
             "0.outbound",
-            "belongs to action `route`, and this is `route-options`",
+            "belongs to action `route` or `bypass`, and this is `route-options`",
         ),
         (
             {"action": "reject", "override_port": 1},
             "0.override_port",
             "belongs to action `route` or `route-options`, and this is `reject`",
         ),
-        ({"action": "bypass"}, "0.action", "`bypass` is not supported yet"),
+        ({"action": "bypass", "method": "drop"}, "0.method", "belongs to action `reject`, and this is `bypass`"),
         (
             {"action": "direct"},
             "0.action",
-            "expected one of `route`, `reject`, `route-options`, `hijack-dns`, `resolve`, `sniff`",
+            "expected one of `route`, `reject`, `route-options`, `hijack-dns`, `resolve`, `sniff`, `bypass`",
         ),
         (to_x(sniffer="tls"), "0.sniffer", "belongs to action `sniff`, and this is `route`"),
         (to_x(override_destination=True), "0.override_destination", "belongs to action `sniff`, and this is `route`"),
         (to_x(timeout="1s"), "0.timeout", "belongs to action `resolve` or `sniff`, and this is `route`"),
-        ({"action": "sniff", "outbound": "x"}, "0.outbound", "belongs to action `route`, and this is `sniff`"),
+        (
+            {"action": "sniff", "outbound": "x"},
+            "0.outbound",
+            "belongs to action `route` or `bypass`, and this is `sniff`",
+        ),
         ({"action": "route-options"}, "0.action", "expected an option beside it that it sets"),
         ({"action": "reject", "method": "drop", "no_drop": True}, "0.no_drop", "contradicts method `drop`"),
         ({"action": "reject", "method": "reply"}, "0.method", "`reply` is not supported yet"),
@@ -115,7 +119,7 @@ def test_what_is_wrong_is_told(rule, where, message):
 
 
 def test_all_mistakes_are_told_at_once():
-    assert len(said({"port": "x", "domain": "a b", "outbound": "x"}, {"action": "bypass"}, {"port": 1})) == 4
+    assert len(said({"port": "x", "domain": "a b", "outbound": "x"}, {"action": "no"}, {"port": 1})) == 4
 
 
 def test_what_a_sniff_may_say():

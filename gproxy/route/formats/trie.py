@@ -21,10 +21,12 @@ from sys import byteorder
 from gproxy.route.formats.binary import Reader, prefixed, utf8, words
 from gproxy.route.headless import BadRuleSet
 
-MAX_NODES = 2**24
-MAX_KEYS = 2**22
+MAX_NODES = 2**23
+MAX_KEYS = 2**21
 MAX_KEY = 2048
 """Bytes of the longest name: one of DNS has 253, one that is a pattern may have some more."""
+MAX_TEXT = 2**26
+"""Bytes of all names: a small trie can have many long ones that end differently."""
 
 _BYTES_OF_BITS = bytes.maketrans(b"01", b"\0\1")
 
@@ -67,19 +69,23 @@ def _counts(shape: array[int], labels: int) -> list[int]:
     counts.pop()  # what fills up the last word
     if len(counts) != labels + 1 or sum(counts) != labels or max(counts) > 256:
         raise BadRuleSet("a trie whose parts contradict each other")
+    if counts.count(0) > MAX_KEYS:  # no level is wider than that
+        raise BadRuleSet(f"more than {MAX_KEYS} names")
     return counts
 
 
 def _keys(labels: bytes, counts: list[int], ends: bytes) -> Iterator[str]:
     """Each byte of a key is a character here."""
     characters = labels.decode("latin-1")
-    level, first, known = [""], 0, 0
-    for _ in range(MAX_KEY + 1):
+    if ends.count(1) > MAX_KEYS:
+        raise BadRuleSet(f"more than {MAX_KEYS} names")
+    level, first, left = [""], 0, MAX_TEXT
+    for depth in range(MAX_KEY + 1):
         after = first + len(level)
         found = list(compress(level, ends[first:after]))
-        known += len(found)
-        if known > MAX_KEYS:
-            raise BadRuleSet(f"more than {MAX_KEYS} names")
+        left -= len(found) * depth
+        if left < 0 or len(level) * depth > MAX_TEXT:
+            raise BadRuleSet(f"names of more than {MAX_TEXT >> 20} MiB")
         yield from found
         if after == len(counts):
             return
