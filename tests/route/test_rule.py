@@ -131,3 +131,9 @@ def test_rules_see_what_was_sniffed():
     assert isinstance(next(actions), Sniff)
     one.sniffed = Sniffed("tls", "site.test")
     assert next(actions).outbound == "inside"
+
+
+def test_a_bypass_is_a_route_or_nothing():
+    steps = walk({"action": "bypass"}, {"port": 80, "action": "bypass", "outbound": "x"}, one=session("a.test", 80))
+    assert [type(step) for step in steps] == [SetOptions, RouteTo]
+    assert steps[-1].outbound == "x"
