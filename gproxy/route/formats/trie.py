@@ -100,11 +100,13 @@ def _keys(labels: bytes, counts: list[int], ends: bytes) -> Iterator[str]:
 
 
 def write_keys(names: Iterable[str]) -> bytes:
-    """The trie of these names. Raises BadRuleSet if there are too many, or one is too long."""
+    """The trie of these names. Raises BadRuleSet if it would be larger than one that is read."""
     keys = sorted({utf8(name[::-1]) for name in names})
     if len(keys) > MAX_KEYS or max(map(len, keys), default=0) > MAX_KEY:
         raise BadRuleSet(f"more than {MAX_KEYS} names, or one of more than {MAX_KEY} bytes")
     labels, shape, leaves = _levels(keys)
+    if len(labels) > MAX_NODES or sum(map(len, keys)) > MAX_TEXT:
+        raise BadRuleSet(f"names of more than {MAX_TEXT >> 20} MiB, or with more than {MAX_NODES} different parts")
     return b"\0" + words(_packed(leaves)) + words(_packed(shape)) + prefixed(labels)
 
 

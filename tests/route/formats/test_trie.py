@@ -85,3 +85,18 @@ def test_siblings_by_the_thousand_are_refused():
     shape = [bits >> at & (2**64 - 1) for at in range(0, bits.bit_length(), 64)]
     with pytest.raises(BadRuleSet, match="contradict"):
         read(raw_trie([], shape, labels))
+
+
+def test_a_small_trie_with_much_text_is_refused(monkeypatch):
+    raw = write_keys([last + "a" * 100 for last in "xyz"])
+    assert len(read(raw)) == 3
+    monkeypatch.setattr(trie, "MAX_TEXT", 302)
+    for refused in (lambda: read(raw), lambda: write_keys(["a" * 303])):
+        with pytest.raises(BadRuleSet, match="names of more than"):
+            refused()
+
+
+def test_dead_ends_count_as_names(monkeypatch):
+    monkeypatch.setattr(trie, "MAX_KEYS", 1)
+    with pytest.raises(BadRuleSet, match="more than 1 names"):
+        read(raw_trie([0b10], [0b11100], b"ab"))
