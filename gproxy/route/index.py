@@ -25,6 +25,9 @@ _FEW: Final = 8
 # A range of more ports is not entered port by port.
 _WIDE: Final = 64
 
+# What was found for a session is mostly what was found for another one.
+_REMEMBERED: Final = 1024
+
 _NAMED: Final = frozenset({"domain", "ip_cidr"})
 
 _K = TypeVar("_K", bound=Hashable)
@@ -33,7 +36,8 @@ _K = TypeVar("_K", bound=Hashable)
 class Index:
     """Made of the rules, in their order: of each its options and groups, or None if it is to be asked always."""
 
-    __slots__ = ("_all", "_always", "_cidrs", "_inbounds", "_members", "_names", "_ports", "_prefixed", "_users")
+    __slots__ = ("_all", "_always", "_cidrs", "_inbounds", "_members", "_names", "_ports", "_prefixed",
+                 "_together", "_users")  # fmt: skip
 
     def __init__(self, rules: Sequence[tuple[Conditions, Groups] | None]) -> None:
         entries = _Entries()
@@ -49,25 +53,34 @@ class Index:
         self._users = _settled(entries.users)
         self._ports = _settled(entries.ports)
         self._inbounds = _settled(entries.inbounds)
+        self._together: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     def candidates(self, session: Session) -> Sequence[int]:
         """The numbers of the rules that may match, in order: all that do are among them."""
         if self._always is self._all:
             return self._all
-        found: set[int] = set()
+        found: tuple[int, ...] = ()
         name = domain_of(session)
         if name and not self._members.isdisjoint(family(name)):
             for each in family(name):
-                found.update(self._names.get(each, ()))
+                found += self._names.get(each, ())
         if self._prefixed and self._in_prefixes(session):
-            found.update(self._prefixed)
+            found += self._prefixed
         if self._users and session.user in self._users:
-            found.update(self._users[session.user])
+            found += self._users[session.user]
         if session.target.port in self._ports:
-            found.update(self._ports[session.target.port])
+            found += self._ports[session.target.port]
         if session.inbound in self._inbounds:
-            found.update(self._inbounds[session.inbound])
-        return sorted(found.union(self._always)) if found else self._always
+            found += self._inbounds[session.inbound]
+        return self._with_those_always_asked(found) if found else self._always
+
+    def _with_those_always_asked(self, found: tuple[int, ...]) -> tuple[int, ...]:
+        together = self._together.get(found)
+        if together is None:
+            if len(self._together) >= _REMEMBERED:
+                self._together.clear()
+            together = self._together[found] = tuple(sorted({*found, *self._always}))
+        return together
 
     def _in_prefixes(self, session: Session) -> bool:
         host = session.target.host

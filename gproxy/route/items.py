@@ -121,9 +121,10 @@ class DomainKeywordItem:
 
     def match(self, session: Session) -> bool:
         name = domain_of(session)
-        for keyword in self._keywords:
-            if keyword in name:
-                return True
+        if name:
+            for keyword in self._keywords:
+                if keyword in name:
+                    return True
         return False
 
 

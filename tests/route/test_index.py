@@ -65,7 +65,7 @@ def _looks(rule):
 )
 def test_what_rules_are_entered_under(rule, hit, miss):
     made = index(*filled(rule))
-    assert made.candidates(hit) == [8]
+    assert list(made.candidates(hit)) == [8]
     assert not made.candidates(miss)
 
 
@@ -99,3 +99,10 @@ def test_what_an_action_has_changed_counts_for_the_rules_behind_it():
     last = next(walk)
     assert isinstance(last, RouteTo)
     assert last.outbound == "after"
+
+
+def test_what_is_remembered_is_bounded():
+    made = index(*({"port": port} for port in range(1, 3000)), {})
+    for port in range(1, 3000):
+        assert list(made.candidates(session(port=port))) == [port - 1, 2999]
+    assert len(made._together) <= 1024
