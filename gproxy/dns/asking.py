@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
 from gproxy.base.address import Address
+from gproxy.base.clock import now
 from gproxy.base.defaults import DNS_DATAGRAM
-from gproxy.base.errors import DialError, ProtocolError
+from gproxy.base.errors import DialError, GproxyError, ProtocolError
 from gproxy.base.session import LookupOptions, Session, Strategy
 from gproxy.dns.cache import Cache, Hit, cache_key
 from gproxy.dns.iface import Ask, Server
+from gproxy.observe.timing import Timing
 from gproxy.route.cidrs import Network
 from gproxy.rt.deadline import deadline
 from gproxy.wire.dns import types
@@ -82,6 +85,8 @@ class Asking:
         self._cache = cache
         self._timeout = timeout
         self._subnet = client_subnet
+        self.exchanges = {tag: Timing() for tag in servers}  # those that were answered
+        self.failures: Counter[str] = Counter()  # by server
 
     def at_once(self, tag: str, query: Query, session: Session, how: LookupOptions) -> Found | None:
         """The answer, as far as it can be had without waiting. It may be called in the hub. Raises DialError."""
@@ -99,6 +104,7 @@ class Asking:
         hit = cache.get(key, stale=not how.disable_optimistic_cache)
         if hit is None:
             return None
+        cache.hits += 1
         if hit.due:
             cache.refresh(key, partial(self._ask, tag, query, session, how), rewrite_ttl=how.rewrite_ttl)
         return Found(hit.prepared, hit.ttl, tag)
@@ -142,8 +148,15 @@ class Asking:
     def _ask(self, tag: str, query: Query, session: Session, how: LookupOptions) -> bytes:
         """Raises DialError with the reason `dns`."""
         late = DialError(f"{query.name or 'the root'}: no answer in time from DNS server `{tag}`", reason="dns")
-        with deadline(how.timeout or self._timeout, late):
-            return self._ask_now(tag, query, session, how)
+        began = now()
+        try:
+            with deadline(how.timeout or self._timeout, late):
+                answer = self._ask_now(tag, query, session, how)
+        except GproxyError:
+            self.failures[tag] += 1
+            raise
+        self.exchanges[tag].observe(now() - began)
+        return answer
 
     def _ask_now(self, tag: str, query: Query, session: Session, how: LookupOptions) -> bytes:
         server = self._servers[tag]

@@ -163,6 +163,8 @@ class Cache:
         self._second = 0  # in which refreshes are counted that are not over yet
         self._begun = 0
         self.size = 0
+        self.hits = 0  # answers that were given without asking anybody
+        self.misses = 0
 
     def __len__(self) -> int:
         return len(self._used) + len(self._new)
@@ -189,9 +191,11 @@ class Cache:
         """
         hit = self.get(key, stale=stale)
         if hit is not None:
+            self.hits += 1
             if hit.due:
                 self.refresh(key, ask, rewrite_ttl=rewrite_ttl)
             return hit._replace(due=False)
+        self.misses += 1
         while True:
             flight, leads = self._board(key)
             answer = self._lead(key, flight, ask, rewrite_ttl) if leads else flight.wait()

@@ -219,6 +219,7 @@ class DnsResolver:
         self._reverse = reverse
         self._alike = alike
         self._complaints = TokenBucket(_COMPLAINTS, 10 * _COMPLAINTS)
+        self.queries = 0  # of clients
 
     # -- for clients --------------------------------------------------------------------------------------------------
 
@@ -262,6 +263,7 @@ class DnsResolver:
 
     def _read(self, query: bytes, session: Session) -> _Client | bytes:
         """A client's query, or the answer that it gets without being looked at."""
+        self.queries += 1
         asked = read_asked(query)
         try:
             if asked is None or asked.options:

@@ -28,7 +28,7 @@ class RoutingDispatcher:
     def stream(self, session: Session, stream: Stream, reply: Reply) -> None:
         """See Dispatcher."""
         self._meter.shook_hands(session)
-        account = self._meter.account(session)
+        account = self._meter.account(session, "tcp")
         held = session.held.part() if session.held is not None else None
         try:
             self._stream(session, stream, reply, account, held)
@@ -89,7 +89,7 @@ class RoutingDispatcher:
     def packets(self, session: Session, conn: PacketConn) -> None:
         """See Dispatcher."""
         began = now()
-        account = self._meter.account(session)
+        account = self._meter.account(session, "udp")
         held = session.held.part() if session.held is not None else None
         nat = Nat(session, conn, self._decider, account, held)
         try:

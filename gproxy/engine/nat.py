@@ -253,6 +253,8 @@ class Nat:
                     part.close()
                 raise
             self._upstreams[key] = known
+            if self._account is not None:  # the bytes of all are put down to the first
+                SWEEPER.charge(self, self._account.way(one.outbound))
             if part is not None:
                 self._parts[known] = part
             self._children.spawn(self._backward, known)
@@ -276,8 +278,6 @@ class Nat:
                 one.sniffed,
             )
             session.owner, session.source_mac, session.source_hostname = one.owner, one.source_mac, one.source_hostname
-            if self._account is not None:  # nothing has moved before
-                SWEEPER.charge(self, self._account.way(one.outbound))
         usual = session.udp_timeout
         if one.sniffed is not None and one.sniffed.protocol:
             fitting = UDP_PROTOCOL_TIMEOUTS.get(one.sniffed.protocol, usual)

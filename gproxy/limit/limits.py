@@ -7,8 +7,9 @@ of a limit, it gives back at its end.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Final, Literal
 
@@ -53,6 +54,7 @@ class Limit:
     max_sessions: int = 0
     max_handshakes: int = 0
     max_sources: int = 0
+    refused: Counter[LimitReason] = field(default_factory=Counter, compare=False)  # what it has refused in this process
 
     @property
     def stage(self) -> Stage:
@@ -106,6 +108,15 @@ class Limits:
     def join(self) -> None:
         """Begin to count in this process. Raises OSError."""
         self._ledger.join()
+
+    def refused(self) -> dict[tuple[str, str], int]:
+        """What has been refused in this process so far, by the limit's tag and the reason."""
+        return {
+            (limit.tag, reason): count
+            for stage in self._by_stage
+            for limit in stage
+            for reason, count in limit.refused.items()
+        }
 
     def arrive(self, session: Session) -> Hold:
         """A client has come: what it is held to. Raises Limited; nothing is taken then."""
@@ -217,4 +228,5 @@ class Hold:
 
 
 def _full(limit: Limit, reason: LimitReason, what: str) -> Limited:
+    limit.refused[reason] += 1
     return Limited(f"limit {limit.tag}: {what}", reason=reason)

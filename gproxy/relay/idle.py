@@ -61,12 +61,17 @@ class Sweeper:
     def add(self, idler: Idler, account: Account | None = None) -> None:
         """Watch it until `remove`. The running greenlet is the one that runs it."""
         if account is not None:
-            self._bills[idler] = _Bill(account)
+            self.charge(idler, account)
         idler.seen = idler.moved()
         idler.since = now()
         self._all[idler] = current()
         if self._timer is None:
             self._timer = Timer(self._every, self.sweep, repeat=True)
+
+    def charge(self, idler: Idler, account: Account) -> None:
+        """Put on this account what it has moved, and will move until `remove`."""
+        if idler not in self._bills:
+            self._bills[idler] = _Bill(account)
 
     def remove(self, idler: Idler) -> None:
         """Idempotent."""

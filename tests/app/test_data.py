@@ -286,9 +286,9 @@ def test_flows_that_can_not_be_handed_over_hold_up_nothing(plane: Plane, monkeyp
 def test_what_users_have_moved_is_told_each_second_and_at_the_end(plane: Plane) -> None:
     plane.begin()
     account = plane.house.meter.enter("in", "ada", "tcp")
-    account.up += 5
+    account.way("out").up += 5
     assert plane.hear(Traffic).rows == [["in", "ada", 5, 0, 0, 0, 1, 0]]
-    account.down += 7
+    account.way("out").down += 7
     plane.channel.order(StopNow())
     plane.hear(Snapshot)
     assert plane.hear(Traffic).rows == [["in", "ada", 0, 7, 0, 0, 0, 0]]

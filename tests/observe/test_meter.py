@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from gproxy.base.address import UNSPECIFIED
+from gproxy.base.clock import now
+from gproxy.base.session import Session
 from gproxy.observe.meter import Meter
 
 
@@ -29,8 +32,8 @@ def test_meters_do_not_share() -> None:
 def test_what_a_user_moves_is_told_once() -> None:
     meter = Meter()
     account = meter.enter("in", "ada", "tcp")
-    account.up += 5
-    account.down += 7
+    account.way("out").up += 5
+    account.way("out").down += 7
     assert meter.take_traffic() == [["in", "ada", 5, 7, 0, 0, 1, 0]]
     assert meter.take_traffic() == []
     account.down_packets += 1
@@ -56,7 +59,7 @@ def test_an_account_is_forgotten_when_nobody_uses_it() -> None:
     one, other = meter.enter("in", "ada", "tcp"), meter.enter("in", "ada", "tcp")
     one.leave()
     meter.take_traffic()
-    other.up += 1
+    other.way("out").up += 1
     other.leave()
     again = meter.enter("in", "ada", "tcp")
     assert again is other, "it was not told yet"
@@ -72,3 +75,56 @@ def test_questions_are_counted_with_their_bytes() -> None:
     meter.queries(1, 0, 1, 2)
     assert meter.statuses == {"query": 6, "query-dropped": 1}
     assert (meter.up, meter.down) == (101, 202)
+
+
+def session_of(inbound: str = "in", user: str | None = None) -> Session:
+    return Session(1, "tcp", inbound, UNSPECIFIED, UNSPECIFIED, user=user)
+
+
+def test_what_is_moved_is_told_by_outbound_and_by_user_where_metrics_are_asked_for() -> None:
+    meter = Meter(detailed=True)
+    named, nameless = meter.account(session_of(user="ada"), "tcp"), meter.account(session_of(), "tcp")
+    assert named is not None
+    assert nameless is not None
+    named.way("a").up += 1
+    named.way("b").down += 2
+    nameless.way("a").up += 4
+    assert meter.take_traffic() == [["in", "ada", 1, 2, 0, 0, 1, 0]]
+    named.way("a").up += 8
+    meter.take_traffic()
+    assert meter.take_moved() == {
+        ("moved", "in", "a"): [13, 0],
+        ("moved", "in", "b"): [0, 2],
+        ("user", "ada"): [9, 2, 1, 0],
+    }
+    assert meter.take_moved() == {}
+
+
+def test_nobody_has_an_account_for_metrics_that_nobody_asks_for() -> None:
+    meter = Meter()
+    assert meter.account(session_of(), "tcp") is None
+    session = session_of()
+    session.began = 1.0
+    meter.shook_hands(session)
+    meter.dialled("out", 0.0)
+    meter.record("ok", 1, 1, session)
+    assert (meter.handshakes, meter.dials, meter.ends) == ({}, {}, {})
+
+
+def test_a_session_has_one_handshake() -> None:
+    meter = Meter(detailed=True)
+    session = session_of()
+    session.began = now()
+    meter.shook_hands(session)
+    meter.shook_hands(session)
+    assert sum(meter.handshakes["in"].counts) == 1
+
+
+def test_ends_are_counted_by_all_that_has_led_to_them() -> None:
+    meter = Meter(detailed=True)
+    session = session_of()
+    session.outbound, session.rule = "out", "rule 1"
+    meter.record("ok", 1, 1, session)
+    meter.record("ok", 1, 1, session)
+    meter.record("auth", 0, 0, session_of("other"))
+    assert meter.ends == {("in", "out", "rule 1", "ok"): 2, ("other", "", "", "auth"): 1}

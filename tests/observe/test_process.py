@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gproxy.observe.process import descriptors, processor_seconds, resident, started
+
+
+def test_a_process_is_told_from_others_of_its_number() -> None:
+    assert started(os.getpid()) > 0
+    assert started(os.getpid()) >= started(os.getppid())
+    assert started(2**22 + 1) == 0, "beyond all numbers"
+
+
+def test_what_a_process_takes() -> None:
+    assert 1 << 20 < resident() < 1 << 36
+    before = processor_seconds()
+    sum(range(1_000_000))
+    assert processor_seconds() > before
+
+
+def test_descriptors_are_counted(tmp_path: Path) -> None:
+    before = descriptors()
+    with (tmp_path / "a").open("w"):
+        assert descriptors() == before + 1
