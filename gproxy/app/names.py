@@ -25,6 +25,7 @@ from gproxy.schema.model import Options, read
 from gproxy.service.files import state_folder
 
 if TYPE_CHECKING:
+    from gproxy.dns.asking import Asking
     from gproxy.dns.cache import Cache
     from gproxy.dns.fakeip import FakeAddresses
     from gproxy.dns.resolver import DnsResolver
@@ -58,10 +59,11 @@ class Names:
         self._root = root
         self._file = _kept(root)
         store = root.experimental.cache_file
-        self._memory = self._file if self._file is not None and store.store_fakeip else memory or Memory()
+        self._memory = (self._file if store.store_fakeip else None) or memory
         self._asked_by_clients = root.dns is not None or _is_asked(root)
         self.servers: dict[str, Server] = {}
-        self._cache: Cache | None = None
+        self.cache: Cache | None = None
+        self.asking: Asking | None = None
         self._default = _default(root)
         self.resolver: Resolver = NO_NAMES
         self.dns: DnsResolver | None = None  # the same, where there is one
@@ -84,6 +86,12 @@ class Names:
         table = self._root.dns
         return self.dns.name_of if self.dns is not None and table is not None and table.reverse_mapping else None
 
+    def _shared(self) -> Memory:
+        """What all workers share; one of our own where nobody else's was given."""
+        if self._memory is None:
+            self._memory = Memory()
+        return self._memory
+
     def fakes(self) -> list[FakeAddresses]:
         """The addresses that stand for names."""
         return [each.addresses for each in self.servers.values() if hasattr(each, "addresses")]
@@ -103,10 +111,10 @@ class Names:
             tag = options.tag or str(index)
             self.servers[tag] = self._server(tag, options, outbounds, trusted)
         fakes = frozenset(each.tag or str(index) for index, each in enumerate(rooms) if each.type == "fakeip")
-        self._cache = None if table.disable_cache else self._make_cache(table)
-        asking = Asking(
+        self.cache = None if table.disable_cache else self._make_cache(table)
+        self.asking = asking = Asking(
             self.servers,
-            self._cache,
+            self.cache,
             strategy=table.strategy,
             timeout=table.wait(),
             client_subnet=table.client_subnet,
@@ -131,7 +139,7 @@ class Names:
         connect = layers.connecting(options, via, trusted)
         log = logging.getLogger(f"gproxy.dns.{tag}")
         server: Server = SERVERS.row(options.type).build(
-            options, ServerWiring(tag, connect, via, lookup, self.servers, log, self._memory)
+            options, ServerWiring(tag, connect, via, lookup, self.servers, log, self._shared)
         )
         return server
 
@@ -150,11 +158,12 @@ class Names:
         )
 
     def close(self) -> None:
-        """Let every server give up what it keeps open, and ask for nothing more behind answers. Idempotent."""
-        if self._cache is not None:
-            self._cache.close()
+        """Let every server give up what it keeps open, ask for nothing more behind answers, let go of the memory."""
+        if self.cache is not None:
+            self.cache.close()
         for server in self.servers.values():
             server.close()
+        self._memory = self._file = None
 
 
 def _alike(rules: Sequence[DnsRuleOptions], context: Context) -> Callable[[], bool]:

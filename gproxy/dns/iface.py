@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from gproxy.base.iface import Connect, Dialer, Lookup
@@ -58,7 +58,7 @@ class ServerWiring:
 
     `connect` brings a stream to the server's address, through TLS where its options ask for that; `via` is what dials
     beneath it; `lookup` finds the addresses of the server's own name; `servers` are all servers by tag, filled by the
-    time that the first one is asked; `memory` is shared by all workers.
+    time that the first one is asked; `memory` gives what is shared by all workers.
     """
 
     tag: str
@@ -67,4 +67,4 @@ class ServerWiring:
     lookup: Lookup
     servers: Mapping[str, Server]
     log: logging.Logger
-    memory: Memory = field(default_factory=Memory)
+    memory: Callable[[], Memory] = Memory

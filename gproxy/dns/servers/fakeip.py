@@ -48,7 +48,7 @@ class FakeIpServer:
         four, six = options.inet4_range, options.inet6_range
         assert four is None or isinstance(four, IPv4Network), "it was checked"
         assert six is None or isinstance(six, IPv6Network), "it was checked"
-        self.addresses = FakeAddresses(wiring.memory, four, six)
+        self.addresses = FakeAddresses(wiring.memory(), four, six)
 
     def exchange(self, ask: Ask, /) -> bytes:
         """See Server: addresses, and of everything else nothing."""
