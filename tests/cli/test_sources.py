@@ -34,11 +34,11 @@ def test_the_base_directory(here):
 def test_colours_can_be_turned_off(monkeypatch):
     seen = []
 
-    def root(self):
+    def load(self):
         seen.append(self.colour)
         raise GproxyError("enough")
 
-    monkeypatch.setattr("gproxy.cli.sources.Sources.root", root)
+    monkeypatch.setattr("gproxy.cli.sources.Sources.load", load)
     for arguments in (["--disable-color", "check"], ["check", "--disable-color"], ["check"]):
         assert main(arguments) == 1
     assert seen == [False, False, None]
