@@ -103,7 +103,7 @@ class Denied(Rejected):
 
     status = "denied"
 
-    def __init__(self, message: str = "", *, reason: Literal["address", "ban", "target"]) -> None:
+    def __init__(self, message: str = "", *, reason: Literal["address", "ban", "target"] = "address") -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -116,7 +116,7 @@ class Limited(Rejected):
 
     status = "limited"
 
-    def __init__(self, message: str = "", *, reason: LimitReason) -> None:
+    def __init__(self, message: str = "", *, reason: LimitReason = "connections") -> None:
         super().__init__(message)
         self.reason = reason
 

@@ -60,7 +60,6 @@ def test_what_is_read(kind, text, value):
         (DomainRegex.parse, ["a"], "got a list"),
         (NetworkName.parse, "icmp", "not supported yet"),
         (NetworkName.parse, "sctp", "expected one of `tcp`, `udp`"),
-        (ActionName.parse, "bypass", "not supported yet"),
         (ActionName.parse, None, "expected text"),
         (MethodName.parse, "reply", "not supported yet"),
         (PARSE_HOST, "a b", "expected an IP address or a domain"),

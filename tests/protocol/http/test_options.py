@@ -48,7 +48,7 @@ def test_an_outbound():
     assert read(HttpOutboundOptions, dict(SERVER), (), found).headers == {}
 
 
-@pytest.mark.parametrize("key", ["domain_resolver"])
+@pytest.mark.parametrize("key", ["network_strategy"])
 def test_what_an_outbound_can_not_do_yet_is_refused_by_name(key):
     assert problems(HttpOutboundOptions, SERVER | {key: {}}) == [(key, "not supported yet")]
 

@@ -67,7 +67,7 @@ def test_a_user_who_could_never_log_in_is_a_mistake():
     ("model", "tree", "key"),
     [
         (SocksInboundOptions, {"type": "socks"}, "domain_resolver"),
-        (SocksOutboundOptions, SERVER, "domain_resolver"),
+        (SocksOutboundOptions, SERVER, "network_strategy"),
     ],
 )
 def test_what_is_not_done_yet_is_refused_by_name(model, tree, key):
