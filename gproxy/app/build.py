@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gproxy.app.bans import build_bans
 from gproxy.app.certificates import Certificates, build_certificates
 from gproxy.app.inbounds import Door, Inside, build_doors
 from gproxy.app.limits import build_limits
@@ -22,6 +23,7 @@ from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.table import Table
 from gproxy.layers.mux.uot import Unwrapping
 from gproxy.layers.plugin.external import Plugin
+from gproxy.limit.bans import Bans
 from gproxy.limit.breaker import Breaker
 from gproxy.limit.limits import Limits
 from gproxy.limit.memory import Memory
@@ -58,6 +60,7 @@ class House:
 
     breakers: dict[str, Breaker] = field(default_factory=dict)
     limits: Limits | None = None
+    bans: Bans | None = None
 
     def endpoints(self) -> list[Endpoint]:
         """All that has to be listened on; what services have comes last."""
@@ -78,15 +81,16 @@ def build(root: Root, memory: Memory | None = None) -> House:
     router = Router(root.route.rules, root.route.final or outbounds.default, context)
     decider = Decider(router, outbounds, names.resolve, Hijack(names.resolver), names.name_of(), names.fakes())
     limits = build_limits(root, memory)
+    bans, kept = build_bans(root, memory)
     certificates = build_certificates(root, names)
     inside = Inside(
         Unwrapping(RoutingDispatcher(decider, meter)), table, meter, open_replays(memory), plugins, certificates,
-        context.facts.needs, names, limits,
+        context.facts.needs, names, limits, bans,
     )  # fmt: skip
     doors = build_doors(root, inside)
-    services = build_services(root, certificates)
+    services = build_services(root, certificates, kept)
     return House(
         doors, outbounds, table, meter, plugins=plugins.wanted, managed=inside.managed, services=services,
         certificates=certificates, names=names, rule_sets=context.rule_sets, breakers=ways.breakers, limits=limits,
-        updates=build_updates(root, context, outbounds),
+        updates=build_updates(root, context, outbounds), bans=bans,
     )  # fmt: skip

@@ -28,6 +28,7 @@ from gproxy.engine.decide import Straight
 from gproxy.engine.detour import DetourDispatcher
 from gproxy.engine.dispatcher import RoutingDispatcher
 from gproxy.engine.table import Table
+from gproxy.limit.bans import Bans
 from gproxy.limit.limits import Limits
 from gproxy.net.bind import Endpoint
 from gproxy.net.udp import UdpConn, bind_udp
@@ -63,13 +64,16 @@ class Inside:
     needs: Needs
     names: Names
     limits: Limits | None
+    bans: Bans | None = None
     managed: dict[str, Managed] = field(default_factory=dict)  # those whose users are ruled by services, by tag
 
     def admission(self, options: Listen) -> Admission | None:
         """Who is let in by an inbound; None if that is everybody, always."""
         allow, deny = (CidrSet(each) if each else None for each in (options.access.allow, options.access.deny))
-        access = Access(allow, deny) if allow is not None or deny is not None else None
-        return Admission(access, self.limits) if access is not None or self.limits is not None else None
+        bans = self.bans
+        looks = allow is not None or deny is not None or bans is not None
+        access = Access(allow, deny, bans) if looks else None
+        return Admission(access, self.limits, bans) if access is not None or self.limits is not None else None
 
 
 def build_doors(root: Root, inside: Inside) -> list[Door]:

@@ -26,6 +26,7 @@ from gproxy.service.management import Management, Service, ServiceWiring
 
 if TYPE_CHECKING:
     from gproxy.service.acme.manager import Manager
+    from gproxy.service.bans import BanKeeper
     from gproxy.service.expiry import Expiry
     from gproxy.service.rule_sets.keeper import Updates
 
@@ -62,16 +63,17 @@ class Services:
     all: list[Service]
     doors: list[ServiceDoor]
     expiry: Expiry | None = None  # of certificates
+    bans: BanKeeper | None = None
 
 
-def build_services(root: Root, certificates: Certificates | None = None) -> Services:
+def build_services(root: Root, certificates: Certificates | None = None, bans: BanKeeper | None = None) -> Services:
     """Wire up the services of a configuration; the doors of `certificates` are among theirs."""
     checks = {
         options.tag or str(index): options.user_problem
         for index, options in enumerate(root.inbounds)
         if isinstance(options, Manageable) and options.managed
     }
-    services = Services(Management(checks), [], [], _expiry(root))
+    services = Services(Management(checks), [], [], _expiry(root), bans)
     for index, options in enumerate(root.services):
         tag = options.tag or str(index)
         wiring = ServiceWiring(tag, services.management, logging.getLogger(f"gproxy.service.{tag}"))
@@ -119,6 +121,7 @@ class ServicePlane:
         self._updates = updates
         self._services = services.all
         self._expiry = services.expiry
+        self._bans = services.bans
         self._manager = manager
         self._clients = Group("service clients")
         self._saver = Group("services")
@@ -149,6 +152,8 @@ class ServicePlane:
             self._manager.start()
         if self._expiry is not None:
             self._expiry.start()
+        if self._bans is not None:
+            self._bans.start()
         if self._updates is not None:
             self._updates.start()
 
@@ -159,6 +164,8 @@ class ServicePlane:
             self._manager.stop()
         if self._expiry is not None:
             self._expiry.stop()
+        if self._bans is not None:
+            self._bans.stop()
         if self._updates is not None:
             self._updates.stop()
         for service in self._services:
@@ -188,6 +195,8 @@ class ServicePlane:
             self._manager.stop()
         if self._expiry is not None:
             self._expiry.stop()
+        if self._bans is not None:
+            self._bans.stop()
         if self._updates is not None:
             self._updates.stop()
         self._clients.kill()

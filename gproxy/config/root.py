@@ -11,6 +11,7 @@ from gproxy.config.runtime import RuntimeOptions
 from gproxy.dns.options import DnsOptions
 from gproxy.route.options import RouteOptions
 from gproxy.schema.acme import CertificateProvider
+from gproxy.schema.bans import BanOptions
 from gproxy.schema.groups import Bind, Item, Listen
 from gproxy.schema.limits import LimitOptions
 from gproxy.schema.model import Options, doc, read
@@ -70,6 +71,10 @@ class Root(Options):
     limits: Annotated[
         tuple[LimitOptions, ...], doc("How much of gproxy one user, one address or one way may take. Not in sing-box.")
     ] = ()
+    bans: Annotated[
+        BanOptions | None,
+        doc("Who guesses passwords is shut out for a while. Without this table nobody is. Not in sing-box."),
+    ] = None
     route: Annotated[RouteOptions, doc("Which connection goes where.")] = RouteOptions()
     experimental: Annotated[ExperimentalOptions, doc("What outlives gproxy.")] = ExperimentalOptions()
     runtime: Annotated[RuntimeOptions, doc("How gproxy uses the machine. Not in sing-box.")] = RuntimeOptions()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from gproxy.base.address import IP, Host, parse_ip
-from gproxy.base.errors import Denied
+from gproxy.base.errors import AuthError, Denied, GproxyError, ProtocolError, ReplayError
 from gproxy.base.iface import Accept, AcceptPackets, PacketConn, QueryEntrance, Stream
 from gproxy.base.session import Session
 from gproxy.limit.limits import Limits
@@ -17,6 +17,13 @@ class Banned(Protocol):
     """Who has to stay outside for a while."""
 
     def __contains__(self, ip: IP, /) -> bool: ...
+
+
+class Watch(Protocol):
+    """Whoever looks at the failures of clients."""
+
+    def failed(self, ip: IP, why: GproxyError) -> None:
+        """A client that is known to have this address has failed in its handshake."""
 
 
 class Access:
@@ -44,11 +51,12 @@ class Access:
 class Admission:
     """Lets clients of one inbound in. Whoever serves them gives back what their sessions hold (see Session.held)."""
 
-    __slots__ = ("_access", "_limits")
+    __slots__ = ("_access", "_limits", "_watch")
 
-    def __init__(self, access: Access | None, limits: Limits | None) -> None:
+    def __init__(self, access: Access | None, limits: Limits | None, watch: Watch | None = None) -> None:
         self._access = access
         self._limits = limits
+        self._watch = watch
 
     def admit(self, session: Session) -> None:
         """Raises Denied and Limited."""
@@ -58,8 +66,24 @@ class Admission:
             session.held = self._limits.arrive(session)
 
     def streams(self, then: Accept) -> Accept:
-        """The same for those who are let in."""
+        """The same for those who are let in. Who they are is known here, also behind a balancer: failures count."""
+        watch = self._watch
+        if watch is None:
+            return self._admitted(then)
 
+        def watched(stream: Stream, session: Session) -> None:
+            self.admit(session)
+            try:
+                then(stream, session)
+            except ProtocolError as why:
+                host = session.source.host
+                if _is_of_handshake(why, session) and not (isinstance(host, str) or host.is_unspecified):
+                    watch.failed(host, why)
+                raise
+
+        return watched
+
+    def _admitted(self, then: Accept) -> Accept:
         def accept(stream: Stream, session: Session) -> None:
             self.admit(session)
             then(stream, session)
@@ -67,7 +91,7 @@ class Admission:
         return accept
 
     def packets(self, then: AcceptPackets) -> AcceptPackets:
-        """The same for those who are let in."""
+        """The same for those who are let in. Failures don't count: anybody can send datagrams in another's name."""
 
         def accept(conn: PacketConn, session: Session) -> None:
             self.admit(session)
@@ -80,6 +104,11 @@ class Admission:
         if self._access is None:
             return entrance
         return QueryEntrance(_answering(self._access, entrance.answer))
+
+
+def _is_of_handshake(why: ProtocolError, session: Session) -> bool:
+    """Whether it is not of what came later. Whoever has shown who he is may make mistakes in his request."""
+    return session.began > 0 and (isinstance(why, AuthError | ReplayError) or not session.user)
 
 
 def _answering(access: Access, then: Callable[[bytes, Any], Any]) -> Callable[[bytes, Any], Any]:
