@@ -135,6 +135,7 @@ class Launcher:
         log: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         etc: Mapping[str, str] | None = None,
+        dns: Mapping[str, Any] | None = None,
         **route: Any,
     ) -> Proxy:
         """A gproxy with this configuration: a mixed inbound and the way out, if nothing is said.
@@ -144,6 +145,8 @@ class Launcher:
         config: dict[str, Any] = {"log": dict(LOG, **(log or {})), "inbounds": list(inbounds or (inbound("mixed"),))}
         if outbounds:
             config["outbounds"] = list(outbounds)
+        if dns:
+            config["dns"] = dns
         if rules or route:
             config["route"] = {"rules": list(rules), **route}
         around = _with_etc(self._processes, etc) if etc else ()
