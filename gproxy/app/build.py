@@ -9,6 +9,7 @@ from gproxy.app.bans import build_bans
 from gproxy.app.certificates import Certificates, build_certificates
 from gproxy.app.inbounds import Door, Inside, build_doors
 from gproxy.app.limits import build_limits
+from gproxy.app.metrics import Counting, build_counting, furnish
 from gproxy.app.names import Names
 from gproxy.app.outbounds import build_ways
 from gproxy.app.plugins import Plugins
@@ -60,6 +61,7 @@ class House:
 
     breakers: dict[str, Breaker] = field(default_factory=dict)
     limits: Limits | None = None
+    counting: Counting | None = None  # if metrics are asked for
     bans: Bans | None = None
 
     def endpoints(self) -> list[Endpoint]:
@@ -72,10 +74,11 @@ def build(root: Root, memory: Memory | None = None) -> House:
 
     `memory` is what other generations remember too; without it the house has a memory of its own.
     """
-    table, meter = Table(), Meter()
+    memory = memory or Memory()
+    counting = build_counting(root, memory)
+    table, meter = Table(), Meter(detailed=counting is not None)
     plugins = Plugins()
     context = build_context(root)
-    memory = memory or Memory()
     ways = build_ways(root, plugins, context, memory)
     outbounds, names = ways.all(), ways.names
     router = Router(root.route.rules, root.route.final or outbounds.default, context)
@@ -88,9 +91,12 @@ def build(root: Root, memory: Memory | None = None) -> House:
         context.facts.needs, names, limits, bans,
     )  # fmt: skip
     doors = build_doors(root, inside)
-    services = build_services(root, certificates, kept)
+    view = counting.view if counting is not None else None
+    services = build_services(root, certificates, kept, view)
+    if view is not None:
+        furnish(view, root, outbounds, services.expiry, bans)
     return House(
         doors, outbounds, table, meter, plugins=plugins.wanted, managed=inside.managed, services=services,
         certificates=certificates, names=names, rule_sets=context.rule_sets, breakers=ways.breakers, limits=limits,
-        updates=build_updates(root, context, outbounds), bans=bans,
+        updates=build_updates(root, context, outbounds), bans=bans, counting=counting,
     )  # fmt: skip

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gproxy.app.certificates import Certificates
 from gproxy.app.listening import endpoints
-from gproxy.base.iface import Stream, StreamEntrance
+from gproxy.base.address import UNSPECIFIED
+from gproxy.base.iface import Accept, Stream, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.config.root import Root
 from gproxy.limit.room import Room
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gproxy.service.acme.manager import Manager
     from gproxy.service.bans import BanKeeper
     from gproxy.service.expiry import Expiry
+    from gproxy.service.metrics.view import View
     from gproxy.service.rule_sets.keeper import Updates
 
 # More clients of one service at once wait in the queue of the listening socket.
@@ -66,7 +68,9 @@ class Services:
     bans: BanKeeper | None = None
 
 
-def build_services(root: Root, certificates: Certificates | None = None, bans: BanKeeper | None = None) -> Services:
+def build_services(
+    root: Root, certificates: Certificates | None = None, bans: BanKeeper | None = None, view: View | None = None
+) -> Services:
     """Wire up the services of a configuration; the doors of `certificates` are among theirs."""
     checks = {
         options.tag or str(index): options.user_problem
@@ -76,11 +80,12 @@ def build_services(root: Root, certificates: Certificates | None = None, bans: B
     services = Services(Management(checks), [], [], _expiry(root), bans)
     for index, options in enumerate(root.services):
         tag = options.tag or str(index)
-        wiring = ServiceWiring(tag, services.management, logging.getLogger(f"gproxy.service.{tag}"))
+        wiring = ServiceWiring(tag, services.management, logging.getLogger(f"gproxy.service.{tag}"), view)
         service: Service = SERVICES.row(options.type).build(options, wiring)
         services.all.append(service)
         places = endpoints(options, [StreamEntrance(_never)])
-        services.doors.extend(ServiceDoor(endpoint, service) for endpoint, _ in places)
+        behind = _behind_tls(options, service) if isinstance(options, TlsListen) and options.tls.enabled else service
+        services.doors.extend(ServiceDoor(endpoint, behind) for endpoint, _ in places)
     if certificates is not None and certificates.manager is not None:
         manager = certificates.manager
         services.doors.extend(ServiceDoor(endpoint, manager) for endpoint in certificates.endpoints)
@@ -91,7 +96,7 @@ def _expiry(root: Root) -> Expiry | None:
     """What looks after the certificates that stand in options; the others are renewed by who orders them."""
     own = [
         (options.tag or str(index), each)
-        for index, options in enumerate(root.inbounds)
+        for index, options in [*enumerate(root.inbounds), *enumerate(root.services)]
         if isinstance(options, TlsListen) and options.tls.enabled
         for each in (options.tls, *options.tls.certificates)
         if each.shows()
@@ -101,6 +106,29 @@ def _expiry(root: Root) -> Expiry | None:
     from gproxy.service.expiry import Expiry, Watched
 
     return Expiry([Watched(tag, each) for tag, each in own])
+
+
+class _Behind:
+    """A service that clients reach by layers."""
+
+    __slots__ = ("_accept", "_tag")
+
+    def __init__(self, tag: str, accept: Accept) -> None:
+        self._tag = tag
+        self._accept = accept
+
+    def accept(self, stream: Stream) -> None:
+        """See Answering."""
+        self._accept(stream, Session(0, "tcp", self._tag, UNSPECIFIED, UNSPECIFIED))
+
+
+def _behind_tls(options: TlsListen, service: Service) -> _Behind:
+    from gproxy.layers.tls.layer import TlsServer
+
+    def accept(stream: Stream, _: Session) -> None:
+        service.accept(stream)
+
+    return _Behind("", TlsServer(options.tls).accepting(accept))
 
 
 def _never(stream: Stream, session: Session) -> None:

@@ -16,3 +16,4 @@ class Place:
     workers: int
     channel: socket
     beats: Beats
+    generation: int = 0

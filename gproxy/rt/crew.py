@@ -16,6 +16,12 @@ from greenlet import greenlet
 MOST_IDLE = 64
 
 _idle: list[greenlet] = []
+_members = 0
+
+
+def members() -> int:
+    """How many there are, those that wait included."""
+    return _members
 
 
 def launch(run: Callable[..., object], /, *args: object) -> None:
@@ -30,7 +36,16 @@ def launch(run: Callable[..., object], /, *args: object) -> None:
 
 
 def _serve(call: list[Any]) -> None:
+    global _members  # noqa: PLW0603 - one number for the process
     hub = get_hub()
+    _members += 1
+    try:
+        _take_calls(hub, call)
+    finally:
+        _members -= 1
+
+
+def _take_calls(hub: Any, call: list[Any]) -> None:
     while True:
         # Popped, so that what is served does not live as long as its greenlet waits: that holds its first arguments.
         args, run = call.pop(), call.pop()

@@ -14,6 +14,13 @@ from gproxy.base.errors import GproxyError
 
 _log = logging.getLogger("gproxy.rt")
 
+_alive = 0
+
+
+def alive() -> int:
+    """How many children of all groups there are."""
+    return _alive
+
 
 class Group:
     """A set of greenlets with one end. Leaving the `with` block kills those that still run and waits for them."""
@@ -26,10 +33,17 @@ class Group:
 
     def spawn(self, run: Callable[..., object], /, *args: object) -> Greenlet[..., Any]:
         """Run `run(*args)` in a greenlet of this group. What it raises, but for GproxyError, is logged in full."""
+        global _alive  # noqa: PLW0603 - one number for the process
         child: Greenlet[..., Any] = spawn(self.shield, run, *args)
         self._children.add(child)
-        child.rawlink(self._children.discard)
+        _alive += 1
+        child.rawlink(self._over)
         return child
+
+    def _over(self, child: Greenlet[..., Any]) -> None:
+        global _alive  # noqa: PLW0603
+        _alive -= 1
+        self._children.discard(child)
 
     def shield(self, run: Callable[..., object], /, *args: object) -> None:
         """Run `run(*args)` here and now, with the same care: nothing is raised."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from gproxy.schema.registry import Registry
 
 CATALOGUE: dict[str, str] = {
+    "metrics": "gproxy.service.metrics:SERVICE",
     "ssm-api": "gproxy.service.ssm:SERVICE",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
@@ -41,6 +41,7 @@ class Request:
     parts: list[str]
     query: dict[str, list[str]]
     body: bytes
+    fields: Fields = field(default_factory=lambda: Fields([]))
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object. Raises ValueError."""
@@ -61,6 +62,7 @@ class Answer:
     body: bytes = b""
     kind: str = "text/plain; charset=utf-8"
     allow: str = ""
+    challenge: str = ""  # how to prove who one is
 
     @classmethod
     def of_json(cls, value: object) -> Answer:
@@ -82,6 +84,8 @@ class Answer:
             fields.add(b"Cache-Control", b"no-store")
         if self.allow:
             fields.add(b"Allow", self.allow.encode())
+        if self.challenge:
+            fields.add(b"WWW-Authenticate", self.challenge.encode())
         if self.status != HTTPStatus.NO_CONTENT:
             fields.add(b"Content-Length", b"%d" % len(self.body))
         fields.add(b"Connection", b"close")
@@ -146,4 +150,4 @@ def _request(head: RequestHead, body: bytes) -> Request:
         parts = [unquote(part, errors="strict") for part in path.split("/") if part]
     except UnicodeDecodeError as error:
         raise ProtocolError("a path that is not UTF-8") from error
-    return Request(head.method.decode("ascii"), parts, parse_qs(query, keep_blank_values=True), body)
+    return Request(head.method.decode("ascii"), parts, parse_qs(query, keep_blank_values=True), body, head.fields)

@@ -8,10 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gproxy.base.iface import Stream
 from gproxy.observe.books import Books, Row
+
+if TYPE_CHECKING:
+    from gproxy.service.metrics.view import View
 
 Check = Callable[[str], str]
 """What is wrong with a password of some inbound's users, without telling it; empty if nothing is."""
@@ -91,6 +94,7 @@ class ServiceWiring:
     tag: str
     management: Management
     log: logging.Logger
+    view: View | None = None  # of what is counted, for those that tell it
 
 
 class Service(Protocol):
