@@ -41,6 +41,7 @@ from gproxy.net.bind import Endpoint
 from gproxy.net.demux import ClientConn, Demux
 from gproxy.net.listen import StreamListener
 from gproxy.net.stream import SocketStream
+from gproxy.observe import access
 from gproxy.observe.sink import Sink
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
@@ -152,10 +153,11 @@ class DataPlane:
         server.handed_over()
 
     def _reopen(self) -> None:
-        try:
-            self._sink.reopen()
-        except OSError as error:
-            _log.error("the log file can't be opened anew, the old one goes on: %s", error)
+        for what, reopen in (("log file", self._sink.reopen), ("access log", access.reopen)):
+            try:
+                reopen()
+            except OSError as error:
+                _log.error("the %s can't be opened anew, the old one goes on: %s", what, error)
 
     def _stop(self, channel: DataEnd) -> None:
         ended = self._drain()

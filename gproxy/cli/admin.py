@@ -24,26 +24,27 @@ class NotReached(GproxyError):
     """No gproxy answers at the control socket."""
 
 
-def _control_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def control_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that speaks to a running gproxy."""
     option = click.option("--control", type=click.Path(), metavar="PATH", help="The control socket.")
     return source_options(option(pass_sources(command)))
 
 
 @click.command()
-@_control_option
+@control_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def status(sources: Sources, control: str | None, as_json: bool) -> int:
     """Show what a running gproxy does. Fails if it serves nobody, not yet or no more."""
-    facts = _ask(_place(sources, control), "status")
+    facts = reach(place_of(sources, control), "status")
     click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(describe(facts)))
     return 0 if any(each["state"] == "serving" for each in facts["generations"]) else 1
 
 
 @click.command()
-@_control_option
+@control_option
 def reload(sources: Sources, control: str | None) -> int:
     """Let a running gproxy read its configuration again, and wait for the verdict."""
-    answer = _ask(_place(sources, control), "reload", _VERDICT_LIMIT)
+    answer = reach(place_of(sources, control), "reload", _VERDICT_LIMIT)
     if answer["ok"]:
         click.echo(f"generation {answer['generation']} serves")
         return 0
@@ -52,12 +53,12 @@ def reload(sources: Sources, control: str | None) -> int:
 
 
 @click.command()
-@_control_option
+@control_option
 def upgrade(sources: Sources, control: str | None) -> int:
     """Let a running gproxy go on as the version that is installed now, and wait until that serves."""
-    path = _place(sources, control)
-    before = _newest(_ask(path, "status"))
-    answer = _ask(path, "upgrade", _VERDICT_LIMIT)
+    path = place_of(sources, control)
+    before = _newest(reach(path, "status"))
+    answer = reach(path, "upgrade", _VERDICT_LIMIT)
     if not answer["ok"]:
         click.echo(f"refused, nothing has changed: {answer['error']}", err=True)
         return 1
@@ -70,14 +71,14 @@ def upgrade(sources: Sources, control: str | None) -> int:
 
 
 @click.command()
-@_control_option
+@control_option
 def stop(sources: Sources, control: str | None) -> int:
     """Tell a running gproxy to end, as SIGTERM does. It may still run when this returns."""
-    _ask(_place(sources, control), "stop")
+    reach(place_of(sources, control), "stop")
     return 0
 
 
-def _place(sources: Sources, control: str | None) -> str:
+def place_of(sources: Sources, control: str | None) -> str:
     """Where the control socket is. A configuration that can't be read does not say, and is not our concern here."""
     if control:
         return control
@@ -91,9 +92,10 @@ def _place(sources: Sources, control: str | None) -> str:
     return named if isinstance(named, str) and named else default_path()
 
 
-def _ask(path: str, question: str, limit: float = _ANSWER_LIMIT) -> dict[str, Any]:
+def reach(path: str, question: str, limit: float = _ANSWER_LIMIT, **values: Any) -> dict[str, Any]:
+    """The answer of whoever listens there, within so many seconds. Raises NotReached."""
     try:
-        return ask(path, limit, ask=question)
+        return ask(path, limit, ask=question, **values)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise NotReached(f"no gproxy with workers answers at {path}: {why}") from error
@@ -110,7 +112,7 @@ def _await_newer(path: str, before: int) -> dict[str, Any]:
 
     until = now() + _VERDICT_LIMIT
     while True:
-        facts = _ask(path, "status")
+        facts = reach(path, "status")
         settled = all(each["state"] in {"serving", "draining"} for each in facts["generations"])
         if _newest(facts) > before or settled or now() > until:
             return facts

@@ -28,6 +28,7 @@ _COMMANDS = {
     "geoip": "databases:geoip",
     "geosite": "databases:geosite",
     "status": "admin:status",
+    "ban": "ban:ban",
     "reload": "admin:reload",
     "upgrade": "admin:upgrade",
     "stop": "admin:stop",

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from gproxy.config.bytype import DNS_SERVER, INBOUND, OUTBOUND, SERVICE, ByType
-from gproxy.config.root import DnsTable, LogOptions, Root
+from gproxy.config.logs import AccessLogOptions, LogOptions
+from gproxy.config.root import DnsTable, Root
 from gproxy.config.runtime import RuntimeOptions
 from gproxy.dns.options import DnsRuleOptions, OptimisticOptions
 from gproxy.route.options import RouteOptions, RuleOptions
@@ -64,6 +65,7 @@ def _sections() -> Iterator[str]:
     yield from _section("`external_account`", ExternalAccount, level=3)
     for name, model in DnsChallenge.variants().items():
         yield from _section(f"`dns01_challenge`, provider `{name}`", model, level=3)
+    yield from _section("`log.access`", AccessLogOptions, level=3)
     yield from _section("`dns`", DnsTable)
     for name, model in DnsRuleOptions.variants().items():
         yield from _section(f"`dns.rules[]`, type `{name}`", model, level=3)

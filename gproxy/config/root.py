@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from gproxy.config.bytype import DNS_SERVER, INBOUND, OUTBOUND, SERVICE
 from gproxy.config.experimental import ExperimentalOptions
 from gproxy.config.load import Loaded
+from gproxy.config.logs import LogOptions
 from gproxy.config.runtime import RuntimeOptions
 from gproxy.dns.options import DnsOptions
 from gproxy.route.options import RouteOptions
@@ -17,18 +18,6 @@ from gproxy.schema.limits import LimitOptions
 from gproxy.schema.model import Options, doc, read
 from gproxy.schema.problem import Problem
 from gproxy.schema.tls import Authorities
-
-
-class LogOptions(Options):
-    """The log."""
-
-    disabled: Annotated[bool, doc("Write no log once everything is started.")] = False
-    level: Annotated[
-        Literal["trace", "debug", "info", "warn", "error", "fatal", "panic"], doc("The least that is written.")
-    ] = "info"
-    output: Annotated[str, doc("File to write to instead of standard error; opened anew on SIGUSR1.")] = ""
-    timestamp: Annotated[bool, doc("Begin each line with the time. JSON lines always have it.")] = False
-    format: Annotated[Literal["human", "json"], doc("Lines for people, or one JSON object a line.")] = "human"
 
 
 class DnsTable(DnsOptions):

@@ -1,12 +1,136 @@
-"""One line for each finished session, with all its facts."""
+"""One line for each finished session, with all its facts: in the log, and in the access log if there is one."""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+from typing import Protocol
 
+from gproxy.base.clock import now, wall
+from gproxy.base.errors import ConfigError
 from gproxy.base.session import Session, Sniffed
+from gproxy.observe.lines import Clients, End, compiled, facts, shown
+from gproxy.observe.log import timestamp
+from gproxy.observe.sink import Sink
 
 _log = logging.getLogger("gproxy.session")
+_own_log = logging.getLogger("gproxy.log")
+
+# While lines are lost, this is told so often at most, in seconds.
+_TELL_LOST = 60.0
+
+
+class Settings(Protocol):
+    """The `log.access` table of the configuration."""
+
+    @property
+    def output(self) -> str: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def sample(self) -> float: ...
+
+
+class AccessLog:
+    """A file of its own, with lines of its own form. Writing never waits; what can't be written is lost, and told."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises OSError when the file can't be opened."""
+        self._sink = Sink(settings.output, held=True)
+        self._sink.tell_lost = None
+        self._sink.report = self._report
+        self._line = _json if settings.format == "json" else compiled(settings.format)
+        self._sample = settings.sample
+        self._due = 1.0 - settings.sample  # the first is written
+        self._lost = 0
+        self._losing = False
+        self._quiet_until = 0.0
+
+    def write(self, end: End) -> None:
+        """Write this session's line, unless it went well and is not among those that are sampled."""
+        if self._sample < 1 and end.status == "ok":
+            self._due += self._sample
+            if self._due < 1:
+                return
+            self._due -= 1
+        self._sink.write(self._line(end))
+
+    def _report(self, lost: int, why: str) -> None:
+        """Tell of lines that were lost, without filling the other log by that."""
+        self._lost += lost
+        if lost:
+            self._losing = True
+            if now() >= self._quiet_until:
+                _own_log.error("%d lines of the access log were lost: %s", self._lost, why)
+                self._lost = 0
+                self._quiet_until = now() + _TELL_LOST
+        elif self._losing:
+            self._losing = False
+            _own_log.warning("the access log can be written again; %d more lines were lost", self._lost)
+            self._lost = 0
+
+    def start(self) -> None:
+        """From now on a background writer does the writing."""
+        self._sink.start()
+
+    def reopen(self) -> None:
+        """Raises OSError and keeps the old file."""
+        self._sink.reopen()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._sink.close()
+
+
+def _json(end: End) -> str:
+    import msgspec.json
+
+    entry = {"time": timestamp(end.at), **dict(facts(end))}
+    try:
+        return msgspec.json.encode(entry).decode()
+    except UnicodeEncodeError:  # half a surrogate pair: rare, and no reason to lose the line
+        return json.dumps(entry)
+
+
+_book: AccessLog | None = None
+_clients: Clients = "whole"
+
+
+def setup(settings: Settings | None, clients: Clients = "whole") -> None:
+    """Keep an access log from now on, or none; and write as much of clients' addresses. Raises OSError."""
+    global _book, _clients  # noqa: PLW0603 - as with loggers, there is one in a process
+    _clients = clients
+    _book = AccessLog(settings) if settings is not None else None
+
+
+def probe(settings: Settings | None) -> None:
+    """Open the file and close it again. Raises ConfigError when that can't be done."""
+    if settings is not None:
+        try:
+            os.close(Sink(settings.output).fileno())
+        except OSError as error:
+            raise ConfigError(f"can't open the access log {settings.output}: {error.strerror}") from error
+
+
+def start() -> None:
+    """From now on a background writer does the writing."""
+    if _book is not None:
+        _book.start()
+
+
+def reopen() -> None:
+    """Open the file anew, after the old one was moved away. Raises OSError and keeps the old one."""
+    if _book is not None:
+        _book.reopen()
+
+
+def close() -> None:
+    """Write what is left, and keep no access log any more."""
+    global _book  # noqa: PLW0603
+    if _book is not None:
+        _book.close()
+        _book = None
 
 
 def finished(
@@ -16,11 +140,16 @@ def finished(
 
     `status` is `ok` or a status word of gproxy.base.errors; `up` and `down` are payload bytes from and to the client.
     """
+    clients = _clients
+    if clients != "whole" and detail:
+        detail = detail.replace(str(session.source.host), shown(session.source, clients) or "-")
+    if _book is not None and not quiet:
+        _book.write(End(session, status, up, down, seconds, detail, wall(), clients))
     level = logging.DEBUG if quiet else logging.INFO
     if not _log.isEnabledFor(level):
         return
     user = f"[{session.user}]" if session.user else ""
-    who = _who(session)
+    who = _who(session, clients)
     asked = f" (asked {session.asked})" if session.asked is not None else ""
     sniffed = f" {_seen(session.sniffed)}" if session.sniffed is not None else ""
     way = f" via {session.outbound}" if session.outbound else ""
@@ -29,19 +158,21 @@ def finished(
     _log.log(
         level,
         "%d %s %s%s %s%s -> %s%s%s%s%s up %d down %d in %.3fs %s%s",
-        session.id, session.network, session.inbound, user, session.source, who, session.target, asked, sniffed, way,
-        rule, up, down, seconds, status, said,
-        extra={"facts": _Facts(session, status, up, down, seconds, detail)},
+        session.id, session.network, session.inbound, user, shown(session.source, clients) or "-", who, session.target,
+        asked, sniffed, way, rule, up, down, seconds, status, said,
+        extra={"facts": _Facts(End(session, status, up, down, seconds, detail, 0.0, clients))},
     )  # fmt: skip
 
 
-def _who(session: Session) -> str:
+def _who(session: Session, clients: Clients) -> str:
     """What was found out about the client, if anybody has asked."""
     owner = session.owner
     if owner is not None:
         name = owner.path.rpartition("/")[2]
-        shown = name if name.isprintable() else "?"  # a file may have any name
-        return f" ({shown or '?'} of {owner.user or owner.user_id})"
+        program = name if name.isprintable() else "?"  # a file may have any name
+        return f" ({program or '?'} of {owner.user or owner.user_id})"
+    if clients != "whole":
+        return ""
     known = " ".join(each for each in (session.source_hostname, session.source_mac) if each)
     return f" ({known})" if known else ""
 
@@ -54,44 +185,10 @@ def _seen(sniffed: Sniffed) -> str:
 class _Facts:
     """The same as fields, made only if a formatter wants them: iterating gives pairs, as `dict.update` takes them."""
 
-    __slots__ = ("_rest", "_session")
+    __slots__ = ("_end",)
 
-    def __init__(self, session: Session, status: str, up: int, down: int, seconds: float, detail: str) -> None:
-        self._session = session
-        self._rest = (status, up, down, seconds, detail)
+    def __init__(self, end: End) -> None:
+        self._end = end
 
     def __iter__(self):  # type: ignore[no-untyped-def]
-        session = self._session
-        status, up, down, seconds, detail = self._rest
-        yield "session", session.id
-        yield "network", session.network
-        yield "inbound", session.inbound
-        yield "source", str(session.source)
-        yield "target", str(session.target)
-        if session.asked is not None:
-            yield "asked", str(session.asked)
-        if session.sniffed is not None:
-            if session.sniffed.protocol:
-                yield "protocol", session.sniffed.protocol
-            if session.sniffed.domain:
-                yield "domain", session.sniffed.domain
-        if session.user is not None:
-            yield "user", session.user
-        if session.owner is not None:
-            path = session.owner.path
-            yield "process", path if path.isprintable() else ascii(path)
-            yield "process_user", session.owner.user_id
-        if session.source_mac:
-            yield "source_mac", session.source_mac
-        if session.source_hostname:
-            yield "source_hostname", session.source_hostname
-        if session.rule:
-            yield "rule", session.rule
-        if session.outbound:
-            yield "outbound", session.outbound
-        yield "up", up
-        yield "down", down
-        yield "seconds", round(seconds, 3)
-        yield "status", status
-        if detail:
-            yield "detail", detail
+        return facts(self._end)

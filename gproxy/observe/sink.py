@@ -5,11 +5,12 @@ Before `start` and after `close`, when there is no hub to protect, lines are wri
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import os
 import sys
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 from gproxy.rt.group import Group
 from gproxy.rt.offload import offload
@@ -25,15 +26,25 @@ _PAUSE = 0.02
 _LAST_BATCH = 2.0
 
 
+# A file that is moved away in the moment when it is opened, so many times in a row, is taken as it is.
+_TRIES = 10
+
+_NEWLINE = 10
+
+
 class Sink:
     """A file, or standard error for an empty path. Raises OSError when the file can't be opened."""
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, path: str = "", *, held: bool = False) -> None:
+        """`held`: while it is open, the file is locked (shared), so that nobody compresses what is still written to."""
         self._path = path
+        self._held = held
         self._fd = self._open()
         self._lines: deque[str] = deque()
         self._lost = 0
-        self.tell_lost: Callable[[int], str] = "{} log lines were lost".format  # how the log says it
+        self._torn = False  # the file ends in the middle of a line
+        self.tell_lost: Callable[[int], str] | None = "{} log lines were lost".format  # how the log says it
+        self.report: Callable[[int, str], None] = _ignore  # told of lines that were lost and why; 0: it goes on again
         self._stuck = False
         self._wake: Event | None = None
         self._writer = Group("log writer")
@@ -46,8 +57,14 @@ class Sink:
     def _open(self) -> int:
         if not self._path:
             return sys.stderr.fileno()
-        # A named pipe without a reader would hold up the hub until one comes; so it is an error.
-        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
+        for _ in range(_TRIES):
+            # A named pipe without a reader would hold up the hub until one comes; so it is an error.
+            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
+            if not self._held or _hold(fd, self._path):
+                break
+            os.close(fd)
+        else:
+            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
         os.set_blocking(fd, True)
         return fd
 
@@ -61,7 +78,7 @@ class Sink:
         if self._stuck:
             return
         if wake is None:
-            self._put(line + "\n")
+            self._note(*self._put(line + "\n"))
         elif len(self._lines) >= MOST_LINES:
             self._lost += 1
         else:
@@ -77,23 +94,42 @@ class Sink:
         while self._wake is not None or self._lines:
             wake.wait()
             wake.clear()
-            offload(self._put, self._batch())
+            lines = list(self._lines)
+            self._lines.clear()
+            told, self._lost = self._lost, 0
+            if told and self.tell_lost is not None:
+                lines.append(self.tell_lost(told))
+            elif told:
+                self.report(told, "it could not be written fast enough")
+            lost, why = offload(self._put, "".join(f"{line}\n" for line in lines))
+            if lost and told and self.tell_lost is not None:
+                lost += told - 1  # the line that told of them was the last, so it is lost, too
+            self._note(lost, why)
             sleep(_PAUSE)
 
-    def _batch(self) -> str:
-        lines = list(self._lines)
-        self._lines.clear()
-        if self._lost:
-            lines.append(self.tell_lost(self._lost))
-            self._lost = 0
-        return "".join(f"{line}\n" for line in lines)
+    def _put(self, text: str) -> tuple[int, str]:
+        """Write it all; a log that can't be written (disk full, reader gone) must not stop the proxy.
 
-    def _put(self, text: str) -> None:
-        """Write it all; a log that can't be written (disk full, reader gone) must not stop the proxy."""
+        Gives the number of lines that were lost, and why.
+        """
         rest = text.encode("utf-8", "backslashreplace")
-        with contextlib.suppress(OSError):
+        try:
+            if self._torn:  # what follows is no part of the line that was cut
+                os.write(self._fd, b"\n")
+                self._torn = False
             while rest:
-                rest = rest[os.write(self._fd, rest) :]
+                written = os.write(self._fd, rest)
+                self._torn = rest[written - 1] != _NEWLINE
+                rest = rest[written:]
+        except OSError as error:
+            return rest.count(b"\n"), error.strerror or str(error)
+        return 0, ""
+
+    def _note(self, lost: int, why: str) -> None:
+        if self.tell_lost is not None:
+            self._lost += lost
+        else:
+            self.report(lost, why)
 
     def reopen(self) -> None:
         """Open the file anew, after its old one was moved away. Raises OSError and keeps the old one."""
@@ -113,3 +149,18 @@ class Sink:
             wake.set()
             self._stuck = not self._writer.join(_LAST_BATCH)
             self._writer.kill()
+
+
+def _hold(fd: int, path: str) -> bool:
+    """Lock the file; False if it has been moved away since it was opened, and may be compressed by now."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(fd), Path(path).stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    except OSError:  # a file system without locks: whoever rotates waits a while, too
+        return True
+
+
+def _ignore(lost: int, why: str) -> None:
+    """Nobody asks."""

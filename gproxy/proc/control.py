@@ -34,8 +34,10 @@ from gproxy.layers.plugin.keeper import Keeper
 from gproxy.net.bind import Endpoint
 from gproxy.observe.books import Row
 from gproxy.observe.log import setup
+from gproxy.observe.rotation import rotations
+from gproxy.observe.rotor import Rotor
 from gproxy.observe.sink import Sink
-from gproxy.proc.orders import KINDS, AskStatus, Begin, Counted, Status
+from gproxy.proc.orders import CONTROL, KINDS, AskStatus, Begin, Counted, Rotated, Status
 from gproxy.proc.place import Place
 from gproxy.proc.post import Post, PostClosed
 from gproxy.rt.patch import begin_anew
@@ -99,13 +101,16 @@ class Channel:
 class Control:
     """Obeys the template."""
 
-    def __init__(self, house: House, sink: Sink, keeper: Keeper, plane: ServicePlane, channel: Channel) -> None:
+    def __init__(
+        self, house: House, sink: Sink, keeper: Keeper, plane: ServicePlane, channel: Channel, rotor: Rotor
+    ) -> None:
         self._house = house
         self._management = house.services.management
         self._sink = sink
         self._keeper = keeper
         self._plane = plane
         self._channel = channel
+        self._rotor = rotor
         self._ledger = Ledger()
 
     def obey(self, message: object, descriptors: Sequence[int] = ()) -> None:
@@ -135,8 +140,10 @@ class Control:
         elif isinstance(message, Serve):
             self._keeper.start()
             self._plane.start()
+            self._rotor.start()
             self._channel.tell(Serving())
         elif isinstance(message, Yield):
+            self._rotor.stop()
             self._plane.make_room()
             self._keeper.make_room()
             self._channel.tell(Yielded())
@@ -167,7 +174,8 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
     sockets = _sockets(house, descriptors)
     manager, updates = house.certificates.manager, house.updates
     with Keeper(house.plugins) as keeper, ServicePlane(house.services, sockets, manager, updates) as plane:
-        control = Control(house, sink, keeper, plane, channel)
+        rotor = Rotor(rotations([root.log.access]), lambda: channel.tell(Rotated()))
+        control = Control(house, sink, keeper, plane, channel, rotor)
         with contextlib.suppress(PostClosed):
             while True:
                 message, received = post.receive()

@@ -34,6 +34,7 @@ from gproxy.limit.memory import Memory
 from gproxy.proc import orders, resume
 from gproxy.proc.admin import AdminServer, Request, default_path
 from gproxy.proc.arguments import Sources
+from gproxy.proc.banning import BanDesk
 from gproxy.proc.crashes import Crashes
 from gproxy.proc.generation import Generation
 from gproxy.proc.limits import raise_descriptor_limit
@@ -91,6 +92,7 @@ class Master:
         self._stopping = 0
         self._signals: list[int] = []
         self._desk = StatusDesk(self)
+        self._bans = BanDesk(lambda: self.memory, self._say)
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -227,8 +229,11 @@ class Master:
             self.upgrade(request)
         elif asked == "stop":
             self.stop(request)
+        elif asked == "ban":
+            plan = self.current.plan if self.current is not None else None
+            self._bans.answer(request, plan.bans if plan is not None else None)
         else:
-            request.answer(ok=False, error="ask one of status, reload, upgrade, stop")
+            request.answer(ok=False, error="ask one of status, reload, upgrade, stop, ban")
 
     # -- what a generation says ----------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ class Plan:
     control: str
     log: dict[str, Any] = field(default_factory=dict)
     managed: list[str] = field(default_factory=list)  # tags of the inbounds whose users services rule
+    bans: list[str] | None = None  # the prefixes that are never banned; None: nobody is
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,11 @@ from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root
 from gproxy.layers.plugin.keeper import Keeper
 from gproxy.limit.room import share
+from gproxy.observe import access
 from gproxy.observe.books import Row
 from gproxy.observe.log import setup
+from gproxy.observe.rotation import rotations
+from gproxy.observe.rotor import Rotor
 from gproxy.observe.sink import Sink
 from gproxy.proc.heap import settle
 from gproxy.proc.limits import Limits, raise_descriptor_limit
@@ -51,12 +54,14 @@ def run(root: Root, *, colour: bool = True) -> None:
         sink = setup(root.log, colour=colour)
     except OSError as error:
         raise ConfigError(f"can't open the log {root.log.output}: {error.strerror}") from error
+    access.probe(root.log.access)
+    access.setup(root.log.access, root.log.clients)
     raise_descriptor_limit()
     limits = Limits.find(root.runtime.max_connections, root.runtime.memory_limit)
     house = build(root)
     house.room.allow(share(limits.connections, 0, 1))
     slots = Slots()
-    control = Control(house, slots, sink, limits, root.runtime.stop_grace)
+    control = Control(house, slots, sink, limits, root)
     slots.inherit(inherited())
     control.heed_signals()  # before there is anything that one of them could leave behind
     slots.open(house.endpoints())
@@ -65,22 +70,24 @@ def run(root: Root, *, colour: bool = True) -> None:
         control.run()
     finally:
         slots.close()
+        access.close()
         sink.close()
 
 
 class Control:
     """The control plane of solo mode: turns signals into messages."""
 
-    def __init__(self, house: House, slots: Slots, sink: Sink, limits: Limits, stop_grace: float) -> None:
+    def __init__(self, house: House, slots: Slots, sink: Sink, limits: Limits, root: Root) -> None:
         self._house = house
         self._slots = slots
         self._sink = sink
         self._limits = limits
-        self._stop_grace = stop_grace
+        self._stop_grace = root.runtime.stop_grace
         self._channel = LocalChannel()
         self._notifier = Notifier()
         self._stopping = False
         self._management = house.services.management
+        self._rotor = Rotor(rotations([root.log.access]), self._reopen)
 
     def heed_signals(self) -> None:
         """From now on a signal is a message, which waits for the data plane if need be."""
@@ -93,6 +100,7 @@ class Control:
     def run(self) -> None:
         """Start the data plane and stay until it has stopped."""
         self._sink.start()
+        access.start()
         sockets = {endpoint: dict(enumerate(self._slots.of(endpoint))) for endpoint in self._slots.endpoints()}
         plane = DataPlane(self._house, sockets, self._sink, self._limits.memory_each())
         manager = self._house.certificates.manager
@@ -128,12 +136,14 @@ class Control:
                 services.start()
                 self._say_ready()
             elif isinstance(message, Traffic):
+                self._rotor.start()
                 self._management.books.add(message.rows)
             elif isinstance(message, Snapshot):
                 last = message
             elif isinstance(message, Stopped):
                 _say_stopped(message, last)
                 return
+                self._rotor.stop()
 
     def _stop(self) -> None:
         """Once: let sessions end by themselves for a while. Twice: now."""

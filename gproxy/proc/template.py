@@ -482,6 +482,7 @@ def main() -> int:
             {"output": root.log.output, "format": root.log.format, "timestamp": root.log.timestamp,
              "disabled": root.log.disabled, "level": root.log.level},
             house.services.management.inbounds(),
+            list(map(str, root.bans.allow)) if root.bans is not None and root.bans.enabled else None,
         )
     )  # fmt: skip
     Template(master, root, house, workers, sink).run()

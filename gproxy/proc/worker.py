@@ -13,6 +13,7 @@ from gproxy.app.messages import Stop, Stopped, ToControl, ToData
 from gproxy.config.root import Root
 from gproxy.limit.room import share as share_places
 from gproxy.net.bind import Endpoint
+from gproxy.observe import access
 from gproxy.observe.log import setup
 from gproxy.proc.beat import EVERY
 from gproxy.proc.limits import Limits
@@ -34,7 +35,9 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
     sink = setup(root.log)
     # A hung worker is told to write down where it hangs: that goes where its log goes.
     faulthandler.enable(sink.fileno())
+    access.setup(root.log.access, root.log.clients)
     sink.start()
+    access.start()
     house.table.number(place.worker, place.workers)
     limits = Limits.find(root.runtime.max_connections, root.runtime.memory_limit, place.workers)
     if place.worker == 0:  # the others have the same
@@ -48,6 +51,7 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
         channel.stopped.wait()
     sink.close()
 
+    access.close()
 
 def _serve(plane: DataPlane, channel: TemplateChannel) -> None:
     """A plane that ends for whatever reason ends the worker: it is replaced, and does not live on obeying nobody."""

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from gproxy.base.address import Address
-from gproxy.base.errors import Denied, Limited
+from gproxy.base.address import IP, UNSPECIFIED, Address
+from gproxy.base.errors import AuthError, Denied, DialError, GproxyError, Limited, ProtocolError, ReplayError
 from gproxy.base.iface import QueryEntrance
 from gproxy.engine.admission import Access, Admission
 from gproxy.limit.ledger import Ledger
@@ -74,3 +74,50 @@ def test_questions_without_a_session() -> None:
     assert denying.answer(b"a", ("192.0.2.9", 1)) == b""
     assert denying.answer(b"a", ("192.0.2.8", 1)) == b"A"
     assert Admission(None, None).queries(entrance) is entrance
+
+
+class Watch:
+    def __init__(self) -> None:
+        self.failures: list[tuple[str, str]] = []
+
+    def failed(self, ip: IP, why: GproxyError) -> None:
+        self.failures.append((str(ip), why.word))
+
+
+@pytest.mark.parametrize(
+    ("why", "user", "began", "counts"),
+    [
+        (AuthError("wrong"), None, 1.0, True),
+        (ReplayError("again"), "ada", 1.0, True),  # whose salt it was is known by then
+        (ProtocolError("garbage"), None, 1.0, True),
+        (ProtocolError("garbage"), "ada", 1.0, False),
+        (AuthError("a record fails its tag"), "ada", 0.0, False),  # not of the handshake
+        (DialError("not reached"), None, 1.0, False),
+    ],
+)
+def test_failures_of_handshakes_are_looked_at(why: GproxyError, user: str | None, began: float, counts: bool) -> None:
+    watch = Watch()
+
+    def fail(stream: Any, session: Any) -> None:
+        session.user, session.began = user, began
+        raise why
+
+    session = new_session(Address.parse("192.0.2.1:9"))
+    with pytest.raises(type(why)):
+        Admission(None, None, watch).streams(fail)(cast(Any, object()), session)
+    assert watch.failures == ([("192.0.2.1", why.word)] if counts else [])
+    with pytest.raises(type(why)):  # anybody can write any address into a datagram
+        Admission(None, None, watch).packets(fail)(cast(Any, object()), session)
+    assert len(watch.failures) == counts
+
+
+def test_clients_without_an_address_fail_unseen() -> None:
+    watch = Watch()
+
+    def fail(stream: Any, session: Any) -> None:
+        session.began = 1.0
+        raise AuthError("wrong")
+
+    with pytest.raises(AuthError):
+        Admission(None, None, watch).streams(fail)(cast(Any, object()), new_session(UNSPECIFIED))
+    assert watch.failures == []
