@@ -42,7 +42,7 @@ class AccessLog:
         self._sink.report = self._report
         self._line = _json if settings.format == "json" else compiled(settings.format)
         self._sample = settings.sample
-        self._due = 1.0 - settings.sample  # the first is written
+        self._due = 1.0 - settings.sample if settings.sample else 0.0  # the first is written
         self._lost = 0
         self._losing = False
         self._quiet_until = 0.0

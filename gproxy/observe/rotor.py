@@ -27,7 +27,7 @@ class Rotor:
         self._rotations = rotations
         self._moved = moved
         self._tasks = Group("log rotation")
-        self._complained: dict[Rotation, str] = {}
+        self._complained: dict[Callable[[], bool | None], str] = {}
 
     def start(self) -> None:
         """Begin, unless it has begun, or there is nothing to do."""
@@ -55,9 +55,9 @@ class Rotor:
             done = offload(do)
         except OSError as error:
             text = error.strerror or str(error)
-            if self._complained.get(rotation) != text:
-                self._complained[rotation] = text
+            if self._complained.get(do) != text:
+                self._complained[do] = text
                 _log.error("%s can't be rotated: %s", rotation.path, text)
             return False
-        self._complained.pop(rotation, None)
+        self._complained.pop(do, None)
         return bool(done)

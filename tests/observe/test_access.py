@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import json
 import logging
-from dataclasses import replace
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gproxy.base.address import Address
+from gproxy.base.errors import ConfigError
 from gproxy.base.session import Owner, Session, Sniffed
 from gproxy.observe import access
+from tests.support.wait import wait_until
 
 SOURCE = Address(IPv4Address("192.0.2.7"), 40000)
 TARGET = Address("example.com", 443)
@@ -100,3 +107,119 @@ def test_what_was_found_out_about_the_client(log: pytest.LogCaptureFixture) -> N
     assert odd["process"] == r"'/srv/a\nb'"
     assert (first["process"], first["process_user"]) == ("/usr/bin/curl", 1000)
     assert (last["source_mac"], last["source_hostname"]) == ("02:00:00:00:00:07", "laptop")
+
+
+# -- the access log ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Settings:
+    output: str
+    format: str = "json"
+    sample: float = 1.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "access.log"
+    access.close()
+    access.setup(None)
+
+
+def session(**more: Any) -> Session:
+    return replace(Session(7, "tcp", "in", SOURCE, TARGET), **more)
+
+
+def test_a_file_of_its_own_whatever_the_level(path: Path, log: pytest.LogCaptureFixture) -> None:
+    log.set_level(logging.ERROR, "gproxy.session")
+    access.setup(Settings(str(path)))
+    access.finished(session(user="ann"), "ok", 12, 345, 1.5)
+    access.finished(session(), "protocol-empty", 0, 0, 0, quiet=True)
+    (line,) = path.read_text().splitlines()
+    entry = json.loads(line)
+    assert datetime.fromisoformat(entry.pop("time")).tzinfo is not None
+    assert entry == {
+        "session": 7, "network": "tcp", "inbound": "in", "source": "192.0.2.7:40000", "target": "example.com:443",
+        "user": "ann", "up": 12, "down": 345, "seconds": 1.5, "status": "ok",
+    }  # fmt: skip
+    assert log.records == []
+
+
+def test_a_line_of_a_form_of_its_own(path: Path) -> None:
+    access.setup(Settings(str(path), "$remote_addr $user $status"))
+    access.finished(session(user='a"\n'), "ok", 0, 0, 0)
+    assert path.read_text() == "192.0.2.7 a\\x22\\x0A ok\n"
+
+
+def test_of_what_went_well_a_part_can_be_enough(path: Path) -> None:
+    access.setup(Settings(str(path), "$session $status", 0.25))
+    for number in range(12):
+        access.finished(session(id=number), "ok", 0, 0, 0)
+    access.finished(session(id=100), "dial-refused", 0, 0, 0)
+    assert path.read_text().splitlines() == ["0 ok", "4 ok", "8 ok", "100 dial-refused"]
+
+
+def test_nothing_of_what_went_well(path: Path) -> None:
+    access.setup(Settings(str(path), "$status", 0.0))
+    access.finished(session(), "ok", 0, 0, 0)
+    access.finished(session(), "auth", 0, 0, 0)
+    assert path.read_text() == "auth\n"
+
+
+@pytest.mark.parametrize(("clients", "kept"), [("network", "192.0.2.0/24"), ("hidden", "-")])
+def test_clients_are_nobody_s_business(clients: Any, kept: str, path: Path, log: pytest.LogCaptureFixture) -> None:
+    """In both logs, and in what is said of a session's end."""
+    access.setup(Settings(str(path)), clients)
+    access.finished(session(source_hostname="laptop"), "limit", 0, 0, 0, "192.0.2.7 has enough")
+    (record,) = log.records
+    text = record.getMessage() + str(facts_of(record)) + path.read_text()
+    assert "192.0.2.7" not in text
+    assert "40000" not in text
+    assert "laptop" not in text
+    assert f"{kept} -> example.com:443" in record.getMessage()
+    assert f"{kept} has enough" in path.read_text()
+
+
+def test_text_that_is_no_unicode_loses_no_line(path: Path) -> None:
+    access.setup(Settings(str(path)))
+    access.finished(session(user="a\ud800"), "ok", 0, 0, 0)
+    assert json.loads(path.read_text())["user"] == "a\ud800"
+
+
+def test_it_goes_on_in_a_new_file(path: Path) -> None:
+    access.reopen()  # there is none: nothing to do
+    access.start()
+    access.setup(Settings(str(path), "$session"))
+    access.start()
+    access.finished(session(id=1), "ok", 0, 0, 0)
+    wait_until(lambda: path.read_text() == "1\n", "not written")
+    moved = path.rename(path.with_suffix(".1"))
+    access.reopen()
+    access.finished(session(id=2), "ok", 0, 0, 0)
+    access.close()
+    access.finished(session(id=3), "ok", 0, 0, 0)
+    assert (moved.read_text(), path.read_text()) == ("1\n", "2\n")
+
+
+def test_a_full_disk_is_told_now_and_then(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "gproxy.log")
+    access.setup(Settings("/dev/full"))
+    for _ in range(5):
+        access.finished(session(), "ok", 0, 0, 0)
+    assert [each.getMessage() for each in caplog.records] == [
+        "1 lines of the access log were lost: No space left on device"
+    ]
+    monkeypatch.setattr(os, "write", lambda fd, data: len(data))
+    access.finished(session(), "ok", 0, 0, 0)
+    access.finished(session(), "ok", 0, 0, 0)
+    assert [each.getMessage() for each in caplog.records[1:]] == [
+        "the access log can be written again; 4 more lines were lost"
+    ]
+
+
+def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    access.probe(None)
+    with pytest.raises(ConfigError, match="can't open the access log"):
+        access.probe(Settings(str(tmp_path / "no" / "access.log")))

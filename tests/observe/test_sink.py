@@ -202,3 +202,90 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
 def test_text_that_is_no_unicode_is_written_all_the_same(sink: Sink, path: Path) -> None:
     sink.write("a \ud800 b")
     assert path.read_text() == "a \\ud800 b\n"
+
+
+def test_lines_that_a_full_disk_has_lost_are_told_when_there_is_room(
+    sink: Sink, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line that was cut stays cut, and what follows is no part of it."""
+    real, room_left = os.write, 3
+
+    def write(fd: int, data: bytes) -> int:
+        nonlocal room_left
+        if not room_left:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        written = real(fd, data[:room_left])
+        room_left -= written
+        return written
+
+    monkeypatch.setattr(os, "write", write)
+    sink.write("first")
+    sink.write("second")
+    assert path.read_text() == "fir"
+    room_left = 1 << 20
+    sink.start()
+    sink.write("third")
+    sink.close()
+    assert path.read_text() == "fir\nthird\n2 log lines were lost\n"
+
+
+def test_a_loss_is_told_until_that_is_written(sink: Sink, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line that tells of it may be lost as well: it does not count, and the next one tells more."""
+    real, full = os.write, True
+
+    def write(fd: int, data: bytes) -> int:
+        if full:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(room, "_PAUSE", 0.001)
+    sink.start()
+    for count in (1, 2, 3):
+        sink.write("lost")
+        wait_until(lambda count=count: sink._lost == count, lambda: f"{sink._lost} lost")  # type: ignore[misc]
+    full = False
+    sink.write("here")
+    sink.close()
+    assert path.read_text() == "here\n3 log lines were lost\n"
+
+
+def test_who_wants_to_know_is_told_why(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, str]] = []
+    sink = Sink("/dev/full", held=True)
+    sink.tell_lost, sink.report = None, lambda lost, why: told.append((lost, why))
+    sink.write("lost")
+    assert told == [(1, "No space left on device")]
+    monkeypatch.setattr(os, "write", lambda fd, data: len(data))
+    sink.write("written")
+    assert told[1:] == [(0, "")]
+    close(sink)
+
+
+def test_a_file_that_is_moved_away_while_it_is_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is locked must be what stands at the path: whoever compresses may have been quicker."""
+    real, opened = fcntl.flock, 0
+
+    def flock(fd: int, how: int) -> None:
+        nonlocal opened
+        opened += 1
+        if opened == 1:
+            path.rename(path.with_suffix(".1"))
+        if opened == 2:
+            raise BlockingIOError
+        real(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    sink = Sink(str(path), held=True)
+    sink.write("here")
+    assert opened == 3
+    assert path.read_text() == "here\n"
+    close(sink)
+
+
+def test_a_file_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(fd: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    close(Sink(str(path), held=True))
