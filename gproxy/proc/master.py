@@ -137,14 +137,17 @@ class Master:
                 if signal.SIGUSR2 not in self._signals:  # an upgrade is a reload, too
                     self.reload()
             elif number == signal.SIGUSR1:
-                for generation in self.generations():
-                    self.tell(generation, Reopen())
+                self._reopen()
             elif number == signal.SIGUSR2:
                 self.upgrade()
             elif number == signal.SIGCHLD:
                 self._reap()
             else:
                 self.stop()
+
+    def _reopen(self) -> None:
+        for generation in self.generations():
+            self.tell(generation, Reopen())
 
     def take_signals(self) -> list[int]:
         """Those that have come and are not obeyed yet; they are the caller's now."""
@@ -264,6 +267,8 @@ class Master:
             self._spread(generation, message)
         elif isinstance(message, Traffic):
             self._pass_on(generation, message)
+        elif isinstance(message, orders.Rotated):
+            self._reopen()
         elif isinstance(message, orders.Status):
             self._desk.hear(generation, message)
             if not message.request:
@@ -298,7 +303,8 @@ class Master:
             if generation.manages(inbound):
                 self.tell(generation, Users(inbound, users))
         before = self.current
-        self.tell(generation, orders.Fork([tag for tag in plan.managed if before is None or not before.manages(tag)]))
+        lacking = [tag for tag in plan.managed if before is None or not before.manages(tag)]
+        self.tell(generation, orders.Fork(lacking, generation.number))
 
     def _spread(self, generation: Generation, message: Users) -> None:
         """A service has said who the users are: all generations obey, and those that come later."""

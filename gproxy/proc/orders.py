@@ -48,6 +48,7 @@ class Fork:
     """
 
     load: list[str] | None = None
+    generation: int = 0  # its number
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,11 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Rotated:
+    """Control → template → master: log files were moved away, and all generations are to open theirs anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
     """Template → control: a worker's counters. A new life begins when it was replaced."""
 
@@ -111,7 +117,7 @@ CONTROL = -1
 KINDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        Refused, Plan, Sockets, Fork, Forked, Died, ForkAgain, Begin, AskStatus, Status, Counted,
+        Refused, Plan, Sockets, Fork, Forked, Died, ForkAgain, Begin, AskStatus, Status, Rotated, Counted,
         messages.Prepared, messages.Serve, messages.Serving, messages.Yield, messages.Handover, messages.Yielded,
         messages.Stop, messages.StopNow, messages.Reopen, messages.AskSnapshot, messages.Snapshot, messages.Traffic,
         messages.Users, messages.Supplied, messages.RuleSetChanged, messages.Stopped,

@@ -45,6 +45,7 @@ from gproxy.base.errors import ConfigError
 from gproxy.config.load import load
 from gproxy.config.root import Root, read_root
 from gproxy.limit.memory import Memory
+from gproxy.observe import access
 from gproxy.observe.books import Books
 from gproxy.observe.log import setup
 from gproxy.observe.sink import Sink
@@ -103,6 +104,7 @@ class Template:
         self._managed = house.services.management.inbounds()
         self._replaced = False  # another generation serves: it keeps the books of managed inbounds
         self._said: dict[type, set[int]] = {Prepared: set(), Serving: set(), Yielded: set()}
+        self._generation = 0
         self._serving = False
         self._stopping = False
         self._phase: Serve | Yield | None = None  # the last that was ordered
@@ -150,6 +152,7 @@ class Template:
             self._descriptors.update(zip(map(_place, message.places), descriptors, strict=True))
         elif isinstance(message, orders.Fork):
             self._load = self._managed if message.load is None else message.load
+            self._generation = message.generation
             self._fork_all()
         elif isinstance(message, Users):
             self._spread(message)
@@ -249,7 +252,7 @@ class Template:
             self._change_rule_set(message, descriptors)
         elif isinstance(message, Stopped):
             child.stopped = True
-        elif isinstance(message, orders.Status):
+        elif isinstance(message, orders.Status | orders.Rotated):
             self._report(message)
         return None
 
@@ -353,7 +356,7 @@ class Template:
         code = 1
         try:
             self._shed()
-            place = Place(number, self._workers, theirs, self._beats)
+            place = Place(number, self._workers, theirs, self._beats, self._generation)
             call_process("gproxy-control" if number == CONTROL else f"gproxy-worker{number}")
             if number == CONTROL:
                 control.main(place, self._root, self._house, self._descriptors)
@@ -454,9 +457,11 @@ def _shared_memory(fd: int) -> Memory:
 
 def _open_log(root: Root) -> Sink:
     try:
-        return setup(root.log)
+        sink = setup(root.log)
     except OSError as error:
         raise ConfigError(f"can't open the log {root.log.output}: {error.strerror}") from error
+    access.probe(root.log.access)
+    return sink
 
 
 def main() -> int:
