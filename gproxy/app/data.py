@@ -124,6 +124,7 @@ class DataPlane:
         if not self._stopping:
             for server in self._servers.values():
                 server.start()
+            self._enter("serving")
             channel.tell(Serving())
 
     def _adopt(self, message: Handover, descriptor: int | None) -> None:
@@ -141,6 +142,7 @@ class DataPlane:
                 self._hand_over(server, endpoint, slot, channel)
             else:
                 server.stop()
+        self._enter("yielded")
         channel.tell(Yielded())
 
     @staticmethod
@@ -160,9 +162,11 @@ class DataPlane:
                 _log.error("the %s can't be opened anew, the old one goes on: %s", what, error)
 
     def _stop(self, channel: DataEnd) -> None:
+        self._enter("draining")
         ended = self._drain()
         channel.tell(self.snapshot())
         self._tell_traffic(channel)
+        self._enter("stopped")
         channel.tell(Stopped(ended))
 
     def _manage(self, message: Users) -> None:
@@ -184,6 +188,14 @@ class DataPlane:
         while True:
             sleep(_TELL_TRAFFIC)
             self._tell_traffic(channel)
+            if self._house.counting is not None:
+                self._house.counting.tell()
+
+    def _enter(self, state: str) -> None:
+        """Of this plane, for metrics, which are told at once."""
+        if self._house.counting is not None:
+            self._house.counting.state = state
+            self._house.counting.tell()
 
     def _tell_traffic(self, channel: DataEnd) -> None:
         if rows := self._house.meter.take_traffic():

@@ -16,8 +16,22 @@ from gproxy.config.runtime import RuntimeOptions
 from gproxy.dns.options import DnsRuleOptions, OptimisticOptions
 from gproxy.route.options import RouteOptions, RuleOptions
 from gproxy.schema.acme import Acme, CertificateProvider, DnsChallenge, ExternalAccount
+from gproxy.schema.bans import BanOptions, NftablesOptions, WeightOptions
 from gproxy.schema.fields import ByteSize, Cidr, Duration, IPAddress, Mark, Port, PortRange, RulePortRange, Secret
-from gproxy.schema.groups import Bind, Dial, DomainResolver, Item, KeepAlive, Listen, Server, UdpOverTcp, User
+from gproxy.schema.groups import (
+    AccessOptions,
+    Bind,
+    BreakerOptions,
+    Dial,
+    DomainResolver,
+    Item,
+    KeepAlive,
+    Listen,
+    Server,
+    UdpOverTcp,
+    User,
+)
+from gproxy.schema.limits import LimitOptions, Rate
 from gproxy.schema.model import Field, Options, fields_of, not_yet_of
 from gproxy.schema.transport import Transport
 
@@ -28,12 +42,13 @@ MARK = (
 _GROUPS: dict[type[Options], str] = {
     Item: "Every entry", Server: "Server", Bind: "Listening", Listen: "Inbounds", Dial: "Dial", KeepAlive: "Keep-alive",
     DomainResolver: "`domain_resolver`, as a table", User: "Users",
+    AccessOptions: "`access`", BreakerOptions: "`breaker`",
     Acme: "ACME", DnsChallenge: "DNS challenge", UdpOverTcp: "UDP over TCP, as a table",
 }  # fmt: skip
 _NAMES: dict[Any, str] = {
     str: "text", int: "integer", float: "number", bool: "boolean", Duration: "duration", ByteSize: "size", Port: "port",
     PortRange: "port range", RulePortRange: "port range", Mark: "mark", Secret: "secret text", IPAddress: "IP address",
-    Cidr: "IP prefix", IPv4Address: "IP address", IPv6Address: "IP address",
+    Cidr: "IP prefix", Rate: "rate", IPv4Address: "IP address", IPv6Address: "IP address",
 }  # fmt: skip
 
 
@@ -50,7 +65,12 @@ def renew(page: str) -> str:
 def _sections() -> Iterator[str]:
     yield from _section("Top level", Root)
     yield from _section("`log`", LogOptions)
+    yield from _section("`log.access`", AccessLogOptions, level=3)
     yield from _section("`runtime`", RuntimeOptions)
+    yield from _section("`limits[]`", LimitOptions)
+    yield from _section("`bans`", BanOptions)
+    yield from _section("`bans.weights`", WeightOptions, level=3)
+    yield from _section("`bans.nftables`", NftablesOptions, level=3)
     yield from ("## Groups of keys", "", "Types of inbounds, outbounds and services share these.", "")
     for group, title in _GROUPS.items():
         yield from _section(title, group, level=3)
@@ -65,7 +85,6 @@ def _sections() -> Iterator[str]:
     yield from _section("`external_account`", ExternalAccount, level=3)
     for name, model in DnsChallenge.variants().items():
         yield from _section(f"`dns01_challenge`, provider `{name}`", model, level=3)
-    yield from _section("`log.access`", AccessLogOptions, level=3)
     yield from _section("`dns`", DnsTable)
     for name, model in DnsRuleOptions.variants().items():
         yield from _section(f"`dns.rules[]`, type `{name}`", model, level=3)

@@ -167,6 +167,8 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
     post = Post(place.channel, KINDS, lambda _: readable.wait(), lambda _: writable.wait())
     channel = Channel(post)
     house.services.management.attach(channel)
+    if house.counting is not None:
+        house.counting.join(house, CONTROL, place.generation)
     if house.certificates.manager is not None:
         house.certificates.manager.attach(channel)
     if house.updates is not None:

@@ -106,6 +106,8 @@ class Control:
         manager = self._house.certificates.manager
         services = ServicePlane(self._house.services, sockets, manager, self._house.updates)
         self._management.attach(self)
+        if self._house.counting is not None:
+            self._house.counting.join(self._house, 0, 1, alone=True)
         if manager is not None:
             manager.attach(self)
         with Group("planes") as planes, Keeper(self._house.plugins) as keeper, services:
@@ -134,16 +136,16 @@ class Control:
                 keeper.start()
             elif isinstance(message, Serving):
                 services.start()
+                self._rotor.start()
                 self._say_ready()
             elif isinstance(message, Traffic):
-                self._rotor.start()
                 self._management.books.add(message.rows)
             elif isinstance(message, Snapshot):
                 last = message
             elif isinstance(message, Stopped):
+                self._rotor.stop()
                 _say_stopped(message, last)
                 return
-                self._rotor.stop()
 
     def _stop(self) -> None:
         """Once: let sessions end by themselves for a while. Twice: now."""

@@ -39,6 +39,8 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
     sink.start()
     access.start()
     house.table.number(place.worker, place.workers)
+    if house.counting is not None:
+        house.counting.join(house, place.worker, place.generation)
     limits = Limits.find(root.runtime.max_connections, root.runtime.memory_limit, place.workers)
     if place.worker == 0:  # the others have the same
         _log.info("limits: %s", limits)
@@ -49,9 +51,9 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
         group.spawn(_serve, plane, channel)
         group.spawn(_live, place, plane, channel)
         channel.stopped.wait()
+    access.close()
     sink.close()
 
-    access.close()
 
 def _serve(plane: DataPlane, channel: TemplateChannel) -> None:
     """A plane that ends for whatever reason ends the worker: it is replaced, and does not live on obeying nobody."""
