@@ -7,6 +7,7 @@ of a limit, it gives back at its end.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,14 @@ from typing import Final, Literal
 from gproxy.base.address import Address
 from gproxy.base.errors import Limited, LimitReason
 from gproxy.base.session import Session
+from gproxy.limit.bucket import TokenBucket
 from gproxy.limit.ledger import COUNTS, RATES, Ledger
 from gproxy.limit.tolls import Budget, SharedToll
+
+_log = logging.getLogger("gproxy.limit")
+
+# A limit that refuses is told about so often: at once, then every so many seconds, with how many it were.
+_SAY_EVERY, _SAY_BURST = 60.0, 2
 
 Stage = Literal[0, 1, 2]
 """When a limit is looked at: at the arrival, when the user is known, when the way is decided."""
@@ -31,6 +38,25 @@ Who = Literal["user", "source", "inbound", "outbound", "rule"]
 # What the ledger's rates and counts of a row are for.
 _BY_CONNECTIONS, _BY_UP, _BY_DOWN = range(RATES)
 _CONNECTIONS, _SESSIONS, _HANDSHAKES = range(COUNTS)
+
+
+class Notice:
+    """What is said of a limit that refuses, in one process: not a line for each session."""
+
+    __slots__ = ("_bucket", "_more")
+
+    def __init__(self) -> None:
+        self._bucket = TokenBucket(1 / _SAY_EVERY, _SAY_BURST)
+        self._more = 0  # since the last one
+
+    def refuse(self, tag: str, what: str) -> None:
+        """It has refused a session, and why."""
+        if not self._bucket.take():
+            self._more += 1
+            return
+        more = f", and {self._more} others before" if self._more else ""
+        _log.warning("limit %s refuses a session: %s%s", tag, what, more)
+        self._more = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +81,7 @@ class Limit:
     max_handshakes: int = 0
     max_sources: int = 0
     refused: Counter[LimitReason] = field(default_factory=Counter, compare=False)  # what it has refused in this process
+    notice: Notice = field(default_factory=Notice, compare=False)
 
     @property
     def stage(self) -> Stage:
@@ -229,4 +256,5 @@ class Hold:
 
 def _full(limit: Limit, reason: LimitReason, what: str) -> Limited:
     limit.refused[reason] += 1
+    limit.notice.refuse(limit.tag, what)
     return Limited(f"limit {limit.tag}: {what}", reason=reason)

@@ -230,3 +230,18 @@ def test_other_generations_see_what_is_open() -> None:
 def test_stages() -> None:
     assert Limit("x").stage == ARRIVED
     assert Limit("x", inbounds=frozenset({"in"}), each=("source", "inbound")).stage == ARRIVED
+
+
+def test_refusals_are_told_and_not_each(held_clock: HeldClock, caplog: pytest.LogCaptureFixture) -> None:
+    full, other = limits(Limit("few", max_connections=1)), limits(Limit("slow", connections_rate=0.001))
+    for some in (full, other):
+        some.arrive(session())
+        for _ in range(100):
+            assert refused(some, session())
+    held_clock.advance(61)
+    refused(full, session())
+    assert [record.getMessage() for record in caplog.records] == [
+        *["limit few refuses a session: 1 connections are open"] * 2,
+        *["limit slow refuses a session: more than 0.001 connections a second"] * 2,
+        "limit few refuses a session: 1 connections are open, and 98 others before",
+    ]
