@@ -62,7 +62,7 @@ def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
     for section, kind in (("inbounds", "inbound"), ("outbounds", "outbound")):
         tags = _tags(tree, section, problems) or _IMPLIED[section]
         uses = [*_detours(tree, section), *_uses_in_route(tree, kind)]
-        uses += _uses_in_services(tree) if kind == "inbound" else []
+        uses += _uses_in_services(tree) if kind == "inbound" else _uses_in_metrics(tree)
         for use in uses:
             if use.tag not in tags:
                 hint = _meant(use.tag, tags, kind) if len(problems) < _MANY else ""
@@ -143,6 +143,14 @@ def _uses_in_services(tree: Mapping[str, Any]) -> Iterator[Use]:
         servers = entry.get("servers")
         if isinstance(servers, dict):
             yield from (Use(tag, (*path, "servers", name)) for name, tag in servers.items() if isinstance(tag, str))
+
+
+def _uses_in_metrics(tree: Mapping[str, Any]) -> Iterator[Use]:
+    """The tags of the outbounds that have to reach something for gproxy to be ready."""
+    for path, entry in _entries(tree, "services"):
+        upstreams = entry.get("upstreams")
+        if isinstance(upstreams, dict):
+            yield from (Use(tag, (*path, "upstreams", tag)) for tag in upstreams)
 
 
 def _limits(tree: Mapping[str, Any], problems: list[Problem]) -> Iterator[Problem]:

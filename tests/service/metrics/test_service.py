@@ -18,6 +18,7 @@ from gproxy.service.metrics.options import MetricsOptions
 from gproxy.service.metrics.service import Metrics
 from gproxy.service.metrics.totals import Totals
 from gproxy.service.metrics.view import View
+from gproxy.wire.http1 import MAX_HEAD
 from tests.support.pipe import pipe
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -133,7 +134,7 @@ def test_ready_is_the_generation_that_serves() -> None:
         (b"GET /metrics/more HTTP/1.1\r\nHost: x\r\n\r\n", 404),
         (b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405),
         (b"GET /metrics HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\n\r\n", 403),
-        (b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (http.MAX_HEAD + 1), 431),
+        (b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (MAX_HEAD + 1), 431),
         (b"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n" + b"x" * (http.MOST + 1), 413),
         (b"what\r\n\r\n", 400),
     ],
@@ -148,7 +149,8 @@ def test_a_scrape_of_two_thousand_series_is_quick() -> None:
     for index in range(100):
         case.view.totals.add([(("dial", f"out{index}"), Timing().values())])
     case.view.totals.add([(("session", "in", f"out{index}", "ok"), (index,)) for index in range(400)])
-    times = []
+    times: list[float] = []
+    body = ""
     for _ in range(10):
         began = perf_counter()
         _, _, body = case.ask("/metrics")
