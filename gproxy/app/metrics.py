@@ -114,9 +114,9 @@ class Counting:
             counts["opened", tag] = (breaker.opened,)
         if names.dns is not None and names.asking is not None:
             counts["query",] = (names.dns.queries,)
-            counts.update(_timed("exchange", names.asking.exchanges))
-            for tag, count in names.asking.failures.items():
-                counts["failure", tag] = (count,)
+            for tag, timing in names.asking.exchanges.items():  # also of servers that never answer, or never fail
+                counts["exchange", tag] = timing.values()
+                counts["failure", tag] = (names.asking.failures[tag],)
         if names.cache is not None:
             counts["lookup",] = (names.cache.hits, names.cache.misses)
         return counts
@@ -217,9 +217,7 @@ class RuleSetAges:
 
 def _timed(family: str, timings: Mapping[str, Timing]) -> Iterator[tuple[Key, tuple[int, ...]]]:
     for label, timing in timings.items():
-        values = timing.values()
-        if any(values):
-            yield (family, label), values
+        yield (family, label), timing.values()
 
 
 def _add(counts: Counts, key: Key, count: int) -> None:
