@@ -16,7 +16,7 @@ import pytest
 from tests.interop import peers
 from tests.interop.traffic import MIB, Far, echo, far, half_closes
 from tests.support.ports import LOOPBACK, free_ports
-from tests.support.procs import Processes
+from tests.support.procs import Process, Processes
 from tests.support.tls import NAME, Certificate
 
 __all__ = ["far"]
@@ -133,13 +133,13 @@ def _servers(halves: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], li
     return [half | {"listen_port": port} for half, port in zip(halves, ports, strict=True)], ports
 
 
-def _gproxy(processes: Processes, config: _Config) -> None:
+def _gproxy(processes: Processes, config: _Config) -> Process:
     inbounds, outbounds, route = config
-    processes.gproxy({"inbounds": inbounds, "outbounds": outbounds, "route": route})
+    return processes.gproxy({"inbounds": inbounds, "outbounds": outbounds, "route": route})
 
 
-def _check(links: Sequence[Link], ports: Sequence[int], far: Far) -> None:
-    """Raises AssertionError with every link that fails."""
+def _check(links: Sequence[Link], ports: Sequence[int], far: Far, *proxies: Process) -> None:
+    """Raises AssertionError with every link that fails, and with what the proxies of ours say of sessions that did."""
     failed = {}
     for link, port in zip(links, ports, strict=True):
         try:
@@ -147,23 +147,26 @@ def _check(links: Sequence[Link], ports: Sequence[int], far: Far) -> None:
             echo(port, ("localhost", far.tcp.port), 1)
         except (AssertionError, OSError) as error:
             failed[str(link)] = repr(error)
-    assert not failed
+    said = [
+        line for proxy in proxies for line in proxy.log.splitlines() if "session" in line and not line.endswith(" ok")
+    ]
+    assert not failed, "\n".join(said)
 
 
 def test_gproxy_serves_sing_box(processes: Processes, certificate: Certificate, far: Far) -> None:
     inbounds, servers = _servers([link.server(certificate) for link in _THEIRS])
     config, ports = _clients([link.client(certificate) for link in _THEIRS], servers)
-    _gproxy(processes, (inbounds, [{"type": "direct"}], {}))
+    ours = _gproxy(processes, (inbounds, [{"type": "direct"}], {}))
     peers.sing_box(processes, *config)
-    _check(_THEIRS, ports, far)
+    _check(_THEIRS, ports, far, ours)
 
 
 def test_sing_box_serves_gproxy(processes: Processes, certificate: Certificate, far: Far) -> None:
     inbounds, servers = _servers([link.server(certificate) for link in _THEIRS])
     config, ports = _clients([link.client(certificate) for link in _THEIRS], servers)
     peers.sing_box(processes, inbounds)
-    _gproxy(processes, config)
-    _check(_THEIRS, ports, far)
+    ours = _gproxy(processes, config)
+    _check(_THEIRS, ports, far, ours)
 
 
 def test_gproxy_serves_gproxy(processes: Processes, certificate: Certificate, far: Far) -> None:
