@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from _socket import socket
 from collections.abc import Mapping
 from math import inf
@@ -12,8 +13,10 @@ from gproxy.app.build import House
 from gproxy.app.ebb import Ebb
 from gproxy.app.inbounds import Door
 from gproxy.app.messages import (
+    AskDebug,
     AskSnapshot,
     DataEnd,
+    Debugged,
     Handover,
     Prepared,
     Reopen,
@@ -41,7 +44,7 @@ from gproxy.net.bind import Endpoint
 from gproxy.net.demux import ClientConn, Demux
 from gproxy.net.listen import StreamListener
 from gproxy.net.stream import SocketStream
-from gproxy.observe import access
+from gproxy.observe import access, debug
 from gproxy.observe.sink import Sink
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
@@ -103,6 +106,8 @@ class DataPlane:
                     self._yield(channel)
                 elif isinstance(message, AskSnapshot):
                     channel.tell(self.snapshot())
+                elif isinstance(message, AskDebug):
+                    children.spawn(_look, channel, message)
                 elif isinstance(message, Reopen):
                     self._reopen()
                 elif isinstance(message, Users):
@@ -227,6 +232,10 @@ class DataPlane:
         """The counters now."""
         meter = self._house.meter
         return Snapshot(meter.opened, meter.active, meter.up, meter.down, dict(meter.statuses))
+
+
+def _look(channel: DataEnd, message: AskDebug) -> None:
+    channel.tell(Debugged(message.request, os.getpid(), debug.answer(message.what, message.seconds)))
 
 
 _DRAINED: CloseReason = "drained"

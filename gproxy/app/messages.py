@@ -86,6 +86,29 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class AskDebug:
+    """Control → data: look into yourself (see gproxy.observe.debug), for so many seconds.
+
+    `worker` is whom the master asks, None for all of them; -1 is control.
+    """
+
+    request: int
+    what: str
+    seconds: float
+    worker: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Debugged:
+    """Data → control: what was seen there, in what JSON knows. The template fills in which worker it was."""
+
+    request: int
+    pid: int
+    facts: dict[str, Any]
+    worker: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Users:
     """Control → data: these are the users of an inbound now, pairs of a name and a password."""
 
@@ -127,8 +150,8 @@ class Stopped:
     ended: int
 
 
-ToData = Serve | Yield | Handover | Stop | StopNow | Reopen | AskSnapshot | Users | Supplied | RuleSetChanged
-ToControl = Prepared | Serving | Handover | Yielded | Snapshot | Traffic | Stopped
+ToData = Serve | Yield | Handover | Stop | StopNow | Reopen | AskSnapshot | AskDebug | Users | Supplied | RuleSetChanged
+ToControl = Prepared | Serving | Handover | Yielded | Snapshot | Debugged | Traffic | Stopped
 
 
 class DataEnd(Protocol):

@@ -29,6 +29,7 @@ _COMMANDS = {
     "geosite": "databases:geosite",
     "status": "admin:status",
     "ban": "ban:ban",
+    "debug": "debug:debug",
     "reload": "admin:reload",
     "upgrade": "admin:upgrade",
     "stop": "admin:stop",

@@ -27,23 +27,27 @@ class Rotor:
         self._rotations = rotations
         self._moved = moved
         self._tasks = Group("log rotation")
+        self._running = False
         self._complained: dict[Callable[[], bool | None], str] = {}
 
     def start(self) -> None:
         """Begin, unless it has begun, or there is nothing to do."""
-        if self._rotations and not len(self._tasks):
+        if self._rotations and not self._running:
+            self._running = True
             self._tasks.spawn(self._run)
 
     def stop(self) -> None:
         """Look no more. What is being compressed is left for later."""
+        self._running = False
         self._tasks.kill()
 
     def _run(self) -> None:
-        looks = 0
+        looks = due = 0
         while True:
             if any(self._try(each, each.rotate) for each in self._rotations):
                 self._moved()
-            if looks % _TIDY == 0:
+                due = looks + 1  # by then all have opened their files anew
+            if looks == due or looks % _TIDY == 0:
                 for each in self._rotations:
                     self._try(each, each.tidy)
             looks += 1

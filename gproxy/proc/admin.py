@@ -13,7 +13,7 @@ import selectors
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gproxy.net.bind import remove_stale
 
@@ -52,10 +52,17 @@ class Request:
             self._client.sendall(json.dumps(values).encode() + b"\n")
 
 
+class Watch(Protocol):
+    """What the server needs of a selector."""
+
+    def register(self, fileobj: socket.socket, events: int, data: Callable[[], object]) -> object: ...
+    def unregister(self, fileobj: socket.socket) -> object: ...
+
+
 class AdminServer:
     """Listens in a selector's loop. Each selector key's data is what to call when it is ready."""
 
-    def __init__(self, selector: selectors.BaseSelector, obey: Callable[[Request], object]) -> None:
+    def __init__(self, selector: Watch, obey: Callable[[Request], object]) -> None:
         self._selector = selector
         self._obey = obey
         self._listener: socket.socket | None = None

@@ -14,6 +14,8 @@ from typing import Any
 
 from gproxy.app.build import House
 from gproxy.app.messages import (
+    AskDebug,
+    Debugged,
     Prepared,
     Reopen,
     RuleSetChanged,
@@ -32,6 +34,7 @@ from gproxy.app.services import ServicePlane
 from gproxy.config.root import Root
 from gproxy.layers.plugin.keeper import Keeper
 from gproxy.net.bind import Endpoint
+from gproxy.observe import debug
 from gproxy.observe.books import Row
 from gproxy.observe.log import setup
 from gproxy.observe.rotation import rotations
@@ -40,6 +43,7 @@ from gproxy.observe.sink import Sink
 from gproxy.proc.orders import CONTROL, KINDS, AskStatus, Begin, Counted, Rotated, Status
 from gproxy.proc.place import Place
 from gproxy.proc.post import Post, PostClosed
+from gproxy.rt.group import Group
 from gproxy.rt.patch import begin_anew
 from gproxy.rt.sockets import READ, WRITE, Readiness
 from gproxy.rt.sync import Lock
@@ -111,6 +115,7 @@ class Control:
         self._plane = plane
         self._channel = channel
         self._rotor = rotor
+        self._tasks = Group("control")
         self._ledger = Ledger()
 
     def obey(self, message: object, descriptors: Sequence[int] = ()) -> None:
@@ -124,6 +129,8 @@ class Control:
             self._management.inherit(message.inbound, users)
         elif isinstance(message, RuleSetChanged):
             take_rule_set(self._house.rule_sets, message, descriptors[0])
+        elif isinstance(message, AskDebug):
+            self._tasks.spawn(self._look, message)
         elif isinstance(message, AskStatus):
             self.report(message.request)
         elif isinstance(message, Reopen):
@@ -149,6 +156,9 @@ class Control:
             self._channel.tell(Yielded())
         elif isinstance(message, Stop | StopNow):
             self._plane.stop()
+
+    def _look(self, message: AskDebug) -> None:
+        self._channel.tell(Debugged(message.request, os.getpid(), debug.answer(message.what, message.seconds)))
 
     def report(self, request: int) -> None:
         """Tell the counters."""

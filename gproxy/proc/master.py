@@ -16,6 +16,7 @@ from typing import Any
 
 from gproxy import __version__
 from gproxy.app.messages import (
+    Debugged,
     Handover,
     Prepared,
     Reopen,
@@ -36,6 +37,7 @@ from gproxy.proc.admin import AdminServer, Request, default_path
 from gproxy.proc.arguments import Sources
 from gproxy.proc.banning import BanDesk
 from gproxy.proc.crashes import Crashes
+from gproxy.proc.debug import DebugDesk
 from gproxy.proc.generation import Generation
 from gproxy.proc.limits import raise_descriptor_limit
 from gproxy.proc.notify import Notifier, inherited
@@ -92,6 +94,7 @@ class Master:
         self._stopping = 0
         self._signals: list[int] = []
         self._desk = StatusDesk(self)
+        self._debug = DebugDesk(self)
         self._bans = BanDesk(lambda: self.memory, self._say)
 
     # -- the loop ------------------------------------------------------------------------------------------------------
@@ -232,11 +235,13 @@ class Master:
             self.upgrade(request)
         elif asked == "stop":
             self.stop(request)
+        elif asked == "debug":
+            self._debug.ask(request)
         elif asked == "ban":
             plan = self.current.plan if self.current is not None else None
             self._bans.answer(request, plan.bans if plan is not None else None)
         else:
-            request.answer(ok=False, error="ask one of status, reload, upgrade, stop, ban")
+            request.answer(ok=False, error="ask one of status, reload, upgrade, stop, ban, debug")
 
     # -- what a generation says ----------------------------------------------------------------------------------------
 
@@ -267,6 +272,8 @@ class Master:
             self._spread(generation, message)
         elif isinstance(message, Traffic):
             self._pass_on(generation, message)
+        elif isinstance(message, Debugged):
+            self._debug.hear(generation, message)
         elif isinstance(message, orders.Rotated):
             self._reopen()
         elif isinstance(message, orders.Status):

@@ -30,6 +30,7 @@ class Plan:
     log: dict[str, Any] = field(default_factory=dict)
     managed: list[str] = field(default_factory=list)  # tags of the inbounds whose users services rule
     bans: list[str] | None = None  # the prefixes that are never banned; None: nobody is
+    debug: bool = False  # it knows AskDebug, which older code takes for nonsense
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ KINDS: dict[str, type] = {
         Refused, Plan, Sockets, Fork, Forked, Died, ForkAgain, Begin, AskStatus, Status, Rotated, Counted,
         messages.Prepared, messages.Serve, messages.Serving, messages.Yield, messages.Handover, messages.Yielded,
         messages.Stop, messages.StopNow, messages.Reopen, messages.AskSnapshot, messages.Snapshot, messages.Traffic,
+        messages.AskDebug, messages.Debugged,
         messages.Users, messages.Supplied, messages.RuleSetChanged, messages.Stopped,
     )
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Mapping
 
@@ -33,6 +34,8 @@ from gproxy.observe.log import setup
 from gproxy.observe.rotation import rotations
 from gproxy.observe.rotor import Rotor
 from gproxy.observe.sink import Sink
+from gproxy.proc.admin import default_path
+from gproxy.proc.desk import SoloDesk
 from gproxy.proc.heap import settle
 from gproxy.proc.limits import Limits, raise_descriptor_limit
 from gproxy.proc.local import LocalChannel
@@ -83,6 +86,7 @@ class Control:
         self._sink = sink
         self._limits = limits
         self._stop_grace = root.runtime.stop_grace
+        self._control = root.runtime.control
         self._channel = LocalChannel()
         self._notifier = Notifier()
         self._stopping = False
@@ -110,10 +114,30 @@ class Control:
             self._house.counting.join(self._house, 0, 1, alone=True)
         if manager is not None:
             manager.attach(self)
+        desk = SoloDesk(plane.snapshot, lambda: list(map(str, self._slots.endpoints())), self._stop)
+        self._open(desk)
         with Group("planes") as planes, Keeper(self._house.plugins) as keeper, services:
             planes.spawn(plane.serve, self._channel)
             planes.spawn(self._pat)
-            self._rule(keeper, services)
+            try:
+                self._rule(keeper, services)
+            finally:
+                desk.close()
+
+    def _open(self, desk: SoloDesk) -> None:
+        """The control socket: where the configuration wants it, or in a folder that the service manager has made.
+
+        Several processes of one user may run alone, so that there is no usual place for it.
+        """
+        path = self._control or (default_path() if os.environ.get("RUNTIME_DIRECTORY") else "")
+        if not path:
+            return
+        try:
+            desk.listen(path)
+        except OSError as error:
+            if self._control:
+                raise ConfigError(f"no control socket at {path}: {error.strerror}") from error
+            _log.warning("no control socket at %s: %s", path, error.strerror)
 
     def tell_users(self, inbound: str, users: Mapping[str, str]) -> None:
         """See Outlet."""

@@ -19,12 +19,14 @@ import signal
 import sys
 from _socket import socket, socketpair
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from select import POLLIN, POLLOUT
 from typing import NoReturn
 
 from gproxy.app.build import House, build
 from gproxy.app.messages import (
+    AskDebug,
+    Debugged,
     Handover,
     Prepared,
     Reopen,
@@ -162,6 +164,10 @@ class Template:
             self._fork_one(message.worker)
         elif isinstance(message, orders.AskStatus):
             self._tell(self._children.get(CONTROL), message)
+        elif isinstance(message, AskDebug):
+            for child in list(self._children.values()):
+                if message.worker in {None, child.worker}:
+                    self._tell(child, message)
         elif isinstance(message, Handover):
             self._tell(self._children.get(message.slot % self._workers), message, descriptors)
             _close(descriptors)
@@ -252,6 +258,8 @@ class Template:
             self._change_rule_set(message, descriptors)
         elif isinstance(message, Stopped):
             child.stopped = True
+        elif isinstance(message, Debugged):
+            self._report(replace(message, worker=child.worker))
         elif isinstance(message, orders.Status | orders.Rotated):
             self._report(message)
         return None
@@ -488,6 +496,7 @@ def main() -> int:
              "disabled": root.log.disabled, "level": root.log.level},
             house.services.management.inbounds(),
             list(map(str, root.bans.allow)) if root.bans is not None and root.bans.enabled else None,
+            debug=True,
         )
     )  # fmt: skip
     Template(master, root, house, workers, sink).run()

@@ -16,7 +16,9 @@ import pytest
 
 from gproxy.app.data import DataPlane
 from gproxy.app.messages import (
+    AskDebug,
     AskSnapshot,
+    Debugged,
     Handover,
     Prepared,
     Reopen,
@@ -424,3 +426,11 @@ def test_no_question_is_lost_when_one_plane_follows_another(tmp_path: Path) -> N
     for slots in one.sockets.values():
         for sock in slots.values():
             sock.close()
+
+
+def test_a_look_into_it_while_it_serves(plane: Plane) -> None:
+    plane.begin()
+    plane.channel.order(AskDebug(5, "memory", 1.0))
+    seen = plane.hear(Debugged)
+    assert (seen.request, seen.pid) == (5, os.getpid())
+    assert seen.facts["resident"] > 0

@@ -77,4 +77,4 @@ def test_a_disk_that_is_full_is_told_once(fake: Fake, caplog: pytest.LogCaptureF
 def test_nothing_to_rotate_needs_nobody() -> None:
     rotor = Rotor([], lambda: None)
     rotor.start()
-    assert not len(rotor._tasks)
+    assert not rotor._running

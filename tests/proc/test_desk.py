@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gproxy.app.messages import Snapshot
+from gproxy.cli.admin import describe
+from gproxy.proc.admin import ask
+from gproxy.proc.desk import SoloDesk
+from gproxy.rt.offload import offload
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+class World:
+    """A desk, and what it was told to do."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = str(folder / "control.sock")
+        self.stopped: list[int] = []
+        counted = Snapshot(7, 2, 100, 200, {"ok": 5})
+        self.desk = SoloDesk(lambda: counted, lambda: ["127.0.0.1:1/tcp"], lambda: self.stopped.append(1))
+        self.desk.listen(self.path)
+
+    def ask(self, **values: Any) -> dict[str, Any]:
+        return offload(lambda: ask(self.path, 10.0, **values))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.desk.close()
+    assert not Path(world.path).exists()
+
+
+def test_the_status_is_that_of_any_gproxy(world: World) -> None:
+    facts = world.ask(ask="status")
+    assert facts["generations"][0]["workers"] == {"0": os.getpid()}
+    assert describe(facts)[1:] == [
+        "listening on 127.0.0.1:1/tcp",
+        f"generation 1 serving for 0 s, 2 clients, workers {os.getpid()}",
+        "clients: 2 now, 7 in all; 100 B from them, 200 B to them",
+        "sessions ended: 5 ok",
+    ]
+
+
+def test_stop(world: World) -> None:
+    assert world.ask(ask="stop") == {"ok": True}
+    wait_until(lambda: world.stopped, "not stopped")
+
+
+@pytest.mark.parametrize("what", ["stacks", "lag", "memory", "profile"])
+def test_a_look_into_it(what: str, world: World) -> None:
+    (only,) = world.ask(ask="debug", what=what, seconds=0.05)["processes"]
+    assert (only["generation"], only["worker"], only["pid"]) == (1, 0, os.getpid())
+    assert "error" not in only
+
+
+def test_another_worker_is_none(world: World) -> None:
+    assert world.ask(ask="debug", what="lag", worker=1) == {"ok": True, "processes": []}
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"ask": "reload"}, "reload needs worker processes (runtime.workers)"),
+        ({"ask": "upgrade"}, "upgrade needs worker processes (runtime.workers)"),
+        ({"ask": "debug", "what": "x"}, "what is one of stacks, lag, memory, profile"),
+        ({"ask": "me"}, "ask one of status, stop, debug"),
+        ({}, "ask one of status, stop, debug"),
+    ],
+)
+def test_what_it_does_not_do(values: dict[str, Any], error: str, world: World) -> None:
+    assert world.ask(**values) == {"ok": False, "error": error}
+
+
+def test_garbage(world: World) -> None:
+    assert world.ask(ask="x" * 5000)["ok"] is False
+    assert json.dumps(world.ask(ask="status"))
+
+
+def test_the_socket_is_for_its_owner(world: World) -> None:
+    assert Path(world.path).stat().st_mode & 0o777 == 0o600
