@@ -14,11 +14,14 @@ from gproxy.app.names import Names
 from gproxy.app.services import ServicePlane, Services, build_services
 from gproxy.net.bind import Endpoint
 from gproxy.net.stream import SocketStream
+from gproxy.rt.offload import offload
 from gproxy.rt.sync import sleep
 from gproxy.service import files
 from gproxy.service.ssm import cache
-from tests.app.rooms import client_of, root_of
+from tests.app.rooms import client_of, house_of, root_of
 from tests.support.ports import free_port
+from tests.support.procs import curl
+from tests.support.tls import make_certificate
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -180,3 +183,23 @@ def test_whoever_answers_authorities_has_places_of_its_own(plane: Plane, tmp_pat
         assert plane.end(plane.begin()) == 200
         for client in waiting:
             client.close()
+
+
+def test_a_service_behind_tls(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    tls = {"enabled": True, "certificate_path": str(certificate.chain), "key_path": str(certificate.key)}
+    port = free_port()
+    service = {"type": "metrics", "tag": "m", "listen": "127.0.0.1", "listen_port": port, "tls": tls}
+    house = house_of(services=[service])
+    assert house.services.expiry is not None, "its certificate is looked after"
+    sockets = {door.endpoint: {0: door.endpoint.open()} for door in house.services.doors}
+    with ServicePlane(house.services, sockets) as served:
+        served.start()
+        client = client_of(port)
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert not client.recv().startswith(b"HTTP"), "what is no TLS is not answered"
+        client.close()
+        done = offload(curl, "-k", f"https://127.0.0.1:{port}/health")
+        assert done == b"alive\n"
+    for by_slot in sockets.values():
+        by_slot[0].close()

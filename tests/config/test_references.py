@@ -191,6 +191,11 @@ def api(port=3, **servers):
             ["services[1].tag: the tag `x` is taken by services[0]"],
         ),
         ([{"type": "ssm-api", "servers": 5}], []),
+        (
+            [{"type": "metrics", "listen_port": 5, "upstreams": {"none": "192.0.2.1:1"}}],
+            ["services[0].upstreams.none: no outbound has the tag `none`"],
+        ),
+        ([{"type": "metrics", "listen_port": 5, "upstreams": {"direct": "192.0.2.1:1"}}], []),
     ],
 )
 def test_what_services_manage(services, told):

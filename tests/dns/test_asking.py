@@ -195,3 +195,25 @@ def test_bad_answers() -> None:
 def test_no_names() -> None:
     with pytest.raises(ValueError, match="not a domain name"):
         Query.of("a..b", types.A)
+
+
+def test_how_long_answers_take_is_counted_and_how_many_fail() -> None:
+    server = at("192.0.2.1")
+    room = asking(server, cache=Cache())
+    ask(room)
+    ask(room)
+    assert (sum(room.exchanges["a"].counts), room.failures["a"]) == (1, 0)
+    room = asking(failing())
+    with pytest.raises(DialError):
+        ask(room)
+    assert (sum(room.exchanges["a"].counts), room.failures["a"]) == (0, 1)
+
+
+def test_answers_from_the_cache_are_counted() -> None:
+    cache = Cache()
+    room = asking(at("192.0.2.1"), cache=cache)
+    ask(room)
+    assert (cache.hits, cache.misses) == (0, 1)
+    ask(room)
+    assert room.at_once("a", QUERY, new_session(), DEFAULT_LOOKUP) is not None
+    assert (cache.hits, cache.misses) == (2, 1)

@@ -260,3 +260,26 @@ def test_the_client_of_a_unix_socket_is_known_if_a_rule_asks() -> None:
     assert seen[0] is None
     assert seen[1] is not None
     assert seen[1].user_id == os.getuid()
+
+
+def test_what_comes_to_an_inbound_is_counted_there() -> None:
+    house = House()
+    door = house.meter.doors["in"]
+
+    def look() -> None:
+        assert (door.opened, door.active) == (1, 1)
+        assert house.session is not None
+        assert house.session.began > 0
+
+    house.serve(look)
+    assert (door.opened, door.active) == (1, 0)
+    house.boundary.counted(3, 2, 100, 200)
+    house.boundary.counted_one()
+    assert (door.queries, door.dropped) == (4, 2)
+
+
+def test_a_failed_handshake_is_the_inbound_s() -> None:
+    house = House()
+    house.meter.detailed = True
+    house.serve(raising(AuthError("no")))
+    assert house.meter.ends == {("in", "", "", "auth"): 1}

@@ -245,3 +245,12 @@ def test_refusals_are_told_and_not_each(held_clock: HeldClock, caplog: pytest.Lo
         *["limit slow refuses a session: more than 0.001 connections a second"] * 2,
         "limit few refuses a session: 1 connections are open, and 98 others before",
     ]
+
+
+def test_what_a_limit_has_refused_is_counted() -> None:
+    made = limits(Limit("few", max_connections=1), Limit("many", max_connections=9))
+    held = made.arrive(session())
+    for _ in range(2):
+        refused(made, session())
+    assert made.refused() == {("few", "connections"): 2}
+    held.close()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -117,3 +118,27 @@ def test_it_tells_since_when_each_is_silent(sweeper: Sweeper, held_clock: HeldCl
     assert sweeper.silent_since() == {tasks[0]: began, tasks[1]: began + 1}
     sweeper.remove(silent)
     assert sweeper.silent_since() == {tasks[1]: began + 1}
+
+
+class Bytes(Thing):
+    def traffic(self) -> tuple[int, int]:
+        return self.total, 2 * self.total
+
+
+@dataclass
+class Account:
+    up: int = 0
+    down: int = 0
+
+
+def test_an_account_may_come_later_and_is_the_only_one(sweeper: Sweeper) -> None:
+    thing, first, second = Bytes(), Account(), Account()
+    sweeper.add(thing)
+    thing.total = 3
+    sweeper.charge(thing, first)
+    sweeper.charge(thing, second)
+    sweeper.sweep()
+    assert first == Account(3, 6), "also what has moved before"
+    thing.total = 5
+    sweeper.remove(thing)
+    assert (first, second) == (Account(5, 10), Account())

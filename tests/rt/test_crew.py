@@ -58,3 +58,13 @@ def test_what_was_served_does_not_live_on() -> None:
     sleep(0)
     gc.collect()
     assert gone() is None
+
+
+def test_members_are_counted() -> None:
+    before = crew.members()
+    crew.launch(lambda: None)
+    crew.launch(lambda: None)
+    sleep(0.01)
+    assert crew.members() == before + 2, "those that wait are there"
+    crew.dismiss()
+    assert crew.members() == before

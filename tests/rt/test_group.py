@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from gproxy.base.errors import StreamClosed
-from gproxy.rt.group import Group
+from gproxy.rt.group import Group, alive
 from gproxy.rt.sync import Event, sleep
 from tests.support.wait import wait_until
 
@@ -106,3 +106,20 @@ def test_a_shield_lets_nothing_out(caplog: pytest.LogCaptureFixture) -> None:
     group.shield(fail, ValueError("a fault"))
     assert "a background task failed" in caplog.text
     assert (seen, len(group)) == ([1], 0)
+
+
+def test_children_are_counted() -> None:
+    before = alive()
+    done = Event()
+    with Group("test") as one, Group("other") as other:
+        one.spawn(done.wait)
+        other.spawn(done.wait)
+        other.spawn(done.wait)
+        sleep(0)
+        assert alive() == before + 3
+        done.set()
+        one.join()
+        other.join()
+        assert alive() == before
+        other.spawn(Event().wait)
+    wait_until(lambda: alive() == before, "those that are ended are counted")

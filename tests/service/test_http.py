@@ -134,3 +134,9 @@ def test_nobody_is_waited_for_for_ever(words: bytes, monkeypatch: pytest.MonkeyP
 def test_what_is_no_json_object(body: bytes) -> None:
     with pytest.raises(ValueError, match="JSON object"):
         Request("POST", [], {}, body).json()
+
+
+def test_the_fields_are_told_and_who_has_to_prove_himself() -> None:
+    said = Said(b"GET / HTTP/1.1\r\nHost: x\r\nAccept: a/b\r\n\r\n", answer=Answer(401, challenge="Bearer"))
+    assert said.asked[0].fields.values(b"accept") == [b"a/b"]
+    assert b"\r\nWWW-Authenticate: Bearer\r\n" in said.heard
