@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import dns, measure, rules, shadowsocks, tls, workers
+from tests.bench import dns, limits, measure, rules, shadowsocks, tls, workers
 from tests.bench.bench import Bench
 from tests.bench.doors import Door
 from tests.bench.load import Client
@@ -294,4 +294,5 @@ MEASURES = (
     *tls.MEASURES,
     *dns.MEASURES,
     *rules.MEASURES,
+    *limits.MEASURES,
 )

@@ -1,0 +1,109 @@
+"""What limits and bans cost a new connection, measured inside a process that does nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
+
+from gproxy.base.address import Address
+from gproxy.base.session import Session
+from gproxy.engine.admission import Access, Admission
+from gproxy.limit.bans import Bans, BanTable, Policy
+from gproxy.limit.ledger import Ledger
+from gproxy.limit.limits import Limit, Limits
+from gproxy.limit.memory import Memory
+from gproxy.route.cidrs import CidrSet
+from tests.bench.bench import Bench
+from tests.bench.sampling import MICRO, Figures, Measure, Row
+from tests.bench.worker import WorkFailed
+
+_ADDRESSES = 1_000
+_BANNED = 1_000
+_BATCHES = 40
+_LIMIT = 60.0  # seconds for all of it
+
+_ROWS = (
+    Row("limits-none", "nothing configured: the same loop without it", "µs"),
+    Row("limits-rate", "a rate of connections for each address", "µs", limit=3),
+    Row("limits-ceiling", "a ceiling of connections for each address, given back", "µs", limit=5),
+    Row("limits-bytes", "rates of bytes for each address", "µs", limit=5),
+    Row("limits-access", "an access list of 100 prefixes", "µs", limit=3),
+    Row("bans-nobody", "bans, and nobody is banned", "µs", limit=1),
+    Row("bans-some", f"bans, and {_BANNED:,} others are banned", "µs", limit=5),
+)
+
+
+def _sample(bench: Bench, name: str) -> Figures:
+    if name != "gproxy":
+        return {}
+    command = [sys.executable, "-m", "tests.bench.limits"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    if done.returncode:
+        raise WorkFailed(done.stderr[-500:])
+    figures: Figures = json.loads(done.stdout)
+    return figures
+
+
+MEASURES = (Measure("limits", _ROWS, (_sample,), group="limits"),)
+
+
+def measured() -> Figures:
+    """Microseconds for one connection, beyond those of the loop around it."""
+    sessions = [
+        Session(1, "tcp", "in", Address(IPv4Address(0x0A000000 + number), 9), Address("x.test", 80))
+        for number in range(_ADDRESSES)
+    ]
+    loop = _time(lambda session: None, sessions)
+    figures = {"limits-none": loop}
+    for name, admission in _admissions().items():
+        figures[name] = _time(_client_of(admission), sessions) - loop
+    return figures
+
+
+def _admissions() -> dict[str, Admission]:
+    prefixes = [IPv4Network((0xC0000200 + number, 32)) for number in range(100)]
+    nobody, some = (Bans(BanTable(Memory()), Policy(), CidrSet(())) for _ in range(2))
+    for number in range(_BANNED):
+        some.table.add(IPv4Network((0xC6336400 + number, 32)), 3600)
+    return {
+        "limits-rate": _limited(Limit("x", each=("source",), connections_rate=1e6, connections_burst=1e6)),
+        "limits-ceiling": _limited(Limit("x", each=("source",), max_connections=1000)),
+        "limits-bytes": _limited(Limit("x", each=("source",), up=1e6, down=1e6)),
+        "limits-access": Admission(Access(None, CidrSet(prefixes)), None),
+        "bans-nobody": Admission(Access(None, None, nobody), None, nobody),
+        "bans-some": Admission(Access(None, None, some), None, some),
+    }
+
+
+def _limited(limit: Limit) -> Admission:
+    limits = Limits([limit], Ledger(Memory()))
+    limits.join()
+    return Admission(None, limits)
+
+
+def _client_of(admission: Admission) -> Callable[[Session], None]:
+    def come(session: Session) -> None:
+        admission.admit(session)
+        if session.held is not None:
+            session.held.close()
+
+    return come
+
+
+def _time(come: Callable[[Session], None], sessions: list[Session]) -> float:
+    """For one, in the best tenth of all batches."""
+    times = []
+    for _ in range(_BATCHES):
+        began = time.process_time()
+        for session in sessions:
+            come(session)
+        times.append((time.process_time() - began) / len(sessions))
+    return sorted(times)[len(times) // 10] * MICRO
+
+
+if __name__ == "__main__":
+    print(json.dumps(measured()))
