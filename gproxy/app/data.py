@@ -172,6 +172,8 @@ class DataPlane:
         channel.tell(self.snapshot())
         self._tell_traffic(channel)
         self._enter("stopped")
+        if self._house.counting is not None:
+            self._house.counting.finish()
         channel.tell(Stopped(ended))
 
     def _manage(self, message: Users) -> None:

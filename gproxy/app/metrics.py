@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +14,7 @@ from gproxy.config.root import Root
 from gproxy.limit.memory import Memory
 from gproxy.observe import process
 from gproxy.rt import crew, group
+from gproxy.rt.sync import sleep
 from gproxy.service.metrics.board import Board, Gauge, Shown
 from gproxy.service.metrics.options import MetricsOptions
 from gproxy.service.metrics.totals import Key, Totals
@@ -35,6 +36,10 @@ TELL_EVERY: Final = 1.0
 _COUNT_EVERY: Final = 10.0  # seconds between two counts of the descriptors, which may be many
 _LOOK_EVERY: Final = 60.0  # seconds between two looks at the files of rule sets
 
+# At the end, others who tell just then are waited for: so often, and for so many seconds each time.
+_LAST_TRIES: Final = 100
+_LAST_PAUSE: Final = 0.01
+
 CONTROL: Final = -1
 
 Counts = dict[Key, tuple[int, ...]]
@@ -49,6 +54,7 @@ class Counting:
         self._shown = Shown(CONTROL)
         self._house: House | None = None
         self._told: Counts = {}
+        self._pending: dict[Key, list[int]] = {}  # what has come on top and could not be told yet
         self._last = 0.0
         self._counted = -_COUNT_EVERY
         self._descriptors = 0
@@ -72,24 +78,39 @@ class Counting:
             _log.error("what worker %d is like can't be shown in metrics: %s", worker, error)
             self._house = None
             return
-        self.view.totals.add([(("start", self._shown.process), (1,))])
+        self._pend(("start", self._shown.process), (1,))
 
     def tell(self) -> None:
         """Add what has come on top, and show what is now."""
         house = self._house
         if house is None:
             return
-        rows: list[tuple[Key, list[int] | tuple[int, ...]]] = list(house.meter.take_moved().items())
+        for key, moved in house.meter.take_moved().items():
+            self._pend(key, moved)
         for key, values in self._counts(house).items():
             before = self._told.get(key)
             if values != before:
                 self._told[key] = values
-                rows.append((key, values if before is None else _more(values, before)))
-        if rows:
-            self.view.totals.add(rows)
+                self._pend(key, values if before is None else _more(values, before))
+        if self.view.totals.add(self._pending.items()):
+            self._pending.clear()
         self._shown.state = self.state
         self._shown.gauges = self._gauges(house)
         self.view.board.show(self._shown)
+
+    def finish(self) -> None:
+        """Tell for the last time, and wait for that, a little."""
+        self.tell()
+        for _ in range(_LAST_TRIES):
+            if not self._pending:
+                return
+            sleep(_LAST_PAUSE)
+            if self.view.totals.add(self._pending.items()):
+                self._pending.clear()
+
+    def _pend(self, key: Key, values: Sequence[int]) -> None:
+        sums = self._pending.get(key)
+        self._pending[key] = list(values) if sums is None else [a + b for a, b in zip(sums, values, strict=True)]
 
     def _counts(self, house: House) -> Counts:
         """All that only grows, since the start of this process."""

@@ -132,6 +132,14 @@ class Section:
         """
         fcntl.lockf(self._memory.fd, fcntl.LOCK_EX, 1, self._at + byte)
 
+    def try_lock(self, byte: int = 0) -> bool:
+        """The same, without waiting: whether it is held now."""
+        try:
+            fcntl.lockf(self._memory.fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self._at + byte)
+        except (BlockingIOError, PermissionError):  # fcntl(2): either, on some systems
+            return False
+        return True
+
     def unlock(self, byte: int = 0) -> None:
         """Let it go."""
         fcntl.lockf(self._memory.fd, fcntl.LOCK_UN, 1, self._at + byte)

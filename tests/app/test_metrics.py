@@ -143,3 +143,18 @@ def test_an_outbound_that_is_none() -> None:
 def test_the_log_has_to_be_writable(tmp_path: Path) -> None:
     assert joined(log={"output": str(tmp_path / "log")})[1].view.files == [str(tmp_path / "log")]
     assert joined(log={"output": str(tmp_path / "log"), "disabled": True})[1].view.files == []
+
+
+def test_what_could_not_be_told_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    house, counting = joined()
+    section = counting.view.totals._section
+    with monkeypatch.context() as busy:
+        busy.setattr(type(section), "try_lock", lambda self, byte=0: False)
+        for _ in range(3):
+            house.meter.record("ok", 0, 0, session())
+            counting.tell()
+        assert totals_of(counting) == {}
+    counting.finish()
+    assert totals_of(counting)["session", "in", "direct", "ok"] == (3,)
+    counting.finish()
+    assert totals_of(counting)["session", "in", "direct", "ok"] == (3,)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -153,3 +154,21 @@ def test_a_foreign_file_is_set_aside(tmp_path: Path) -> None:
     path.write_bytes(b"somebody's" * 100_000)
     Memory.at(path)
     assert (tmp_path / "cache.db.broken").read_bytes().startswith(b"somebody's")
+
+
+def test_a_lock_that_somebody_holds_may_be_asked_for_without_waiting() -> None:
+    section = Memory().section("number", 8)
+    ready, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        section.lock(3)
+        os.write(tell, b"x")
+        signal.pause()
+    os.read(ready, 1)
+    os.close(ready)
+    os.close(tell)
+    assert not section.try_lock(3)
+    assert section.try_lock(2), "that is another byte"
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert section.try_lock(3)

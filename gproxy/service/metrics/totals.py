@@ -56,10 +56,15 @@ class Totals:
         """How often something could not be counted, since there was no room."""
         return int(self._words[_LOST])
 
-    def add(self, rows: Iterable[tuple[Key, Sequence[int]]]) -> None:
-        """Add these. A key has the same number of values each time."""
+    def add(self, rows: Iterable[tuple[Key, Sequence[int]]]) -> bool:
+        """Add these. A key has the same number of values each time.
+
+        False: nothing was added, since another process does that just now. It is not waited for: one that is stopped
+        by a debugger shall not hold up the others.
+        """
         words = self._words
-        self._section.lock()
+        if not self._section.try_lock():
+            return False
         try:
             self._learn()
             for key, values in rows:
@@ -71,6 +76,7 @@ class Totals:
                     words[index] += value
         finally:
             self._section.unlock()
+        return True
 
     def read(self) -> Iterator[tuple[Key, tuple[int, ...]]]:
         """All of them as they are now."""

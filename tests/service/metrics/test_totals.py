@@ -48,7 +48,8 @@ def test_processes_lose_nothing_to_each_other() -> None:
         pid = os.fork()
         if pid == 0:
             for index in range(2000):
-                totals.add({("a",): (1,), ("b", str(index % 50)): (1,)}.items())
+                while not totals.add({("a",): (1,), ("b", str(index % 50)): (1,)}.items()):
+                    os.sched_yield()
             os._exit(0)
         pids.append(pid)
     for pid in pids:
@@ -89,3 +90,22 @@ def test_a_name_that_is_too_long_and_values_that_do_not_fit_spoil_nothing() -> N
     totals.add({("b",): (1,)}.items())
     assert totals.lost == 2
     assert dict(totals.read()) == {("b",): (1, 2)}
+
+
+def test_who_is_stopped_while_it_adds_holds_up_nobody() -> None:
+    memory = Memory()
+    totals = Totals(memory, 10)
+    ready, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        totals._section.lock()
+        os.write(tell, b"x")
+        signal.pause()
+    os.read(ready, 1)
+    os.close(ready)
+    os.close(tell)
+    assert not totals.add([(("a",), (1,))])
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert totals.add([(("a",), (1,))])
+    assert dict(totals.read()) == {("a",): (1,)}
