@@ -72,7 +72,11 @@ class RuntimeOptions(Options):
     ] = Duration(3600)
     stop_grace: Annotated[Duration, doc("How long open sessions may go on when gproxy is told to stop.")] = Duration(5)
     control: Annotated[
-        str, doc("Unix socket for `gproxy status`, `reload` and `upgrade`. Empty: the usual place for this user.")
+        str,
+        doc(
+            "Unix socket for `gproxy status`, `debug`, `reload` and others. Empty: the usual place for this user; without "
+            "workers, none."
+        ),
     ] = ""
     max_connections: Annotated[
         Count, doc("Clients served at once, UDP sessions included, divided among the workers; 0: no limit of its own.")

@@ -86,7 +86,7 @@ class AccessLog:
 def _json(end: End) -> str:
     import msgspec.json
 
-    entry = {"time": timestamp(end.at), **dict(facts(end))}
+    entry = {"time": timestamp(end.at), "pid": os.getpid(), **dict(facts(end))}
     try:
         return msgspec.json.encode(entry).decode()
     except UnicodeEncodeError:  # half a surrogate pair: rare, and no reason to lose the line

@@ -139,8 +139,8 @@ def test_a_file_of_its_own_whatever_the_level(path: Path, log: pytest.LogCapture
     entry = json.loads(line)
     assert datetime.fromisoformat(entry.pop("time")).tzinfo is not None
     assert entry == {
-        "session": 7, "network": "tcp", "inbound": "in", "source": "192.0.2.7:40000", "target": "example.com:443",
-        "user": "ann", "up": 12, "down": 345, "seconds": 1.5, "status": "ok",
+        "pid": os.getpid(), "session": 7, "network": "tcp", "inbound": "in", "source": "192.0.2.7:40000",
+        "target": "example.com:443", "user": "ann", "up": 12, "down": 345, "seconds": 1.5, "status": "ok",
     }  # fmt: skip
     assert log.records == []
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
-from gproxy.app.messages import Reopen, Serve, Stop, StopNow, Traffic, Users
+from gproxy.app.messages import Debugged, Reopen, Serve, Stop, StopNow, Traffic, Users
 from gproxy.proc import master as module
 from gproxy.proc import orders
 from gproxy.proc.arguments import Sources
@@ -331,7 +332,8 @@ def test_a_new_generation_is_told_the_users_before_it_forks(known: bool, master:
     master.reload()
     coming = cast(Generation, master.coming)
     master._provide(coming, orders.Plan([], 2, 60.0, 5.0, "", {}, ["in", "new"]))
-    assert said(coming) == [Users("in", [["ada", "x"]]), orders.Fork(["new"] if known else ["in", "new"])]
+    load = ["new"] if known else ["in", "new"]
+    assert said(coming) == [Users("in", [["ada", "x"]]), orders.Fork(load, coming.number)]
 
 
 def test_what_a_replaced_generation_has_counted_goes_to_the_one_that_serves(master: Master) -> None:
@@ -345,3 +347,31 @@ def test_what_a_replaced_generation_has_counted_goes_to_the_one_that_serves(mast
     master._pass_on(first, Traffic(rows))
     assert [each for each in said(first) if isinstance(each, Traffic)] == []
     assert [each for each in said(second) if isinstance(each, Traffic)] == [Traffic(rows[:1])]
+
+
+def test_a_file_that_was_moved_away_is_opened_anew_by_all(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By those that drain, too: they write to it still."""
+    master.reload()
+    old = serve(master)
+    master.reload()
+    current = serve(master)
+    monkeypatch.setattr(current.post, "receive", lambda: (orders.Rotated(), []), raising=False)
+    master._hear(current)
+    assert said(old)[-1] == said(current)[-1] == Reopen()
+
+
+def test_a_look_into_the_processes(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    master.reload()
+    current = serve(master)
+    plan = current.plan
+    assert plan is not None
+    current.plan = replace(plan, debug=True)
+    current.processes = {0: 17}
+    asked = Asked(ask="debug", what="memory")
+    master._answer(cast(Any, asked))
+    question = said(current)[-1]
+    assert (question.what, question.worker) == ("memory", None)
+    told = Debugged(question.request, 17, {"resident": 5}, 0)
+    monkeypatch.setattr(current.post, "receive", lambda: (told, []), raising=False)
+    master._hear(current)
+    assert asked.answers == [{"ok": True, "processes": [{"generation": 1, "worker": 0, "pid": 17, "resident": 5}]}]

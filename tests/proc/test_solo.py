@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gproxy.proc.admin import ask
 from tests.support.ports import LOOPBACK, free_port, listening
 from tests.support.procs import Processes, ProcessFailed
 from tests.support.wait import wait_until
@@ -102,3 +103,34 @@ def test_a_port_in_use_starts_nothing(processes: Processes) -> None:
         with pytest.raises(ProcessFailed, match="can't listen on"):
             processes.gproxy({"inbounds": both}, tcp=[taken, free])
     assert not listening(free)
+
+
+def test_a_control_socket_where_it_is_wanted(processes: Processes, tmp_path: Path) -> None:
+    control = tmp_path / "control.sock"
+    gproxy = processes.gproxy(tunnel(free_port(), 9, runtime={"control": str(control)}))
+    gproxy.wait_log("is ready")
+    facts = ask(str(control), 10.0, ask="status")
+    assert (facts["pid"], facts["generations"][0]["workers"]) == (gproxy.pid, {"0": gproxy.pid})
+    assert ask(str(control), 10.0, ask="reload")["ok"] is False
+    assert ask(str(control), 10.0, ask="stop") == {"ok": True}
+    assert gproxy.wait() == 0
+    assert not control.exists()
+
+
+def test_or_in_the_folder_that_the_service_manager_has_made(processes: Processes, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    gproxy = processes.gproxy(tunnel(free_port(), 9), env={"RUNTIME_DIRECTORY": str(folder)})
+    gproxy.wait_log("is ready")
+    assert ask(str(folder / "control.sock"), 10.0, ask="status")["ok"]
+    second = processes.gproxy(tunnel(free_port(), 9), env={"RUNTIME_DIRECTORY": str(folder)})
+    second.wait_log("no control socket at ")
+    second.wait_log("is ready")
+
+
+def test_a_control_socket_that_can_t_be_made_starts_nothing(processes: Processes, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    config = tunnel(free_port(), 9, runtime={"control": str(tmp_path / "file" / "control.sock")})
+    gproxy = processes.gproxy(config, tcp=())
+    assert gproxy.wait() == 1
+    assert "no control socket at " in gproxy.log
+    assert "Traceback" not in gproxy.log

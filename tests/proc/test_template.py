@@ -16,7 +16,20 @@ from typing import Any
 
 import pytest
 
-from gproxy.app.messages import Prepared, Serve, Serving, Stop, StopNow, Traffic, Users, Yield, Yielded
+from gproxy.app.messages import (
+    AskDebug,
+    Debugged,
+    Prepared,
+    Reopen,
+    Serve,
+    Serving,
+    Stop,
+    StopNow,
+    Traffic,
+    Users,
+    Yield,
+    Yielded,
+)
 from gproxy.base.clock import now
 from gproxy.limit.memory import Memory
 from gproxy.proc import orders
@@ -116,6 +129,48 @@ def test_a_life(played: Played) -> None:
     assert played.end() == 0
     assert isinstance(played.heard[-1], orders.Status), "the last word are the final counters"
     assert played.heard[-1].counters["opened"] == 1
+
+
+def test_a_look_into_its_processes(played: Played) -> None:
+    processes = played.begin()
+    played.post.send(AskDebug(3, "memory", 1.0))
+    seen = [played.wait(Debugged) for _ in range(3)]
+    assert {each.worker: each.pid for each in seen} == processes
+    assert all(each.request == 3 and each.facts["resident"] > 0 for each in seen)
+    played.post.send(AskDebug(4, "lag", 0.05, 1))
+    only = played.wait(Debugged)
+    assert (only.request, only.worker, only.pid) == (4, 1, processes[1])
+    played.post.send(StopNow())
+    assert played.end() == 0
+
+
+def test_its_control_rotates_and_says_so(tmp_path: Path) -> None:
+    """And the one that has yielded does not: another one is there for that."""
+    log = tmp_path / "access.log"
+    log.write_text("x" * 2000 + "\n")
+    played = Played(tmp_path, log={"access": {"output": str(log), "rotate_size": "1 KB", "compress": False}})
+    try:
+        played.begin()
+        played.wait(orders.Rotated)
+        assert [each.stat().st_size for each in tmp_path.glob("access.log.*Z")] == [2001]
+        played.post.send(Reopen())
+        wait_until(log.exists, "not opened anew")
+        played.post.send(Yield())
+        played.wait(Yielded)
+        log.write_text("x" * 2000 + "\n")
+        played.post.send(Stop(1.2))
+        assert played.end() == 0
+        assert sum(isinstance(each, orders.Rotated) for each in played.heard) == 1
+    finally:
+        played.close()
+
+
+def test_an_access_log_that_can_t_be_opened_is_refused(tmp_path: Path) -> None:
+    played = Played(tmp_path, log={"access": {"output": str(tmp_path / "no" / "access.log")}})
+    try:
+        assert "can't open the access log" in played.wait(orders.Refused).report
+    finally:
+        played.close()
 
 
 def test_a_dead_worker_is_told_and_forked_again_on_order(played: Played) -> None:
