@@ -92,6 +92,8 @@ class Ledger:
         self._processes = self._memory[_PROCESSES_AT : _PROCESSES_AT + _COLUMNS * _PROCESS.size]
         self._seen = -1  # the epoch when the columns were last looked for
         self._columns: Sequence[_Column] = ()
+        self._sums: Sequence[Sequence[memoryview]] = ()  # of all columns, by rate
+        self._counts: Sequence[Sequence[memoryview]] = ()  # of all columns, by number
         self._own = _Column(self._memory, 0)
         self._known: dict[bytes, tuple[int, int]] = {}  # key → its row and tag
 
@@ -136,13 +138,17 @@ class Ledger:
 
     def _others(self) -> Sequence[_Column]:
         """All columns that are in use."""
-        epoch = self._epoch[0]
-        if epoch != self._seen:
-            self._columns = [
-                _Column(self._memory, number) for number in range(_COLUMNS) if not number or self._process(number)[0]
-            ]
-            self._seen = epoch
+        if self._epoch[0] != self._seen:
+            self._look_again()
         return self._columns
+
+    def _look_again(self) -> None:
+        self._seen = self._epoch[0]
+        self._columns = [
+            _Column(self._memory, number) for number in range(_COLUMNS) if not number or self._process(number)[0]
+        ]
+        self._sums = [[column.sums[which] for column in self._columns] for which in range(RATES)]
+        self._counts = [[column.counts[which] for column in self._columns] for which in range(COUNTS)]
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
@@ -212,9 +218,11 @@ class Ledger:
 
     def tokens(self, row: int, which: int, rate: float, burst: float) -> float:
         """What a bucket has: at most `burst`; less than nothing where more was taken than there was."""
+        if self._epoch[0] != self._seen:
+            self._look_again()
         spent = 0
-        for column in self._others():
-            spent += column.sums[which][row]
+        for sums in self._sums[which]:
+            spent += sums[row]
         at = now()
         paced = self._rates[which][row]
         if paced == 0.0:  # nobody has asked before: it is full
@@ -232,7 +240,8 @@ class Ledger:
         """Take one token, if there is one."""
         if self.tokens(row, which, rate, burst) < 1:
             return False
-        self._own.sums[which][row] += 1
+        sums = self._own.sums[which]
+        sums[row] += 1
         return True
 
     def spend(self, row: int, which: int, amount: int) -> None:
@@ -243,9 +252,11 @@ class Ledger:
 
     def count(self, row: int, which: int) -> int:
         """How many are open, in all processes."""
+        if self._epoch[0] != self._seen:
+            self._look_again()
         total = 0
-        for column in self._others():
-            total += column.counts[which][row]
+        for counts in self._counts[which]:
+            total += counts[row]
         return total
 
     def enter(self, row: int, which: int) -> None:

@@ -82,6 +82,16 @@ class Limit:
     max_sources: int = 0
     refused: Counter[LimitReason] = field(default_factory=Counter, compare=False)  # what it has refused in this process
     notice: Notice = field(default_factory=Notice, compare=False)
+    counts: bool = field(init=False, compare=False, default=False)  # it has a ceiling
+    _head: bytes = field(init=False, compare=False, default=b"")  # of its keys
+    _for_all: bool = field(init=False, compare=False, default=False)  # it concerns every session
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_head", b"limit\0" + self.tag.encode())
+        counts = self.max_connections or self.max_sessions or self.max_handshakes or self.max_sources
+        object.__setattr__(self, "counts", bool(counts))
+        some = self.inbounds or self.users or self.outbounds or self.by_rule or "user" in self.each
+        object.__setattr__(self, "_for_all", not some)
 
     @property
     def stage(self) -> Stage:
@@ -92,7 +102,7 @@ class Limit:
 
     def concerns(self, session: Session) -> bool:
         """Whether it is for this session, by what is known at its stage."""
-        return (
+        return self._for_all or (
             (not self.inbounds or session.inbound in self.inbounds)
             and (not self.users or session.user in self.users)
             and (not self.outbounds or session.outbound in self.outbounds)
@@ -102,23 +112,26 @@ class Limit:
 
     def key(self, session: Session) -> bytes:
         """Whose budget it is."""
-        return b"\0".join((b"limit", self.tag.encode(), *(self._part(who, session) for who in self.each)))
+        key = self._head
+        for who in self.each:
+            key += b"\0" + self._part(who, session)
+        return key
 
     def source(self, address: Address) -> bytes:
         """The client's address, as far as it counts."""
         host = address.host
+        if type(host) is IPv4Address:
+            if self.prefix_ipv4 == 32:
+                return host.packed
+            return (int(host) >> (32 - self.prefix_ipv4)).to_bytes(17, "big")
         if isinstance(host, str):
             return host.encode()
-        bits = self.prefix_ipv4 if type(host) is IPv4Address else self.prefix_ipv6
-        whole = host.max_prefixlen
-        return (int(host) >> (whole - bits)).to_bytes(17, "big") if bits < whole else host.packed
+        return host.packed if self.prefix_ipv6 == 128 else (int(host) >> (128 - self.prefix_ipv6)).to_bytes(17, "big")
 
     def _part(self, who: Who, session: Session) -> bytes:
         if who == "source":
             return self.source(session.source)
-        text = {"user": session.user, "inbound": session.inbound, "outbound": session.outbound, "rule": session.rule}[
-            who
-        ]
+        text: str | None = getattr(session, who)
         return (text or "").encode()
 
 
@@ -148,7 +161,8 @@ class Limits:
     def arrive(self, session: Session) -> Hold:
         """A client has come: what it is held to. Raises Limited; nothing is taken then."""
         hold = Hold(self._ledger, self._by_stage)
-        hold.look(session, ARRIVED)
+        if self._by_stage[ARRIVED]:
+            hold.look(session, ARRIVED)
         return hold
 
 
@@ -190,32 +204,42 @@ class Hold:
         self._release(self._handshakes)
 
     def _enter(self, limit: Limit, session: Session) -> None:
-        ledger, key = self._ledger, limit.key(session)
-        row = ledger.row(key)
-        if limit.max_connections and ledger.count(row, _CONNECTIONS) >= limit.max_connections:
-            raise _full(limit, "connections", f"{limit.max_connections} connections are open")
-        packets = session.network == "udp"
-        if packets and limit.max_sessions and ledger.count(row, _SESSIONS) >= limit.max_sessions:
-            raise _full(limit, "sessions", f"{limit.max_sessions} UDP sessions are open")
-        if limit.max_handshakes and ledger.count(row, _HANDSHAKES) >= limit.max_handshakes:
-            raise _full(limit, "handshakes", f"{limit.max_handshakes} handshakes are in progress")
-        seat = self._seat(limit, key, session) if limit.max_sources else -1
-        rate = limit.connections_rate
-        if rate and not ledger.take(row, _BY_CONNECTIONS, rate, limit.connections_burst):
-            raise _full(limit, "rate", f"more than {rate:g} connections a second")
-        if seat >= 0:
-            self._take(seat, _CONNECTIONS)
-        if limit.max_connections:
-            self._take(row, _CONNECTIONS)
-        if limit.max_sessions and packets:
-            self._take(row, _SESSIONS)
-        if limit.max_handshakes:
-            ledger.enter(row, _HANDSHAKES)
-            self._handshakes.append((row, _HANDSHAKES, ledger.tag(row)))
+        key = limit.key(session)
+        if limit.connections_rate or limit.counts:
+            ledger = self._ledger
+            row = ledger.row(key)
+            seat = self._look_at_counts(limit, key, row, session) if limit.counts else -1
+            rate = limit.connections_rate
+            if rate and not ledger.take(row, _BY_CONNECTIONS, rate, limit.connections_burst):
+                raise _full(limit, "rate", f"more than {rate:g} connections a second")
+            if limit.counts:
+                self._take_counts(limit, row, seat, session)
         if limit.up:
             self._up += (Budget(key, _BY_UP, limit.up, limit.burst),)
         if limit.down:
             self._down += (Budget(key, _BY_DOWN, limit.down, limit.burst),)
+
+    def _look_at_counts(self, limit: Limit, key: bytes, row: int, session: Session) -> int:
+        """The row of the seat that its source may have; -1 if none is needed. Raises Limited; nothing is taken yet."""
+        count = self._ledger.count
+        if limit.max_connections and count(row, _CONNECTIONS) >= limit.max_connections:
+            raise _full(limit, "connections", f"{limit.max_connections} connections are open")
+        if limit.max_sessions and session.network == "udp" and count(row, _SESSIONS) >= limit.max_sessions:
+            raise _full(limit, "sessions", f"{limit.max_sessions} UDP sessions are open")
+        if limit.max_handshakes and count(row, _HANDSHAKES) >= limit.max_handshakes:
+            raise _full(limit, "handshakes", f"{limit.max_handshakes} handshakes are in progress")
+        return self._seat(limit, key, session) if limit.max_sources else -1
+
+    def _take_counts(self, limit: Limit, row: int, seat: int, session: Session) -> None:
+        if seat >= 0:
+            self._take(seat, _CONNECTIONS)
+        if limit.max_connections:
+            self._take(row, _CONNECTIONS)
+        if limit.max_sessions and session.network == "udp":
+            self._take(row, _SESSIONS)
+        if limit.max_handshakes:
+            self._ledger.enter(row, _HANDSHAKES)
+            self._handshakes.append((row, _HANDSHAKES, self._ledger.tag(row)))
 
     def _seat(self, limit: Limit, key: bytes, session: Session) -> int:
         """The row of this source's seat: one of as many as there may be sources, each with its holder's name."""
