@@ -74,8 +74,8 @@ class RuntimeOptions(Options):
     control: Annotated[
         str,
         doc(
-            "Unix socket for `gproxy status`, `debug`, `reload` and others. Empty: the usual place for this user; without "
-            "workers, none."
+            "Unix socket for `gproxy status`, `debug`, `reload` and others. Empty: the usual place for this user; "
+            "without workers, none."
         ),
     ] = ""
     max_connections: Annotated[
