@@ -9,7 +9,7 @@ from tests.bench import limits
 
 @pytest.fixture(autouse=True)
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in (("_ADDRESSES", 50), ("_BANNED", 20), ("_BATCHES", 10)):
+    for name, size in (("_ADDRESSES", 50), ("_BANNED", 20), ("_ROUNDS", 10)):
         monkeypatch.setattr(limits, name, size)
 
 
