@@ -94,14 +94,24 @@ def _json(end: End) -> str:
 
 
 _book: AccessLog | None = None
+_missing: Settings | None = None  # of a file that could not be opened
 _clients: Clients = "whole"
 
 
 def setup(settings: Settings | None, clients: Clients = "whole") -> None:
-    """Keep an access log from now on, or none; and write as much of clients' addresses. Raises OSError."""
-    global _book, _clients  # noqa: PLW0603 - as with loggers, there is one in a process
+    """Keep an access log from now on, or none; and write as much of clients' addresses.
+
+    A file that can't be opened stops nobody (`probe` has refused it before): that is told, and `reopen` tries again.
+    """
+    global _book, _clients, _missing  # noqa: PLW0603 - as with loggers, there is one in a process
     _clients = clients
-    _book = AccessLog(settings) if settings is not None else None
+    _book = _missing = None
+    if settings is not None:
+        try:
+            _book = AccessLog(settings)
+        except OSError as error:
+            _missing = settings
+            _own_log.error("there is no access log, %s can't be opened: %s", settings.output, error.strerror)
 
 
 def probe(settings: Settings | None) -> None:
@@ -121,16 +131,20 @@ def start() -> None:
 
 def reopen() -> None:
     """Open the file anew, after the old one was moved away. Raises OSError and keeps the old one."""
+    global _book, _missing
     if _book is not None:
         _book.reopen()
+    elif _missing is not None:
+        _book, _missing = AccessLog(_missing), None
+        _book.start()
 
 
 def close() -> None:
     """Write what is left, and keep no access log any more."""
-    global _book  # noqa: PLW0603
+    global _book, _missing  # noqa: PLW0603
     if _book is not None:
         _book.close()
-        _book = None
+    _book = _missing = None
 
 
 def finished(

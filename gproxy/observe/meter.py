@@ -75,8 +75,14 @@ class Meter:
     ends: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)  # by inbound, outbound, rule and status
     handshakes: dict[str, Timing] = field(default_factory=dict)  # by inbound
     dials: dict[str, Timing] = field(default_factory=dict)  # by outbound
+    first_bytes: dict[str, Timing] = field(default_factory=dict)  # by outbound
     _accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
     _moved: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
+
+    def answered(self, outbound: str, seconds: float) -> None:
+        """So long after it was reached, a target has sent its first byte; less than 0: it never has."""
+        if self.detailed and seconds >= 0:
+            _timing(self.first_bytes, outbound).observe(seconds)
 
     def door(self, inbound: str) -> Door:
         """What comes to this inbound is to be counted there."""

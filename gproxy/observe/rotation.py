@@ -33,6 +33,10 @@ _CHUNK = 1 << 20
 # Where locks don't work, a writer has opened the file anew by then, in seconds.
 _SETTLED = 10.0
 
+# How long a file may be missing that writers were told to open anew, before they are told again, in seconds: they could
+# not make it, since the disk was full, or somebody else has moved it away.
+_MISSED = 30.0
+
 
 class Settings(Protocol):
     """What the configuration says of one file."""
@@ -63,6 +67,7 @@ class Rotation:
         self._compress = settings.compress
         self._clock = clock
         self._since = self._began()
+        self._told = clock()  # when the file was there, or those who write to it were told to make it
 
     @property
     def path(self) -> Path:
@@ -77,15 +82,16 @@ class Rotation:
         return self._clock()
 
     def rotate(self) -> bool:
-        """Move the file away if it is time; whether that was done, so that all who write must open it anew.
+        """Move the file away if it is time; whether that was done, or it is gone, so that writers must open it anew.
 
         Raises OSError.
         """
         try:
             facts = self._path.stat()
         except FileNotFoundError:
-            return False
+            return self._missed()
         at = self._clock()
+        self._told = at
         if not stat.S_ISREG(facts.st_mode) or not self._due(facts.st_size, at):
             return False
         if not facts.st_size:
@@ -96,6 +102,13 @@ class Rotation:
             return False  # twice in a second: the next look does it
         self._path.rename(moved)
         self._since = at
+        return True
+
+    def _missed(self) -> bool:
+        at = self._clock()
+        if at - self._told < _MISSED:
+            return False
+        self._told = at
         return True
 
     def _due(self, size: int, at: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from types import FrameType
 
 from gevent import get_hub, getcurrent, sleep
@@ -54,6 +55,7 @@ def frames(frame: FrameType | None) -> tuple[str, ...]:
     return tuple(reversed(told))
 
 
+@lru_cache(1024)
 def short(path: str) -> str:
     """A file's name without the folder that its package is in."""
     for folder in _folders():

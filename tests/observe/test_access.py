@@ -219,6 +219,23 @@ def test_a_full_disk_is_told_now_and_then(
     ]
 
 
+def test_a_file_that_is_missing_stops_nobody(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a worker that is forked again, on a disk that is full or read-only. It is tried again."""
+    path = path.parent / "gone" / "access.log"
+    access.setup(Settings(str(path), "$session"))
+    access.start()
+    (record,) = caplog.records
+    assert record.getMessage() == f"there is no access log, {path} can't be opened: No such file or directory"
+    access.finished(session(id=1), "ok", 0, 0, 0)
+    with pytest.raises(FileNotFoundError):
+        access.reopen()
+    path.parent.mkdir()
+    access.reopen()
+    access.finished(session(id=2), "ok", 0, 0, 0)
+    access.close()
+    assert path.read_text() == "2\n"
+
+
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     access.probe(None)
     with pytest.raises(ConfigError, match="can't open the access log"):

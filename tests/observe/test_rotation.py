@@ -51,6 +51,16 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     time.tzset()
 
 
+def test_a_file_that_stays_missing(world: World) -> None:
+    """Those who write to it could not make it: they are to try again, now and then."""
+    rotation = world.rotation(rotate_size=1000)
+    told = []
+    for _ in range(100):
+        told += [world.at - START] if rotation.rotate() else []
+        world.at += 1
+    assert told == [30, 60, 90]
+
+
 def test_by_size(world: World) -> None:
     rotation = world.rotation(rotate_size=1000)
     assert not rotation.rotate(), "there is none"
