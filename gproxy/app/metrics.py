@@ -128,6 +128,7 @@ class Counting:
                 _add(counts, ("rule", rule), count)
         counts.update(_timed("handshake", meter.handshakes))
         counts.update(_timed("dial", meter.dials))
+        counts.update(_timed("first", meter.first_bytes))
         if house.limits is not None:
             for (limit, reason), count in house.limits.refused().items():
                 counts["limited", limit, reason] = (count,)

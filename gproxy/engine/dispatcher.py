@@ -62,6 +62,7 @@ class RoutingDispatcher:
             tolls = Tolls(*held.tolls()) if held is not None else FREE
             way = account.way(session.outbound) if account is not None else None
             outcome = relay(opening.stream, right, self._terms, way, tolls)
+            self._meter.answered(session.outbound, outcome.first)
             self._part(stream, upstream, outcome)
         finally:
             upstream.close()

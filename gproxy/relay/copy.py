@@ -20,10 +20,12 @@ class Copy:
         "_culprit",
         "_cut",
         "_down",
+        "_first",
         "_left",
         "_open",
         "_result",
         "_right",
+        "_started",
         "_stop",
         "_terms",
         "_tolls",
@@ -49,6 +51,8 @@ class Copy:
         self._terms = terms
         self._up = early_up
         self._down = early_down
+        self._started = now()
+        self._first = 0.0 if early_down else -1.0
         self._open = 2
         self._result = "ok"
         self._cut = ""  # why the right side takes no more, while the other direction goes on
@@ -59,7 +63,6 @@ class Copy:
 
     def run(self) -> Outcome:
         """Move bytes until both directions have ended or one has failed. Never raises for what the sides do."""
-        started = now()
         SWEEPER.add(self, self._account)
         try:
             with Group("relay") as children, self._stop:
@@ -72,7 +75,7 @@ class Copy:
             SWEEPER.remove(self)
         if self._cut and self._result == "ok":
             self._result, self._culprit = self._cut, "right"
-        return Outcome(self._up, self._down, self._result, now() - started, self._culprit)
+        return Outcome(self._up, self._down, self._result, now() - self._started, self._culprit, self._first)
 
     def _upward(self) -> None:
         toll = self._tolls.up
@@ -105,6 +108,8 @@ class Copy:
         toll = self._tolls.down
         try:
             while data := self._right.recv():
+                if not self._down:
+                    self._first = now() - self._started
                 self._down += len(data)
                 at = "left"
                 self._left.sendall(data)

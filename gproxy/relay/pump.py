@@ -80,6 +80,8 @@ class Flow:
         if size == 0:
             self._end()
             return
+        if not self.moved:
+            self._pump.begun(self._side)
         self.moved += size
         try:
             sent = write(self._target, SCRATCH_VIEW[:size])
@@ -243,8 +245,10 @@ class Pump:
         "_open",
         "_parking",
         "_result",
+        "_started",
         "_terms",
         "_up",
+        "first",
         "over",
         "seen",
         "since",
@@ -271,6 +275,8 @@ class Pump:
         self._cut = ""  # why one side takes no more, while the other direction goes on
         self._culprit: Side = ""
         self._open = 2
+        self._started = now()
+        self.first = 0.0 if down else -1.0
         self.over = False
         self.seen = -1
         self.since = 0.0
@@ -281,7 +287,6 @@ class Pump:
 
     def run(self) -> Outcome:
         """Move bytes until both directions have ended or one has failed. Never raises for what the sides do."""
-        started = now()
         SWEEPER.add(self, self._account)
         try:
             self._parking.park()
@@ -293,7 +298,12 @@ class Pump:
         up, down = self._up, self._down
         # Each flow knows its pump, and the pump its flows: untied, they need no garbage collector.
         del self._up, self._down
-        return Outcome(up.moved, down.moved, self._result, now() - started, self._culprit)
+        return Outcome(up.moved, down.moved, self._result, now() - self._started, self._culprit, self.first)
+
+    def begun(self, side: Side) -> None:
+        """That side has said something for the first time."""
+        if side == "right" and self.first < 0:
+            self.first = now() - self._started
 
     def ended(self) -> bool:
         """A direction has come to its end; whether the other one goes on."""

@@ -106,6 +106,8 @@ class RecordFlow(Flow):
             self._pump.break_off(self._side, "truncated" if error.reason == "truncated" else "corrupt")
             return
         if data:
+            if not self.moved:
+                self._pump.begun(self._side)
             self.moved += len(data)
             self._hand_on(data)
             if size == self._reach and self._rest is None:

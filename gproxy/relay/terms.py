@@ -63,3 +63,4 @@ class Outcome:
     ended: str
     seconds: float
     culprit: Side = ""
+    first: float = -1.0  # seconds until the right side's first bytes; less than 0 if there were none

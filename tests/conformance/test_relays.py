@@ -519,3 +519,37 @@ def test_relays_side_by_side_do_not_mix(kind: str) -> None:
     for number, sides in enumerate(everyone):
         assert got[number] == bytes([number]) * (300_000 + number)
         sides.close()
+
+
+def test_the_target_s_first_bytes_are_timed_by_the_clock_and_once(sides: Sides, held_clock: HeldClock) -> None:
+    with Run(sides) as run:
+        sides.client.sendall(b"question")
+        assert read_exactly(sides.server, 8) == b"question"
+        held_clock.advance(3)
+        sides.server.sendall(b"answer")
+        assert read_exactly(sides.client, 6) == b"answer"
+        held_clock.advance(4)
+        sides.server.sendall(b"more")
+        assert read_exactly(sides.client, 4) == b"more"
+        sides.client.close_write()
+        sides.server.close_write()
+        outcome = run.end()
+    assert outcome.first == pytest.approx(3)
+
+
+def test_a_target_that_says_nothing_has_no_first_bytes(sides: Sides) -> None:
+    with Run(sides) as run:
+        sides.client.sendall(b"question")
+        sides.client.close_write()
+        assert read_all(sides.server) == b"question"
+        sides.server.close_write()
+        assert run.end().first < 0
+
+
+def test_what_the_target_has_said_before_is_there_at_once(sides: Sides) -> None:
+    sides.right = Buffered(sides.right, b"early")
+    with Run(sides) as run:
+        assert read_exactly(sides.client, 5) == b"early"
+        sides.client.close_write()
+        sides.server.close_write()
+        assert run.end().first == 0

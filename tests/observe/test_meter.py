@@ -128,3 +128,14 @@ def test_ends_are_counted_by_all_that_has_led_to_them() -> None:
     meter.record("ok", 1, 1, session)
     meter.record("auth", 0, 0, session_of("other"))
     assert meter.ends == {("in", "out", "rule 1", "ok"): 2, ("other", "", "", "auth"): 1}
+
+
+def test_first_bytes() -> None:
+    meter = Meter(detailed=True)
+    meter.answered("out", -1.0)
+    assert meter.first_bytes == {}
+    meter.answered("out", 0.5)
+    assert sum(meter.first_bytes["out"].counts) == 1
+    silent = Meter()
+    silent.answered("out", 0.5)
+    assert silent.first_bytes == {}

@@ -81,6 +81,7 @@ COUNTERS: Final[dict[str, tuple[Part, ...]]] = {
 HISTOGRAMS: Final[dict[str, Family]] = {
     "handshake": _histogram("handshake_seconds", "From the connection to what the client wants.", "inbound"),
     "dial": _histogram("dial_seconds", "Reaching the target, where that succeeded.", "outbound"),
+    "first": _histogram("first_byte_seconds", "From there to the target's first byte, told at the end.", "outbound"),
     "exchange": _histogram("dns_exchange_seconds", "Answers of DNS servers, where one came.", "server"),
 }
 """By the family of the shared counter, whose values are those of a Timing."""
