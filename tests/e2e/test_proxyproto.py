@@ -39,8 +39,20 @@ BAD = [
 ]  # fmt: skip
 
 
-def test_headers_of_both_versions(launch: Launcher, site: Server) -> None:
+# The clients that the headers tell of are elsewhere, and the targets of these tests are for this machine alone.
+ALLOWED = {"action": "route-options", "allow_internal": True}
+
+
+def test_who_comes_from_elsewhere_is_not_taken_for_the_balancer(launch: Launcher, site: Server) -> None:
     proxy = launch(inbound("mixed", proxy_protocol=True))
+    request = b"\x05\x01\x00" + b"\x05\x01\x00" + packed((site.host, site.port))
+    assert say(proxy.port, V1_HEADER + request)[:4] == b"\x05\x00\x05\x02"
+    assert proxy.wait_sessions(1)[0]["status"] == "denied-target"
+    assert say(proxy.port, b"PROXY UNKNOWN\r\n" + request)[:4] == b"\x05\x00\x05\x00"
+
+
+def test_headers_of_both_versions(launch: Launcher, site: Server) -> None:
+    proxy = launch(inbound("mixed", proxy_protocol=True), rules=(ALLOWED,))
     request = b"\x05\x01\x00" + b"\x05\x01\x00" + packed((site.host, site.port)) + b"GET / HTTP/1.0\r\n\r\n"
     for header, _ in GOOD:
         assert say(proxy.port, header + request).endswith(HELLO)
@@ -72,7 +84,8 @@ def test_it_is_told_to_the_target(version: int, launch: Launcher) -> None:
         heard.append(sock.recv(1000))
         heard.append(everything(sock))
 
-    proxy = launch(inbound("socks", proxy_protocol=True), outbounds=(outbound("direct", proxy_protocol=version),))
+    outbounds = (outbound("direct", proxy_protocol=version),)
+    proxy = launch(inbound("socks", proxy_protocol=True), outbounds=outbounds, rules=(ALLOWED,))
     with serving(hears) as server:
         answers = say(proxy.port, V1_HEADER + b"\x05\x01\x00\x05\x01\x00" + packed((server.host, server.port)) + b"hi")
     assert answers[:4] == b"\x05\x00\x05\x00"
