@@ -38,6 +38,9 @@ _AT_ONCE: Final = 500  # elements of one call: their text has to fit into an arg
 # Of what nft complains, so much is told.
 _SAID: Final = 300
 
+# Times that differ by less are the same; what ends so soon ends by itself. In seconds.
+_SAME: Final = 1.5
+
 
 class _Late(GproxyError):
     """It does not end."""
@@ -78,32 +81,34 @@ class Nftables:
         self._failing = False
 
     def show(self, bans: list[Ban]) -> None:
-        """See Sets. What goes wrong is told once, and all is done anew the next time."""
-        wanted = {ban.network: now() + ban.left for ban in _widest(bans) if ban.network.version in self._sets}
-        commands: list[str] = []
-        known = self._known
-        if known is None:
-            known = {}
-            commands += [f"flush set {name}" for name in self._sets.values()]
+        """See Sets. Where the kernel has not what we believe, all is done anew; what goes wrong then is told once."""
         at = now()
-        for network, until in known.items():
-            if network not in wanted and until > at:
-                commands += self._without(network)
-        for network, until in wanted.items():
-            if abs(until - known.get(network, 0.0)) > 1.0:
-                commands += self._without(network) if known.get(network, 0.0) > at else ()
-                commands.append(self._add(network, f" timeout {max(1, round(until - at))}s"))
-        self._known = wanted if self._tell(commands) else None
+        wanted = {ban.network: at + ban.left for ban in _widest(bans) if ban.network.version in self._sets}
+        if self._known is None or self._tell(self._changes(self._known, wanted, at)):
+            all_of_it = [f"flush set {name}" for name in self._sets.values()]
+            all_of_it += [self._add(network, until - at) for network, until in wanted.items()]
+            problem = self._tell(all_of_it)
+            self._note(problem)
+            self._known = None if problem else wanted
+        else:
+            self._known = wanted
 
-    def _without(self, network: Network) -> list[str]:
-        """It may have ended meanwhile, and what is not there can't be deleted: so it is added before."""
-        name = self._sets[network.version]
-        return [self._add(network), f"delete element {name} {{ {shown(network)} }}"]
+    def _changes(self, known: dict[Network, float], wanted: dict[Network, float], at: float) -> list[str]:
+        """First what is to go: what is there still may overlap with what is to come."""
+        longer = {network for network, until in wanted.items() if abs(until - known.get(network, 0.0)) > _SAME}
+        gone = (
+            f"delete element {self._sets[network.version]} {{ {shown(network)} }}"
+            for network, until in known.items()
+            if until - at > _SAME and (network not in wanted or network in longer)
+        )
+        return [*gone, *(self._add(network, wanted[network] - at) for network in wanted if network in longer)]
 
-    def _add(self, network: Network, more: str = "") -> str:
-        return f"add element {self._sets[network.version]} {{ {shown(network)}{more} }}"
+    def _add(self, network: Network, seconds: float) -> str:
+        timeout = max(1, round(seconds))
+        return f"add element {self._sets[network.version]} {{ {shown(network)} timeout {timeout}s }}"
 
-    def _tell(self, commands: Iterable[str]) -> bool:
+    def _tell(self, commands: Iterable[str]) -> str:
+        """What nft complains of; empty if all went well."""
         rest = iter(commands)
         while batch := list(islice(rest, _AT_ONCE)):
             try:
@@ -111,14 +116,15 @@ class Nftables:
             except OSError as error:
                 problem = f"nft: {error.strerror}"
             if problem:
-                if not self._failing:
-                    _log.error("the kernel is not told about bans: %s", " ".join(problem.split())[:_SAID])
-                self._failing = True
-                return False
-        if self._failing:
+                return problem
+        return ""
+
+    def _note(self, problem: str) -> None:
+        if problem and not self._failing:
+            _log.error("the kernel is not told about bans: %s", " ".join(problem.split())[:_SAID])
+        elif self._failing and not problem:
             _log.info("the kernel is told about bans again")
-        self._failing = False
-        return True
+        self._failing = bool(problem)
 
 
 def _widest(bans: list[Ban]) -> list[Ban]:

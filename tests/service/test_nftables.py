@@ -29,12 +29,13 @@ class Nft:
     def __init__(self) -> None:
         self.called: list[str] = []
         self.problem = ""
+        self.problems: list[str] = []  # of the next calls
 
     def __call__(self, argv: Sequence[str]) -> str:
         program, text = argv
         assert program == "nft"
         self.called.append(text)
-        return self.problem
+        return self.problems.pop() if self.problems else self.problem
 
     def told(self) -> list[str]:
         [text] = self.called
@@ -61,15 +62,37 @@ def test_the_sets_begin_empty_and_follow(nft: Nft, held_clock: HeldClock) -> Non
     assert nft.told() == ["add element inet filter b4 { 192.0.2.2 timeout 1s }"]
     sets.show([ban("192.0.2.1/32", 240.0), ban("2001:db8::/64", 2.2), ban("192.0.2.2/32", 0.1)])
     assert nft.told() == [
-        "add element inet filter b4 { 192.0.2.1 }",
         "delete element inet filter b4 { 192.0.2.1 }",
         "add element inet filter b4 { 192.0.2.1 timeout 240s }",
     ]
     held_clock.advance(10)
     sets.show([])  # one was removed, the others have ended by themselves
-    assert nft.told() == ["add element inet filter b4 { 192.0.2.1 }", "delete element inet filter b4 { 192.0.2.1 }"]
+    assert nft.told() == ["delete element inet filter b4 { 192.0.2.1 }"]
     sets.show([])
     assert nft.called == []
+
+
+def test_what_takes_the_place_of_others_comes_after_them(nft: Nft) -> None:
+    sets = Nftables(OPTIONS, nft)
+    sets.show([ban("192.0.2.1/32")])
+    nft.called = []
+    sets.show([ban("192.0.2.1/32"), ban("192.0.2.0/24")])
+    assert nft.told() == [
+        "delete element inet filter b4 { 192.0.2.1 }",
+        "add element inet filter b4 { 192.0.2.0/24 timeout 60s }",
+    ]
+
+
+def test_sets_that_others_have_changed_are_filled_anew(nft: Nft, caplog: pytest.LogCaptureFixture) -> None:
+    sets = Nftables(OPTIONS, nft)
+    sets.show([ban("192.0.2.1/32"), ban("192.0.2.2/32")])
+    nft.called, nft.problems = [], ["Error: element does not exist"]
+    sets.show([ban("192.0.2.2/32")])
+    assert nft.called == [
+        "delete element inet filter b4 { 192.0.2.1 }",
+        "flush set inet filter b4; flush set inet filter b6; add element inet filter b4 { 192.0.2.2 timeout 60s }",
+    ]
+    assert caplog.records == []
 
 
 def test_intervals_do_not_overlap(nft: Nft) -> None:
