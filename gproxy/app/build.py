@@ -95,6 +95,8 @@ def build(root: Root, memory: Memory | None = None) -> House:
     services = build_services(root, certificates, kept, view)
     if view is not None:
         furnish(view, root, outbounds, services.expiry, bans)
+        if kept is not None:
+            view.files.append(kept.path)
     return House(
         doors, outbounds, table, meter, plugins=plugins.wanted, managed=inside.managed, services=services,
         certificates=certificates, names=names, rule_sets=context.rule_sets, breakers=ways.breakers, limits=limits,

@@ -45,7 +45,7 @@ class BanFile:
         try:
             with self.path.open("rb") as file:
                 data = file.read(_LARGEST + 1)
-            kept = list(_parse(data))
+            kept = list(_parse(data)) if data else []
         except FileNotFoundError:
             return
         except OSError as error:
@@ -107,9 +107,14 @@ class BanKeeper:
         self._table = table
         self._file = file
         self._sets = sets
-        self._saved = table.epoch  # what the file has
+        self._saved = table.epoch if file.path.exists() else None  # what the file has
         self._shown: int | None = None  # what the sets have
         self._work = Group("bans")
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return str(self._file.path)
 
     def start(self) -> None:
         """Begin, or begin again."""

@@ -39,6 +39,13 @@ def test_options_become_a_policy(state: Path) -> None:
     assert banned == {"192.0.2.1/32": 300.0, "127.0.0.1/32": 300.0}  # what is allowed replaces the usual
 
 
+def test_whether_the_file_can_be_written_is_a_part_of_readiness(state: Path) -> None:
+    metrics = {"type": "metrics", "listen": "127.0.0.1", "listen_port": 9}
+    house = house_of(bans={}, services=[metrics], inbounds=[{"type": "socks", "listen_port": 1}])
+    assert house.counting is not None
+    assert house.counting.view.files == [str(state / "bans.json")]
+
+
 def test_loopback_is_never_banned_unless_asked_for() -> None:
     bans, _ = built(Memory(), tries=1)
     bans.failed(ip_address("127.0.0.1"), AuthError("wrong"))
