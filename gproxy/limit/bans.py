@@ -95,9 +95,10 @@ class _Record:
 
     @property
     def network(self) -> Network:
+        # Whoever only looks may see a record that is half written: that is a wrong prefix then, but always one.
         if self.version == 4:
-            return IPv4Network((self.prefix[:4], self.bits))
-        return IPv6Network((self.prefix, self.bits))
+            return IPv4Network((self.prefix[:4], min(self.bits, 32)), strict=False)
+        return IPv6Network((self.prefix, min(self.bits, 128)), strict=False)
 
 
 class Ban(NamedTuple):

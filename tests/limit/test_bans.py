@@ -219,6 +219,19 @@ def test_the_table_is_bounded_and_keeps_bans_longest() -> None:
     assert len(list(table.bans())) == len(banned)
 
 
+def test_a_record_that_is_half_written_is_no_fault() -> None:
+    table = BanTable(Memory())
+    table.add(ip_network("2001:db8:ffff::/127"), 60)
+    [(row, _)] = table.bans()
+    record = table._read(row)
+    record.version = 4
+    table._write(row, record)
+    assert [str(ban.network) for _, ban in table.bans()] == ["32.1.13.184/32"]
+    record.version, record.bits = 6, 8
+    table._write(row, record)
+    assert [str(ban.network) for _, ban in table.bans()] == ["2000::/8"]
+
+
 def test_each_ban_is_told(caplog: pytest.LogCaptureFixture) -> None:
     fail(bans_of(), 3)
     assert [record.getMessage() for record in caplog.records] == [
