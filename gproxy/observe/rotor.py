@@ -16,7 +16,7 @@ _log = logging.getLogger("gproxy.log")
 _LOOK = 1.0
 
 # Every how many looks old files are compressed and removed.
-_TIDY = 5
+_TIDY = 2
 
 
 class Rotor:
