@@ -302,7 +302,7 @@ class Pump:
 
     def begun(self, side: Side) -> None:
         """That side has said something for the first time."""
-        if side == "right" and self.first < 0:
+        if side == "right":
             self.first = now() - self._started
 
     def ended(self) -> bool:
