@@ -10,8 +10,7 @@ from typing import Protocol
 from gproxy.base.clock import now, wall
 from gproxy.base.errors import ConfigError
 from gproxy.base.session import Session, Sniffed
-from gproxy.observe.lines import Clients, End, compiled, facts, shown
-from gproxy.observe.log import timestamp
+from gproxy.observe.lines import Clients, End, compiled, facts, shown, timestamp
 from gproxy.observe.sink import Sink
 
 _log = logging.getLogger("gproxy.session")

@@ -15,7 +15,6 @@ from typing import Any, Final, Literal, NamedTuple
 
 from gproxy.base.address import UNSPECIFIED, Address
 from gproxy.base.session import Session
-from gproxy.observe.log import timestamp
 
 Clients = Literal["whole", "network", "hidden"]
 """How much of a client's address is written."""
@@ -32,6 +31,20 @@ class End(NamedTuple):
     detail: str
     at: float = 0.0  # seconds since the epoch
     clients: Clients = "whole"
+
+
+_second = (-1, "", "")
+
+
+def timestamp(at: float) -> str:
+    """RFC 3339 in local time with milliseconds; the part that changes once a second is remembered."""
+    global _second  # noqa: PLW0603 - a cache of one value
+    whole = int(at)
+    if _second[0] != whole:
+        local = time.localtime(whole)
+        zone = time.strftime("%z", local)
+        _second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", local), f"{zone[:3]}:{zone[3:]}")
+    return f"{_second[1]}.{int((at - whole) * 1000):03d}{_second[2]}"
 
 
 # The networks that are left of clients' addresses, in bits: what one household or one site usually has.

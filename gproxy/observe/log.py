@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
 from typing import Final, Protocol
 
+from gproxy.observe.lines import timestamp
 from gproxy.observe.sink import Sink
 
 TRACE: Final = 5
@@ -86,20 +86,6 @@ class JsonFormatter(logging.Formatter):
             return msgspec.json.encode(entry).decode()
         except UnicodeEncodeError:  # half a surrogate pair: rare, and no reason to lose the line
             return json.dumps(entry)
-
-
-_second = (-1, "", "")
-
-
-def timestamp(at: float) -> str:
-    """RFC 3339 in local time with milliseconds; the part that changes once a second is remembered."""
-    global _second  # noqa: PLW0603 - a cache of one value
-    whole = int(at)
-    if _second[0] != whole:
-        local = time.localtime(whole)
-        zone = time.strftime("%z", local)
-        _second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", local), f"{zone[:3]}:{zone[3:]}")
-    return f"{_second[1]}.{int((at - whole) * 1000):03d}{_second[2]}"
 
 
 class _SinkHandler(logging.Handler):

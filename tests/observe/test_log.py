@@ -14,7 +14,8 @@ import pytest
 from gproxy.base.address import UNSPECIFIED
 from gproxy.base.session import Session
 from gproxy.observe import access
-from gproxy.observe.log import LEVELS, HumanFormatter, JsonFormatter, setup, timestamp
+from gproxy.observe.lines import timestamp
+from gproxy.observe.log import LEVELS, HumanFormatter, JsonFormatter, setup
 from gproxy.observe.sink import Sink
 from gproxy.schema.fields import Secret
 

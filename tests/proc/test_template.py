@@ -151,7 +151,8 @@ def test_its_control_rotates_and_says_so(tmp_path: Path) -> None:
     played = Played(tmp_path, log={"access": {"output": str(log), "rotate_size": "1 KB", "compress": False}})
     try:
         played.begin()
-        played.wait(orders.Rotated)
+        if not any(isinstance(each, orders.Rotated) for each in played.heard):
+            played.wait(orders.Rotated)
         assert [each.stat().st_size for each in tmp_path.glob("access.log.*Z")] == [2001]
         played.post.send(Reopen())
         wait_until(log.exists, "not opened anew")
