@@ -25,8 +25,8 @@ from tests.support.wait import wait_until
 
 
 def files(path: Path) -> list[Path]:
-    """The access log and all that was moved away."""
-    return sorted(path.parent.glob(path.name + "*"))
+    """The access log and all that was moved away; what is being compressed is there as it was, until that is done."""
+    return sorted(each for each in path.parent.glob(path.name + "*") if each.suffix != ".part")
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
