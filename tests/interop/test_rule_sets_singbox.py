@@ -29,7 +29,7 @@ from tests.support.mmdb import mmdb
 FILES = 300
 FULL = bool(os.environ.get("GPROXY_FULL"))
 TOGETHER = 1 if FULL else 15
-LONGEST = 2000 if FULL else 300
+LONGEST = 2000 if FULL else 100
 _VERSIONS = 5
 _HEAD = 4  # bytes before what is compressed
 
