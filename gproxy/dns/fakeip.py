@@ -17,15 +17,13 @@ Whoever reads takes no lock. Of a place that is being written to, the length is 
 
 from __future__ import annotations
 
-import os
 import struct
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from mmap import mmap
 from typing import Final
 
 from gproxy.base.address import IP
-from gproxy.limit.memory import PAGE, Memory
+from gproxy.limit.memory import KEY, PAGE, Memory, draw_key
 
 MOST: Final = 1 << 16
 """Addresses of each family that are given, from the beginning of the range."""
@@ -33,7 +31,6 @@ MOST: Final = 1 << 16
 _FIRST: Final = 2  # the network's own address, and the first one, which may be a gateway's, are not given
 _PLACE: Final = 256
 _WINDOW: Final = 16  # places of the index that a name may have
-_KEY: Final = 32
 _TURN = struct.Struct("=Q")
 _INDEX = struct.Struct("=I")
 _LONGEST: Final = 253
@@ -52,9 +49,9 @@ class FakeAddresses:
         self._index_at = PAGE + self._count * _PLACE
         name = f"fakeip {four or '-'} {six or '-'} {_LAYOUT}"
         short = blake2b(name.encode(), digest_size=12).hexdigest()
-        self._section = memory.section(f"fakeip {short}", self._index_at + self._slots * 4, _draw_key)
+        self._section = memory.section(f"fakeip {short}", self._index_at + self._slots * 4, draw_key)
         self._memory = self._section.mapped
-        self._key = self._memory[:_KEY]
+        self._key = self._memory[:KEY]
 
     def address_for(self, name: str, version: int) -> IP | None:
         """The address of this family that stands for the name; None if there is no range of that family."""
@@ -66,13 +63,10 @@ class FakeAddresses:
             return None
         place = self._find(raw)
         if place < 0:
-            self._section.lock()
-            try:
+            with self._section.held():
                 place = self._find(raw)
                 if place < 0:
                     place = self._give(raw)
-            finally:
-                self._section.unlock()
         return IPv4Address(first + place) if version == 4 else IPv6Address(first + place)
 
     def name_of(self, ip: IP) -> str | None:
@@ -86,14 +80,11 @@ class FakeAddresses:
 
     def clear(self) -> None:
         """Forget all: every address is nobody's."""
-        self._section.lock()
-        try:
+        with self._section.held():
             for place in range(self._count):
                 at = PAGE + place * _PLACE
                 if self._memory[at]:
                     self._memory[at] = 0
-        finally:
-            self._section.unlock()
 
     def _name(self, place: int) -> bytes:
         at = PAGE + place * _PLACE
@@ -114,7 +105,7 @@ class FakeAddresses:
 
     def _give(self, name: bytes) -> int:
         """Give the next address to a name. The lock is held."""
-        turn: int = _TURN.unpack_from(self._memory, _KEY)[0]
+        turn: int = _TURN.unpack_from(self._memory, KEY)[0]
         place = turn % self._count
         at = PAGE + place * _PLACE
         self._memory[at] = 0
@@ -122,7 +113,7 @@ class FakeAddresses:
         self._memory[at] = len(name)
         window = self._window(name)
         _INDEX.pack_into(self._memory, self._spare(window), place + 1)
-        _TURN.pack_into(self._memory, _KEY, turn + 1)
+        _TURN.pack_into(self._memory, KEY, turn + 1)
         return place
 
     def _spare(self, window: list[int]) -> int:
@@ -133,7 +124,3 @@ class FakeAddresses:
                 return at
         # All of them are in use: this one will get another address, while the one that it has still stands for it.
         return window[0]
-
-
-def _draw_key(memory: mmap) -> None:
-    memory[:_KEY] = os.urandom(_KEY)

@@ -19,19 +19,16 @@ set; only what is kept in a file is told in that one.
 from __future__ import annotations
 
 import logging
-import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from mmap import mmap
 from typing import Final, Literal, NamedTuple, get_args
 
 from gproxy.base.address import IP
 from gproxy.base.clock import now, wall
 from gproxy.base.errors import AuthError, GproxyError, ProtocolError, ReplayError, Unsupported
-from gproxy.limit.memory import PAGE, Memory
+from gproxy.limit.memory import KEY, PAGE, Memory, draw_key, tag_of
 from gproxy.limit.sources import Prefixes
 
 _log = logging.getLogger("gproxy.limit")
@@ -56,7 +53,6 @@ ROWS: Final = 1 << 15
 """So many prefixes at most are known at a time."""
 
 _WAYS: Final = 8
-_KEY: Final = 32
 _EPOCH_AT: Final = 32  # counts the changes of who is banned
 _TOTAL_AT: Final = 40  # how many bans there have been
 _LATEST_AT: Final = 48  # when the last ban ends
@@ -142,9 +138,9 @@ class BanTable:
     """The rows. Raises OSError."""
 
     def __init__(self, memory: Memory) -> None:
-        self._section = memory.section("bans 1", _SIZE, _draw_key)
+        self._section = memory.section("bans 1", _SIZE, draw_key)
         self._memory = view = memoryview(self._section.mapped)
-        self._secret = bytes(view[:_KEY])
+        self._secret = bytes(view[:KEY])
         self._epoch = view[_EPOCH_AT : _EPOCH_AT + 8].cast("Q")
         self._total = view[_TOTAL_AT : _TOTAL_AT + 8].cast("Q")
         self._latest = view[_LATEST_AT : _LATEST_AT + 8].cast("d")
@@ -188,8 +184,7 @@ class BanTable:
             ]
 
     def _tag(self, version: int, bits: int, prefix: bytes) -> int:
-        data = bytes((version, bits)) + prefix
-        return int.from_bytes(blake2b(data, digest_size=8, key=self._secret).digest(), "little") or 1
+        return tag_of(bytes((version, bits)) + prefix, self._secret)
 
     def _find(self, tag: int) -> int:
         tags = self._tags
@@ -224,7 +219,7 @@ class BanTable:
             return None
         version = ip.version
         bits = policy.prefix_ipv4 if version == 4 else policy.prefix_ipv6
-        with _Held(self):
+        with self._section.held():
             row, record = self._row_of(version, bits, _cut(version, bits, int(ip)))
             at = now()
             if self._until[row] > at:
@@ -241,7 +236,7 @@ class BanTable:
 
     def add(self, network: Network, seconds: float, reason: Reason = "manual") -> Ban:
         """Ban a prefix for so long, whatever it has done."""
-        with _Held(self):
+        with self._section.held():
             row, record = self._row_of(network.version, network.prefixlen, _packed(network))
             record.last = now()
             record.reason = _REASONS.index(reason)
@@ -250,7 +245,7 @@ class BanTable:
     def remove(self, network: Network) -> list[Network]:
         """Let these addresses in again, and forget what they have done: all prefixes that have any of them."""
         removed: list[Network] = []
-        with _Held(self):
+        with self._section.held():
             at = now()
             for row, tag in enumerate(self._tags.tolist()):
                 if not tag:
@@ -314,7 +309,7 @@ class BanTable:
 
     def claim_loading(self) -> bool:
         """Whether nobody has put in yet what was kept; whoever asks first is to do it."""
-        with _Held(self):
+        with self._section.held():
             first = not self._loaded[0]
             self._loaded[0] = 1
         return first
@@ -334,7 +329,7 @@ class BanTable:
         """Put in what was kept; how many are banned now. No ban becomes longer than it was, whatever clocks say."""
         at, offset = now(), wall() - now()
         count = 0
-        with _Held(self):
+        with self._section.held():
             for each in kept:
                 network = each.network
                 row, record = self._row_of(network.version, network.prefixlen, _packed(network))
@@ -354,21 +349,6 @@ class Kept(NamedTuple):
     length: float
     times: int
     reason: Reason
-
-
-class _Held:
-    """The lock of the table, for a `with` block."""
-
-    __slots__ = ("_table",)
-
-    def __init__(self, table: BanTable) -> None:
-        self._table = table
-
-    def __enter__(self) -> None:
-        self._table._section.lock()
-
-    def __exit__(self, *_: object) -> None:
-        self._table._section.unlock()
 
 
 class Bans:
@@ -443,10 +423,6 @@ def _cut(version: int, bits: int, number: int) -> bytes:
 
 def _packed(network: Network) -> bytes:
     return network.network_address.packed.ljust(16, b"\0")
-
-
-def _draw_key(memory: mmap) -> None:
-    memory[:_KEY] = os.urandom(_KEY)
 
 
 def network_of(ip: IP) -> Network:

@@ -25,12 +25,10 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
-from hashlib import blake2b
-from mmap import mmap
 from typing import Final
 
 from gproxy.base.clock import now
-from gproxy.limit.memory import PAGE, Memory
+from gproxy.limit.memory import KEY, PAGE, Memory, draw_key, started, tag_of
 
 RATES: Final = 3
 """How many token buckets a row has."""
@@ -41,11 +39,10 @@ COUNTS: Final = 3
 _ROWS: Final = 1 << 15
 _WAYS: Final = 8  # rows that a key may have
 _COLUMNS: Final = 64  # of processes at the same time, draining ones included; the first is nobody's
-_KEY: Final = 32
 
 _PROCESS = struct.Struct("=QQ")  # pid, and when it was started, by which it is told from a later one of that number
-_EPOCH_AT: Final = _KEY  # changes with the processes
-_PROCESSES_AT: Final = _KEY + 8
+_EPOCH_AT: Final = KEY  # changes with the processes
+_PROCESSES_AT: Final = KEY + 8
 _ROWS_AT: Final = PAGE
 _ROW_WORDS: Final = 3 + 2 * RATES  # of 8 bytes
 _SUMS_SIZE: Final = RATES * _ROWS * 8
@@ -78,9 +75,9 @@ class Ledger:
 
     def __init__(self, memory: Memory) -> None:
         """Raises OSError."""
-        self._section = memory.section("ledger 1", _SIZE, _draw_key)
+        self._section = memory.section("ledger 1", _SIZE, draw_key)
         self._memory = memoryview(self._section.mapped)
-        self._secret = bytes(self._memory[:_KEY])
+        self._secret = bytes(self._memory[:KEY])
         words = self._memory[_ROWS_AT : _ROWS_AT + _ROWS * _ROW_WORDS * 8]
         self._tags = words[: _ROWS * 8].cast("Q")
         self._used = words[_ROWS * 8 : _ROWS * 16].cast("d")
@@ -102,12 +99,11 @@ class Ledger:
 
         Raises OSError when there are too many.
         """
-        self._section.lock(_JOIN)
-        try:
+        with self._section.held(_JOIN):
             free = 0
             for number in range(_COLUMNS - 1, 0, -1):
-                pid, started = self._process(number)
-                if pid and _started(pid) != started:
+                pid, since = self._process(number)
+                if pid and started(pid) != since:
                     self._retire(number)
                     pid = 0
                 if not pid:
@@ -115,15 +111,13 @@ class Ledger:
             if not free:
                 raise OSError("too many processes count")
             pid = os.getpid()
-            _PROCESS.pack_into(self._processes, free * _PROCESS.size, pid, _started(pid))
+            _PROCESS.pack_into(self._processes, free * _PROCESS.size, pid, started(pid))
             self._epoch[0] += 1
-        finally:
-            self._section.unlock(_JOIN)
         self._own = _Column(self._memory, free)
 
     def _process(self, number: int) -> tuple[int, int]:
-        pid, started = _PROCESS.unpack_from(self._processes, number * _PROCESS.size)
-        return pid, started
+        pid, since = _PROCESS.unpack_from(self._processes, number * _PROCESS.size)
+        return pid, since
 
     def _retire(self, number: int) -> None:
         """Keep what a process that is over has spent."""
@@ -168,7 +162,7 @@ class Ledger:
         return self._tags[row]
 
     def _find(self, key: bytes) -> tuple[int, int]:
-        tag = self._tag_of(key)
+        tag = tag_of(key, self._secret)
         ways = [(tag + way) % _ROWS for way in range(_WAYS)]
         if len(self._known) >= _ROWS:
             self._known.clear()
@@ -176,24 +170,18 @@ class Ledger:
             if self._tags[row] == tag:
                 break
         else:
-            self._section.lock(_CLAIM)
-            try:
+            with self._section.held(_CLAIM):
                 row = self._claim(ways, tag)
-            finally:
-                self._section.unlock(_CLAIM)
         self._known[key] = found = row, tag
         return found
 
-    def _tag_of(self, key: bytes) -> int:
-        return int.from_bytes(blake2b(key, digest_size=8, key=self._secret).digest(), "little") or 1
-
     def hand(self, row: int, holder: bytes) -> None:
         """Give a row to somebody, who is not its key."""
-        self._holders[row] = self._tag_of(holder)
+        self._holders[row] = tag_of(holder, self._secret)
 
     def holds(self, row: int, holder: bytes) -> bool:
         """Whether he has it."""
-        return self._holders[row] == self._tag_of(holder)
+        return self._holders[row] == tag_of(holder, self._secret)
 
     def _claim(self, ways: list[int], tag: int) -> int:
         for row in ways:
@@ -268,16 +256,3 @@ class Ledger:
         counts = self._own.counts[which]
         if self._tags[row] == tag and counts[row]:
             counts[row] -= 1
-
-
-def _draw_key(memory: mmap) -> None:
-    memory[:_KEY] = os.urandom(_KEY)
-
-
-def _started(pid: int) -> int:
-    """When a process was started, in ticks since the system was; 0: there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, IndexError, ValueError):
-        return 0

@@ -17,6 +17,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Callable
+from hashlib import blake2b
 from mmap import mmap
 from pathlib import Path
 from typing import Final
@@ -115,6 +116,32 @@ class Memory:
             os.close(self.fd)
 
 
+KEY: Final = 32
+"""Bytes of a key that rows are placed by, so that nobody outside can tell whose rows collide."""
+
+
+def draw_key(mapped: mmap) -> None:
+    """Begin a section with a key of its own."""
+    mapped[:KEY] = os.urandom(KEY)
+
+
+def tag_of(data: bytes, key: bytes) -> int:
+    """A row's tag, which says whose the row is; never 0, which is nobody's."""
+    return int.from_bytes(blake2b(data, digest_size=8, key=key).digest(), "little") or 1
+
+
+def started(pid: int) -> int:
+    """When a process was started, in ticks since the system was; 0: there is none.
+
+    With it, who has written something is told from a later process of that number.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
 class Section:
     """A part of the memory, which its owner lays out."""
 
@@ -143,3 +170,23 @@ class Section:
     def unlock(self, byte: int = 0) -> None:
         """Let it go."""
         fcntl.lockf(self._memory.fd, fcntl.LOCK_UN, 1, self._at + byte)
+
+    def held(self, byte: int = 0) -> Held:
+        """The same for a `with` block."""
+        return Held(self, byte)
+
+
+class Held:
+    """A byte of a section that is held."""
+
+    __slots__ = ("_byte", "_section")
+
+    def __init__(self, section: Section, byte: int) -> None:
+        self._section = section
+        self._byte = byte
+
+    def __enter__(self) -> None:
+        self._section.lock(self._byte)
+
+    def __exit__(self, *_: object) -> None:
+        self._section.unlock(self._byte)

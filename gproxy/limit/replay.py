@@ -22,7 +22,6 @@ locks are between processes: within one, only the main thread may ask.
 from __future__ import annotations
 
 import mmap
-import os
 import struct
 from hashlib import blake2b
 from typing import Final
@@ -30,8 +29,8 @@ from typing import Final
 from gproxy.base.clock import now
 from gproxy.base.errors import Overloaded
 from gproxy.base.wiring import Replays
+from gproxy.limit.memory import KEY, Memory, Section, draw_key
 from gproxy.limit.memory import PAGE as _PAGE
-from gproxy.limit.memory import Memory, Section
 
 _TAG: Final = 8
 _STEP: Final = 4 * _TAG  # from the beginning of one window to that of the next
@@ -40,7 +39,6 @@ _SEGMENTS: Final = 3
 _LAYOUT: Final = 2  # changes whenever the picture above does
 _STATE = struct.Struct("=QQQQ")  # the turn, and how many tags each segment has
 _STATE_AT: Final = 32
-_KEY: Final = 32
 _NONE: Final = bytes(_TAG)
 _SOME: Final = b"\1" * _TAG  # for the one salt of 2**64 whose tag would look like a free place
 
@@ -59,10 +57,6 @@ two spans is for a wall clock that is set back meanwhile.
 def _segment(windows: int) -> int:
     size = windows * _STEP + _WINDOW  # and room for the last windows
     return (size + _PAGE - 1) // _PAGE * _PAGE
-
-
-def _draw_key(memory: mmap.mmap) -> None:
-    memory[:_KEY] = os.urandom(_KEY)
 
 
 def open_replays(memory: Memory) -> Replays:
@@ -85,13 +79,13 @@ class Salts:
         self._segment = _segment(windows)
         self._full = windows * 3  # of four places: soon after that, a window would have none
         self._timed = timed
-        self._key = self._memory[:_KEY]
+        self._key = self._memory[:KEY]
 
     @classmethod
     def open(cls, memory: Memory, name: str, windows: int, *, timed: bool) -> Salts:
         """The filter of that name, with so many windows. Raises OSError."""
         size = _PAGE + _SEGMENTS * _segment(windows)
-        return cls(memory.section(f"{name} {_LAYOUT}", size, _draw_key), windows, timed=timed)
+        return cls(memory.section(f"{name} {_LAYOUT}", size, draw_key), windows, timed=timed)
 
     def first(self, salt: bytes, /) -> bool:
         """See SaltFilter."""

@@ -10,15 +10,6 @@ from typing import Final
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-def started(pid: int) -> int:
-    """When a process was started, in ticks since the system was; 0: there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, IndexError, ValueError):
-        return 0
-
-
 def resident() -> int:
     """Bytes of memory, those of files included."""
     with open("/proc/self/statm", "rb") as file:

@@ -181,7 +181,7 @@ def test_there_is_an_end_to_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="too many"):
         joined(memory)
     monkeypatch.setattr(os, "getpid", lambda: 2**22 + 1)  # nobody's: it is over at once
-    monkeypatch.setattr(module, "_started", lambda pid: 0)
+    monkeypatch.setattr(module, "started", lambda pid: 0)
     joined(memory)
 
 

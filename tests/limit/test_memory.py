@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gproxy.limit.memory import PAGE, Memory
+from gproxy.limit.memory import PAGE, Memory, started
 
 pytestmark = pytest.mark.usefixtures("no_leaked_descriptors")
 
@@ -172,3 +172,9 @@ def test_a_lock_that_somebody_holds_may_be_asked_for_without_waiting() -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     assert section.try_lock(3)
+
+
+def test_a_process_is_told_from_others_of_its_number() -> None:
+    assert started(os.getpid()) > 0
+    assert started(os.getpid()) >= started(os.getppid())
+    assert started(2**22 + 1) == 0, "beyond all numbers"

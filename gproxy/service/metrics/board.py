@@ -16,8 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from gproxy.base.clock import now
-from gproxy.limit.memory import Memory
-from gproxy.observe.process import started
+from gproxy.limit.memory import Memory, started
 
 Gauge = tuple[str, list[str], float]
 """A family, the values of its labels, and the value."""
@@ -57,8 +56,7 @@ class Board:
 
     def join(self) -> None:
         """Take a place, one that nobody has any more. Raises OSError when there is none."""
-        self._section.lock()
-        try:
+        with self._section.held():
             for number in range(_PLACES):
                 at = number * _PLACE
                 pid, since, sequence, _ = _HEAD.unpack_from(self._mapped, at)
@@ -68,8 +66,6 @@ class Board:
                     _HEAD.pack_into(self._mapped, at, own, started(own), self._sequence, 0)
                     self._at = at
                     return
-        finally:
-            self._section.unlock()
         raise OSError("too many processes")
 
     def show(self, shown: Shown) -> None:
