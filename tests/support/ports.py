@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import random
 import socket
 import struct
+import tempfile
 from pathlib import Path
 from typing import Literal
 
 LOOPBACK = "127.0.0.1"
-_given: set[int] = set()
+# Whose turn it is, for all processes that test on this machine.
+_TURN = Path(tempfile.gettempdir(), f"gproxy-tests-ports.{os.getuid()}")
 
 # sock_diag(7): what `ss` asks. /proc/net/tcp tells the same, but walks the machine's whole table of connections for it.
 _NETLINK_SOCK_DIAG = 4
@@ -25,14 +29,22 @@ _STATES = {socket.IPPROTO_TCP: 10, socket.IPPROTO_UDP: 7}  # listening; open and
 
 
 def free_port() -> int:
-    """A port that is free for TCP and UDP on loopback, and that this process was not given before."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
-            tcp.bind((LOOPBACK, 0))
-            port: int = tcp.getsockname()[1]
-            if port not in _given and _free_for_udp(port):
-                _given.add(port)
-                return port
+    """A port free for TCP and UDP on loopback, which no test was given in a long while, in whichever process.
+
+    It lies below those that the kernel gives to sockets without one: nothing else that runs here takes it meanwhile.
+    """
+    first, count = _range()
+    with _TURN.open("a+b") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        turn.seek(0)
+        place = int(turn.read() or str(random.randrange(count)))
+        port = None
+        while port is None:
+            place = (place + 1) % count
+            port = first + place if _is_free(first + place) else None
+        turn.truncate(0)
+        turn.write(str(place).encode())
+    return port
 
 
 def free_ports(count: int) -> list[int]:
@@ -40,14 +52,22 @@ def free_ports(count: int) -> list[int]:
     return [free_port() for _ in range(count)]
 
 
-def _free_for_udp(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        try:
-            udp.bind((LOOPBACK, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return False
-            raise
+def _range() -> tuple[int, int]:
+    """The first of the ports to choose from, and how many there are."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+    first = 10_000
+    return (first, lowest - first) if lowest - first >= 5_000 else (first, 50_000)
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as sock:
+            try:
+                sock.bind((LOOPBACK, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return False
+                raise
     return True
 
 

@@ -17,6 +17,7 @@ from gproxy.net.tcp import SocketOptions
 from gproxy.net.udp import UdpConn, bind_udp
 from gproxy.rt.group import Group
 from gproxy.wire.dns.message import Edns, Message, Question, Record, make_query, parse
+from tests.support.ports import free_port
 
 LOOPBACK = IPv4Address("127.0.0.1")
 SESSION = Session(7, "udp", "in", UNSPECIFIED, Address("asked.test", 443), user="somebody")
@@ -66,10 +67,10 @@ def wiring(
 class UdpEnd:
     """A server at a port of loopback, which sends what `answers` makes of each datagram. It keeps what it was asked."""
 
-    def __init__(self, answers: Callable[[bytes], list[bytes]], port: int = 0) -> None:
+    def __init__(self, answers: Callable[[bytes], list[bytes]], port: int | None = None) -> None:
         self.asked: list[tuple[bytes, Address]] = []
         self.answers = answers
-        self.conn = UdpConn(bind_udp(LOOPBACK, port))
+        self.conn = UdpConn(bind_udp(LOOPBACK, free_port() if port is None else port))  # free for TCP as well
         self.address = self.conn.bound()
 
     def run(self) -> None:
