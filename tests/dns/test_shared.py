@@ -109,12 +109,15 @@ def test_writers_in_several_processes_never_make_a_wrong_answer():
         children.append(child)
     seen = 0
     try:
-        for turn in range(6000):
-            found = shared.get(b"key%d" % (turn % 6))
-            if found is not None:
-                seen += 1
-                message, _, number = found
-                assert message == bytes([65 + number]) * len(message)
+        writing = True
+        while writing:  # as long as they write, and once more
+            writing = any(os.waitid(os.P_PID, one, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None for one in children)
+            for number in range(6):
+                found = shared.get(b"key%d" % number)
+                if found is not None:
+                    seen += 1
+                    message, _, writer = found
+                    assert message == bytes([65 + writer]) * len(message)
     finally:
         for child in children:
             os.waitpid(child, 0)
