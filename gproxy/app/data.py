@@ -107,7 +107,7 @@ class DataPlane:
                 elif isinstance(message, AskSnapshot):
                     channel.tell(self.snapshot())
                 elif isinstance(message, AskDebug):
-                    children.spawn(_look, channel, message)
+                    children.spawn(self._tell_seen, channel, message)
                 elif isinstance(message, Reopen):
                     self._reopen()
                 elif isinstance(message, Users):
@@ -122,6 +122,7 @@ class DataPlane:
                     self._until = min(self._until, now() + grace)
                     if not self._stopping:
                         self._stopping = True
+                        self._listen_no_more()
                         children.spawn(self._stop, channel)
 
     def _start(self, channel: DataEnd) -> None:
@@ -131,6 +132,13 @@ class DataPlane:
                 server.start()
             self._enter("serving")
             channel.tell(Serving())
+
+    def _listen_no_more(self) -> None:
+        """Here and now, in the turn of the hub that brought the order: whoever was accepted later in that turn would
+        have no session yet when it is seen whether there are any, and be cut off.
+        """
+        for server in self._servers.values():
+            server.stop()
 
     def _adopt(self, message: Handover, descriptor: int | None) -> None:
         assert descriptor is not None, "a handover comes with its link"
@@ -209,11 +217,7 @@ class DataPlane:
             channel.tell(Traffic(rows))
 
     def _drain(self) -> int:
-        """Accept no more and wait for the open sessions, but for links on which there are none; how many of them had
-        to be ended.
-        """
-        for server in self._servers.values():
-            server.stop()
+        """Wait for the open sessions, but for links on which there are none; how many of them had to be ended."""
         table = self._house.table
         while (table.busy() or self._answering()) and now() < self._until:
             sleep(_DRAIN_LOOK)
@@ -235,9 +239,14 @@ class DataPlane:
         meter = self._house.meter
         return Snapshot(meter.opened, meter.active, meter.up, meter.down, dict(meter.statuses))
 
+    def look(self, question: AskDebug) -> dict[str, Any]:
+        """The answer, in what JSON knows. It takes its time."""
+        if question.connection is not None and self._house.explainer is not None:
+            return self._house.explainer.answer(question.connection)
+        return debug.answer(question.what, question.seconds)
 
-def _look(channel: DataEnd, message: AskDebug) -> None:
-    channel.tell(Debugged(message.request, os.getpid(), debug.answer(message.what, message.seconds)))
+    def _tell_seen(self, channel: DataEnd, question: AskDebug) -> None:
+        channel.tell(Debugged(question.request, os.getpid(), self.look(question)))
 
 
 _DRAINED: CloseReason = "drained"

@@ -29,6 +29,7 @@ from gproxy.app.messages import (
     StopNow,
     Stopped,
     Supplied,
+    ToData,
     Traffic,
     Users,
     Yield,
@@ -43,7 +44,8 @@ from gproxy.observe.sink import Sink
 from gproxy.proc.local import LocalChannel
 from gproxy.rt.deadline import deadline
 from gproxy.rt.group import Group
-from gproxy.rt.sync import Event
+from gproxy.rt.sockets import READ, Readiness
+from gproxy.rt.sync import Event, sleep
 from tests.app.rooms import client_of, house_of, sockets_of
 from tests.support.ports import free_port
 from tests.support.wait import wait_until
@@ -56,7 +58,7 @@ LOOPBACK = IPv4Address("127.0.0.1")
 class Plane:
     """A data plane with one tunnel to a target that the test plays, ruled by the test."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, channel: LocalChannel | None = None) -> None:
         self.target = Endpoint("stream", LOOPBACK).open()
         self.port = free_port()
         self.house = house_of(
@@ -74,15 +76,15 @@ class Plane:
         self.log = folder / "log"
         self._stopped = False
         self._sink = Sink(str(self.log))
-        self.channel = LocalChannel()
+        self.channel = channel or LocalChannel()
         self._group = Group("test")
         self._group.spawn(DataPlane(self.house, self.sockets, self._sink).serve, self.channel)
 
     def hear(self, kind: type) -> Any:
-        with deadline(5, TimeoutError(f"no {kind.__name__}")):
+        with deadline(30, TimeoutError(f"no {kind.__name__}")):
             message = self.channel.hear()
         assert isinstance(message, kind), message
-        self._stopped = kind is Stopped
+        self._stopped = self._stopped or kind is Stopped
         return message
 
     def begin(self) -> None:
@@ -99,7 +101,7 @@ class Plane:
     def close(self) -> None:
         if not self._stopped:
             self.channel.order(StopNow())
-        with deadline(5, TimeoutError("it does not stop")):
+        with deadline(30, TimeoutError("it does not stop")):
             while not self._stopped:
                 self._stopped = isinstance(self.channel.hear(), Stopped)
         self._group.kill()
@@ -190,6 +192,76 @@ def test_a_stop_accepts_no_more_and_leaves_the_queue(plane: Plane) -> None:
     client.close()
 
 
+class WiredChannel(LocalChannel):
+    """Orders come as from another process: the hub sees them where it sees clients, and in the same turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._here, self._there = consts.socketpair()
+        self._here.setblocking(False)
+        self._readable = Readiness(self._here.fileno(), READ)
+
+    def order(self, message: ToData) -> None:
+        super().order(message)
+        self._there.send(b"x")
+
+    def receive(self) -> tuple[ToData, int | None]:
+        while True:
+            try:
+                self._here.recv(1)
+            except BlockingIOError:
+                self._readable.wait()
+            else:
+                return super().receive()
+
+    def close(self) -> None:
+        self._readable.close()
+        self._here.close()
+        self._there.close()
+
+
+@pytest.mark.parametrize("first", ["the order", "the client"])
+def test_who_comes_together_with_the_order_to_stop_is_served_or_left_in_the_queue(tmp_path: Path, first: str) -> None:
+    channel = WiredChannel()
+    plane = Plane(tmp_path, channel)
+    plane.begin()
+    for _ in range(2):
+        sleep(0.001)  # a turn of the hub, which sees then that nothing is there
+    if first == "the order":
+        channel.order(Stop(60))
+    client = client_of(plane.port)
+    if first == "the client":
+        channel.order(Stop(60))
+
+    def target() -> None:
+        wait_until(lambda: plane.reached, "the target is not reached")
+        exchange(client, plane.reached[0])
+        for stream in (client, plane.reached[0]):
+            stream.close()
+
+    with Group("target") as group:
+        group.spawn(target)
+        snapshot = plane.hear(Snapshot)
+    plane.hear(Stopped)
+    channel.order(AskSnapshot())
+    assert plane.hear(Snapshot) == snapshot, "somebody is being served after the last word"
+    assert snapshot.opened == snapshot.statuses.get("ok", 0) == 1 - queued(plane)
+    client.close()
+    plane.close()
+    channel.close()
+
+
+def queued(plane: Plane) -> int:
+    """How many have not been accepted."""
+    [sock] = [slots[0] for endpoint, slots in plane.sockets.items() if endpoint.kind == "stream"]
+    try:
+        fd, _ = sock._accept()
+    except BlockingIOError:
+        return 0
+    consts.close(fd)
+    return 1
+
+
 @pytest.mark.parametrize(
     "orders", [[Stop(0.01)], [Stop(3600), StopNow()], [Stop(3600), Stop(0.01)], [Stop(0.01), Stop(3600)], [StopNow()]]
 )
@@ -201,7 +273,7 @@ def test_a_session_that_does_not_end_is_ended(plane: Plane, orders: list[Stop | 
     assert plane.hear(Snapshot).statuses == {"closed-drained": 1}
     assert plane.hear(Stopped) == Stopped(1)
     for stream in (client, target):
-        with deadline(5, TimeoutError()), contextlib.suppress(StreamClosed):
+        with deadline(30, TimeoutError()), contextlib.suppress(StreamClosed):
             assert stream.recv() == b""
     client.close()
 
@@ -372,7 +444,7 @@ class QueryPlane(Plane):
         self._group.spawn(DataPlane(self.house, self.sockets, self._sink).serve, self.channel)
 
     def stop(self) -> None:
-        with deadline(5, TimeoutError("it does not stop")):
+        with deadline(30, TimeoutError("it does not stop")):
             while not self._stopped:
                 self._stopped = isinstance(self.channel.hear(), Stopped)
         self._group.kill()
