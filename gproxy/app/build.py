@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 from gproxy.app.bans import build_bans
 from gproxy.app.certificates import Certificates, build_certificates
+from gproxy.app.explaining import Explainer
 from gproxy.app.inbounds import Door, Inside, build_doors
 from gproxy.app.limits import build_limits
 from gproxy.app.metrics import Counting, build_counting, furnish
 from gproxy.app.names import Names
-from gproxy.app.outbounds import build_ways
+from gproxy.app.outbounds import build_decider, build_ways
 from gproxy.app.plugins import Plugins
 from gproxy.app.rules import build_context, build_updates
 from gproxy.app.services import Services, build_services
 from gproxy.base.iface import Managed
 from gproxy.config.root import Root
-from gproxy.dns.hijack import Hijack
-from gproxy.engine.decide import Decider
 from gproxy.engine.dispatcher import RoutingDispatcher
 from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.table import Table
@@ -32,7 +31,6 @@ from gproxy.limit.replay import open_replays
 from gproxy.limit.room import Room
 from gproxy.net.bind import Endpoint
 from gproxy.observe.meter import Meter
-from gproxy.route.rule import Router
 from gproxy.service.management import Management
 
 if TYPE_CHECKING:
@@ -59,6 +57,7 @@ class House:
     updates: Updates | None = None  # of rule sets, if any can change
     names: Names = field(default_factory=lambda: Names(Root()))
 
+    explainer: Explainer | None = None
     breakers: dict[str, Breaker] = field(default_factory=dict)
     limits: Limits | None = None
     counting: Counting | None = None  # if metrics are asked for
@@ -81,8 +80,8 @@ def build(root: Root, memory: Memory | None = None) -> House:
     context = build_context(root)
     ways = build_ways(root, plugins, context, memory)
     outbounds, names = ways.all(), ways.names
-    router = Router(root.route.rules, root.route.final or outbounds.default, context)
-    decider = Decider(router, outbounds, names.resolve, Hijack(names.resolver), names.name_of(), names.fakes())
+    decider = build_decider(root, outbounds, names, context)
+    explainer = Explainer(root, names, context, decider, root.route.final or outbounds.default, ways.breakers)
     limits = build_limits(root, memory)
     bans, kept = build_bans(root, memory)
     certificates = build_certificates(root, names)
@@ -101,4 +100,5 @@ def build(root: Root, memory: Memory | None = None) -> House:
         doors, outbounds, table, meter, plugins=plugins.wanted, managed=inside.managed, services=services,
         certificates=certificates, names=names, rule_sets=context.rule_sets, breakers=ways.breakers, limits=limits,
         updates=build_updates(root, context, outbounds), bans=bans, counting=counting,
+        explainer=explainer,
     )  # fmt: skip

@@ -7,7 +7,7 @@ accepts no more, and hands over the flows that datagrams belong to); it stops (S
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from gproxy.observe.books import Row
 
@@ -89,13 +89,22 @@ class Snapshot:
 class AskDebug:
     """Control → data: look into yourself (see gproxy.observe.debug), for so many seconds.
 
-    `worker` is whom the master asks, None for all of them; -1 is control.
+    `worker` is whom the master asks, None for all of them; -1 is control. With `connection`, say where that would go
+    (see gproxy.app.explaining); its keys are of CONNECTION.
     """
 
     request: int
     what: str
     seconds: float
     worker: int | None = None
+    connection: dict[str, str] | None = None
+
+
+CONNECTION: Final = ("target", "inbound", "source", "user", "network", "process", "protocol", "domain")
+"""What may be said of a connection that is only asked about."""
+
+EXPLAIN_LIMIT: Final = 20.0
+"""How long it may take to say where that would go, in seconds: names may have to be looked up for it."""
 
 
 @dataclass(frozen=True, slots=True)

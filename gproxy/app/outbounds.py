@@ -14,6 +14,8 @@ from gproxy.app.rules import build_context
 from gproxy.base.iface import Outbound
 from gproxy.base.wiring import OutboundWiring
 from gproxy.config.root import Root
+from gproxy.dns.hijack import Hijack
+from gproxy.engine.decide import Decider
 from gproxy.engine.outbounds import Outbounds
 from gproxy.limit.breaker import Breaker
 from gproxy.limit.memory import Memory
@@ -22,6 +24,7 @@ from gproxy.net.inner import Inner
 from gproxy.protocol import OUTBOUNDS
 from gproxy.protocol.direct.options import DirectOutboundOptions
 from gproxy.route.context import Context
+from gproxy.route.rule import Router
 from gproxy.schema.groups import Dial, Item, Proxy
 from gproxy.schema.tls import Authorities, TlsDial
 
@@ -79,6 +82,12 @@ def build_ways(root: Root, plugins: Plugins, context: Context | None = None, mem
         ways.add(IMPLICIT_OUTBOUND, layers.with_defaults(_DIRECT, root.route))
     ways.names.furnish(ways.by_tag, context or build_context(root), ways.trusted)
     return ways
+
+
+def build_decider(root: Root, outbounds: Outbounds, names: Names, context: Context) -> Decider:
+    """What decides where sessions go, once all ways are there."""
+    router = Router(root.route.rules, root.route.final or outbounds.default, context)
+    return Decider(router, outbounds, names.resolve, Hijack(names.resolver), names.name_of(), names.fakes())
 
 
 def straight_way(names: Names) -> Outbound:

@@ -83,14 +83,7 @@ class Decider:
 
     def decide(self, session: Session, opening: Opening | None = None) -> Outbound:
         """See Decides."""
-        if self._facts.needs.some:
-            self._facts.collect(session)
-        if self._name_of is not None and session.sniffed is None and not isinstance(session.target.host, str):
-            name = self._name_of(session.target.host)
-            if name:
-                session.sniffed = Sniffed("", name)
-        if self._fakes:
-            self._restore(session)
+        self.learn(session)
         for action in self._router.walk(session):
             if isinstance(action, RouteTo):
                 if action.overrides is not None:
@@ -113,6 +106,17 @@ class Decider:
             elif opening is not None:
                 self._sniff(action, session, opening)
         raise AssertionError("the last action of a walk is final")
+
+    def learn(self, session: Session) -> None:
+        """Complete what rules ask of a session before they are walked. Raises DialError."""
+        if self._facts.needs.some:
+            self._facts.collect(session)
+        if self._name_of is not None and session.sniffed is None and not isinstance(session.target.host, str):
+            name = self._name_of(session.target.host)
+            if name:
+                session.sniffed = Sniffed("", name)
+        if self._fakes:
+            self._restore(session)
 
     def _restore(self, session: Session) -> None:
         """The name that was asked for, where its address is none. Raises DialError."""

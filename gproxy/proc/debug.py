@@ -1,14 +1,15 @@
-"""`gproxy debug`: all processes of the generations are asked, and what has come in time is told.
+"""`gproxy debug` and `gproxy route explain`: all processes of the generations are asked, or one,
+and what has come in time is told.
 
 Standard library only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from gproxy.app.messages import AskDebug, Debugged
+from gproxy.app.messages import CONNECTION, EXPLAIN_LIMIT, AskDebug, Debugged
 from gproxy.proc.admin import Request
 from gproxy.proc.generation import Generation
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 QUESTIONS: Final = ("stacks", "lag", "memory", "profile")
 LONGEST: Final = 60.0
+
+_LONGEST_TEXT = 1024  # characters of what is said about a connection
 
 # What a process may need beyond the time that it was told to measure, in seconds. One that hangs says nothing.
 _PATIENCE = 5.0
@@ -36,6 +39,8 @@ class _Waiting:
 
 def checked(values: dict[str, Any]) -> AskDebug:
     """The question of a request; it is still without a number. Raises ValueError."""
+    if values.get("ask") == "explain":
+        return _about_connection(values)
     what, seconds, worker = values.get("what"), values.get("seconds", 1.0), values.get("worker")
     if what not in QUESTIONS:
         raise ValueError(f"what is one of {', '.join(QUESTIONS)}")
@@ -44,6 +49,21 @@ def checked(values: dict[str, Any]) -> AskDebug:
     if worker is not None and (isinstance(worker, bool) or not isinstance(worker, int)):
         raise ValueError("a worker is a number; -1 is control")
     return AskDebug(0, str(what), float(seconds), worker)
+
+
+def _about_connection(values: dict[str, Any]) -> AskDebug:
+    """One worker is asked. Raises ValueError."""
+    connection, worker = values.get("connection"), values.get("worker", 0)
+    if not isinstance(connection, dict) or not connection.get("target"):
+        raise ValueError("a connection is an object with a `target` at least")
+    for name, value in connection.items():
+        if name not in CONNECTION:
+            raise ValueError(f"a connection has {', '.join(CONNECTION)}, and no {name[:32]!r}")
+        if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+            raise ValueError(f"`{name}` is a text of {_LONGEST_TEXT} characters at most")
+    if isinstance(worker, bool) or not isinstance(worker, int) or worker < 0:
+        raise ValueError("a worker is a number, the first one is 0")
+    return AskDebug(0, "explain", EXPLAIN_LIMIT, worker, connection)
 
 
 class DebugDesk:
@@ -67,6 +87,8 @@ class DebugDesk:
         self._last += 1
         number = self._last
         told = [each for each in self._master.generations() if _knows(each)]
+        if asked.connection is not None:  # what serves new clients
+            told = [each for each in told if each.state == "serving"]
         missing = {
             (each.number, worker): pid
             for each in told
@@ -75,7 +97,7 @@ class DebugDesk:
         }
         self._waiting[number] = _Waiting(request, missing)
         for each in told:
-            self._master.tell(each, AskDebug(number, asked.what, asked.seconds, asked.worker))
+            self._master.tell(each, replace(asked, request=number))
         wait = asked.seconds + _PATIENCE if missing else 0.0
         self._master.timers.after(wait, lambda: self._answer(number))
 

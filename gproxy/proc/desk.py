@@ -1,4 +1,6 @@
-"""The control socket of solo mode: what `gproxy status`, `stop` and `debug` ask of a process that is all alone."""
+"""The control socket of solo mode: what `gproxy status`, `stop`, `debug` and `route explain` ask
+of a process that is all alone.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,6 @@ from typing import Any
 from gproxy import __version__
 from gproxy.app.messages import AskDebug, Snapshot
 from gproxy.base.clock import now, wall
-from gproxy.observe import debug
 from gproxy.proc.admin import AdminServer, Request
 from gproxy.proc.debug import checked
 from gproxy.proc.watching import HubWatch
@@ -22,8 +23,14 @@ class SoloDesk:
     """Answers in greenlets of its own, so that whoever asks and does not listen holds up nobody."""
 
     def __init__(
-        self, snapshot: Callable[[], Snapshot], listeners: Callable[[], list[str]], stop: Callable[[], object]
+        self,
+        snapshot: Callable[[], Snapshot],
+        listeners: Callable[[], list[str]],
+        stop: Callable[[], object],
+        look: Callable[[AskDebug], dict[str, Any]],
     ) -> None:
+        """`look` answers questions, and may take its time."""
+        self._look = look
         self._snapshot = snapshot
         self._listeners = listeners
         self._stop = stop
@@ -48,12 +55,12 @@ class SoloDesk:
         elif asked == "stop":
             request.answer(ok=True)
             self._stop()
-        elif asked == "debug":
+        elif asked in {"debug", "explain"}:
             self._debug(request)
         elif asked in {"reload", "upgrade", "ban"}:
             request.answer(ok=False, error=_ALONE.format(asked))
         else:
-            request.answer(ok=False, error="ask one of status, stop, debug")
+            request.answer(ok=False, error="ask one of status, stop, debug, explain")
 
     def _debug(self, request: Request) -> None:
         try:
@@ -64,7 +71,7 @@ class SoloDesk:
         if question.worker not in {None, 0}:
             request.answer(ok=True, processes=[])
             return
-        facts = debug.answer(question.what, question.seconds)
+        facts = self._look(question)
         request.answer(ok=True, processes=[{"generation": 1, "worker": 0, "pid": os.getpid(), **facts}])
 
     def _facts(self) -> dict[str, Any]:

@@ -235,13 +235,13 @@ class Master:
             self.upgrade(request)
         elif asked == "stop":
             self.stop(request)
-        elif asked == "debug":
+        elif asked in {"debug", "explain"}:
             self._debug.ask(request)
         elif asked == "ban":
             plan = self.current.plan if self.current is not None else None
             self._bans.answer(request, plan.bans if plan is not None else None)
         else:
-            request.answer(ok=False, error="ask one of status, reload, upgrade, stop, ban, debug")
+            request.answer(ok=False, error="ask one of status, reload, upgrade, stop, ban, debug, explain")
 
     # -- what a generation says ----------------------------------------------------------------------------------------
 

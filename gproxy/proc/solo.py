@@ -114,7 +114,7 @@ class Control:
             self._house.counting.join(self._house, 0, 1, alone=True)
         if manager is not None:
             manager.attach(self)
-        desk = SoloDesk(plane.snapshot, lambda: list(map(str, self._slots.endpoints())), self._stop)
+        desk = SoloDesk(plane.snapshot, lambda: list(map(str, self._slots.endpoints())), self._stop, plane.look)
         self._open(desk)
         with Group("planes") as planes, Keeper(self._house.plugins) as keeper, services:
             planes.spawn(plane.serve, self._channel)

@@ -5,12 +5,13 @@ The rules are walked one by one, as the router's answer is defined, without the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gproxy.base.session import Session
 from gproxy.route.action import Action, RouteTo
-from gproxy.route.compile import brackets, condition, groups_of
+from gproxy.route.compile import brackets, groups_of
 from gproxy.route.context import Context
 from gproxy.route.naming import name_of
 from gproxy.route.options import Combination, Conditions, NestedRuleOptions, RuleOptions
@@ -34,6 +35,18 @@ class Reason:
         if not self.because:
             return f"{self.what} {'yes' if self.holds else 'no'}"
         return f"{self.what} ({', '.join(map(str, self.because))})"
+
+    def tree(self) -> dict[str, Any]:
+        """In what JSON knows: `what`, `holds`, and `because` if it is made of others."""
+        tree: dict[str, Any] = {"what": self.what, "holds": self.holds}
+        if self.because:
+            tree["because"] = [each.tree() for each in self.because]
+        return tree
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> Reason:
+        """The reason of such a tree."""
+        return cls(tree["what"], tree["holds"], tuple(map(cls.of, tree.get("because", ()))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +88,7 @@ def reason_for(options: RuleOptions | NestedRuleOptions, context: Context, sessi
     """Whether a session matches a rule, and why."""
     if isinstance(options, Combination):
         because = tuple(reason_for(rule, context, session) for rule in options.rules)
-        what = "all of" if options.mode == "and" else "any of"
+        together, what = (all, "all of") if options.mode == "and" else (any, "any of")
     else:
         assert isinstance(options, Conditions)
         groups = groups_of(options, context)
@@ -83,8 +96,8 @@ def reason_for(options: RuleOptions | NestedRuleOptions, context: Context, sessi
             _one_of(tuple(Reason(label, part(session)) for label, part in bracket))
             for bracket in brackets(options, groups, context)
         )
-        what = "all of"
-    holds = condition(options, context)(session)
+        together, what = all, "all of"
+    holds = together(reason.holds for reason in because) != options.invert
     if not because:
         return Reason("no condition", holds)
     if len(because) == 1 and not options.invert:

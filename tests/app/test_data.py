@@ -506,3 +506,11 @@ def test_a_look_into_it_while_it_serves(plane: Plane) -> None:
     seen = plane.hear(Debugged)
     assert (seen.request, seen.pid) == (5, os.getpid())
     assert seen.facts["resident"] > 0
+
+
+def test_where_a_connection_would_go(plane: Plane) -> None:
+    plane.begin()
+    plane.channel.order(AskDebug(6, "explain", 1.0, 0, {"target": "192.0.2.1:1"}))
+    assert plane.hear(Debugged).facts["explained"]["verdict"] == "direct"
+    plane.channel.order(AskDebug(7, "explain", 1.0, 0, {"target": "nowhere"}))
+    assert "nowhere" in plane.hear(Debugged).facts["error"]

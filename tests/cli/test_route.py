@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gproxy.cli.main import OK, USAGE, main
+from gproxy.cli.main import FAILED, OK, USAGE, main
+from tests.cli.answering import Answering
 
 CONFIG = {
     "inbounds": [{"type": "mixed", "tag": "in", "listen_port": 1080}],
@@ -93,6 +95,45 @@ def test_for_programs(config: str, capsys: pytest.CaptureFixture[str]) -> None:
         "because": [{"what": "port", "holds": False}, {"what": "domain", "holds": False}],
     }  # fmt: skip
     assert tree["outbounds"] == ["p (socks, server 192.0.2.9:9)", "d (direct)"]
+
+
+def test_a_running_gproxy_is_asked(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["route", "explain", "a.test:443", "--json", "-c", config]) == OK
+    tree = json.loads(capsys.readouterr().out)
+    gproxy = Answering(tmp_path)
+    gproxy.says(ok=True, processes=[{"generation": 1, "worker": 1, "pid": 9, "explained": tree}])
+    arguments = ["a.test:443", "--user", "eve", "--worker", "1", "--control", gproxy.path]
+    assert main(["route", "explain", *arguments]) == OK
+    gproxy.close()
+    assert capsys.readouterr().out.splitlines() == lines(config, capsys, "a.test:443")
+    said = {"inbound": "", "source": "", "network": "tcp", "process": "", "protocol": "", "domain": ""}
+    assert gproxy.asked == {
+        "ask": "explain", "worker": 1, "connection": {"target": "a.test:443", "user": "eve", **said},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"ok": False, "error": "too many such questions at once"}, "too many such questions at once"),
+        ({"ok": True, "processes": []}, "there is no such worker"),
+        ({"ok": True, "processes": [{"error": "no inbound has the tag `x`"}]}, "no inbound has the tag `x`"),
+    ],
+)
+def test_a_running_gproxy_says_no(
+    answer: dict[str, Any], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gproxy = Answering(tmp_path)
+    gproxy.says(**answer)
+    assert main(["route", "explain", "a.test:443", "--control", gproxy.path]) == FAILED
+    gproxy.close()
+    assert why in capsys.readouterr().err
+
+
+def test_nobody_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["route", "explain", "a.test:443", "--running", "--control", str(tmp_path / "none.sock")]) == FAILED
+    assert "none.sock" in capsys.readouterr().err
+    assert main(["route", "explain", "a.test", "--running", "--control", str(tmp_path / "none.sock")]) == USAGE
 
 
 @pytest.mark.parametrize("arguments", [["x"], ["x:80", "--inbound", "no"], ["x:80", "--source", "a b"]])

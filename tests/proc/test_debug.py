@@ -116,6 +116,39 @@ def test_not_too_many_at_once() -> None:
     assert fifth.answered == {"ok": False, "error": "too many such questions at once"}
 
 
+def test_one_worker_of_what_serves_says_where_a_connection_would_go() -> None:
+    only = generation(2)
+    master = Master(generation(1, "draining"), only, generation(3, "loading"))
+    connection = {"target": "a.test:443", "network": "udp"}
+    desk, request = asked(master, ask="explain", connection=connection, worker=1)
+    assert master.told == [(2, AskDebug(1, "explain", 20.0, 1, connection))]
+    assert master.later[0][0] == 25
+    desk.hear(only, Debugged(1, 12, {"explained": {}}, 1))
+    assert request.answered == {"ok": True, "processes": [{"generation": 2, "worker": 1, "pid": 12, "explained": {}}]}
+    asked(master, ask="explain", connection={"target": "a.test:443"})
+    assert master.told[1][1].worker == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({}, "an object with a `target`"),
+        ({"connection": "a.test:1"}, "an object with a `target`"),
+        ({"connection": {"network": "tcp"}}, "an object with a `target`"),
+        ({"connection": {"target": 5}}, "`target` is a text of 1024 characters at most"),
+        ({"connection": {"target": "a" * 1025}}, "`target` is a text of 1024 characters at most"),
+        ({"connection": {"target": "a:1", "user": None}}, "`user` is a text"),
+        ({"connection": {"target": "a:1", "colour": "red"}}, "target, inbound, source, .*, and no 'colour'"),
+        ({"connection": {"target": "a:1"}, "worker": -1}, "the first one is 0"),
+        ({"connection": {"target": "a:1"}, "worker": True}, "the first one is 0"),
+        ({"connection": {"target": "a:1"}, "worker": None}, "the first one is 0"),
+    ],
+)
+def test_what_is_no_connection(values: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        checked({"ask": "explain", **values})
+
+
 @pytest.mark.parametrize(
     ("values", "why"),
     [

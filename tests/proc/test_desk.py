@@ -8,14 +8,22 @@ from typing import Any
 
 import pytest
 
-from gproxy.app.messages import Snapshot
+from gproxy.app.messages import AskDebug, Snapshot
 from gproxy.cli.admin import describe
+from gproxy.observe import debug
 from gproxy.proc.admin import ask
 from gproxy.proc.desk import SoloDesk
 from gproxy.rt.offload import offload
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+def look(question: AskDebug) -> dict[str, Any]:
+    """As a data plane does, but for where connections would go."""
+    if question.connection is not None:
+        return {"explained": question.connection}
+    return debug.answer(question.what, question.seconds)
 
 
 class World:
@@ -25,7 +33,7 @@ class World:
         self.path = str(folder / "control.sock")
         self.stopped: list[int] = []
         counted = Snapshot(7, 2, 100, 200, {"ok": 5})
-        self.desk = SoloDesk(lambda: counted, lambda: ["127.0.0.1:1/tcp"], lambda: self.stopped.append(1))
+        self.desk = SoloDesk(lambda: counted, lambda: ["127.0.0.1:1/tcp"], lambda: self.stopped.append(1), look)
         self.desk.listen(self.path)
 
     def ask(self, **values: Any) -> dict[str, Any]:
@@ -63,6 +71,12 @@ def test_a_look_into_it(what: str, world: World) -> None:
     assert "error" not in only
 
 
+def test_where_a_connection_would_go(world: World) -> None:
+    (only,) = world.ask(ask="explain", worker=0, connection={"target": "a.test:1"})["processes"]
+    assert only == {"generation": 1, "worker": 0, "pid": os.getpid(), "explained": {"target": "a.test:1"}}
+    assert world.ask(ask="explain", connection={})["ok"] is False
+
+
 def test_another_worker_is_none(world: World) -> None:
     assert world.ask(ask="debug", what="lag", worker=1) == {"ok": True, "processes": []}
 
@@ -73,8 +87,8 @@ def test_another_worker_is_none(world: World) -> None:
         ({"ask": "reload"}, "reload needs worker processes (runtime.workers)"),
         ({"ask": "upgrade"}, "upgrade needs worker processes (runtime.workers)"),
         ({"ask": "debug", "what": "x"}, "what is one of stacks, lag, memory, profile"),
-        ({"ask": "me"}, "ask one of status, stop, debug"),
-        ({}, "ask one of status, stop, debug"),
+        ({"ask": "me"}, "ask one of status, stop, debug, explain"),
+        ({}, "ask one of status, stop, debug, explain"),
     ],
 )
 def test_what_it_does_not_do(values: dict[str, Any], error: str, world: World) -> None:
