@@ -14,6 +14,11 @@ PYTEST := $(BIN)/python -m pytest
 WAITING_JOBS ?= 4
 suite = $(BIN)/python -m tests.support.netns $(PYTEST) -q -n $(WAITING_JOBS) --dist worksteal $(1)
 
+# What `make soak` is told, as options.
+soak_options = $(if $(HOURS),--hours $(HOURS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) \
+    $(if $(HOLD),--hold $(HOLD)) $(if $(WAVE),--wave $(WAVE)) $(if $(RELOADS),--reloads $(RELOADS)) \
+    $(if $(SAMPLES),--samples $(SAMPLES))
+
 # A test run must not read what a desk has set up for its own proxies.
 unexport http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
 
@@ -22,7 +27,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv dev run test static unit e2e interop interop-full bench lint fmt lock wheelhouse deb rpm image audit test-packages clean
+.PHONY: help venv dev run test static unit e2e interop interop-full bench soak lint fmt lock wheelhouse deb rpm image audit test-packages clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +58,9 @@ interop: $(VENV)/dev.stamp  ## real peers, which `sh tests/interop/setup.sh` ins
 
 interop-full: $(VENV)/dev.stamp  ## the same, with every combination of protocol, transport, TLS and multiplexing
 	GPROXY_FULL=1 $(MAKE) --no-print-directory interop
+
+soak: $(VENV)/dev.stamp  ## a load for 10 minutes, then a wave (HOURS=2, MINUTES=, RATE=100 or max, HOLD=, WAVE=, RELOADS=)
+	$(BIN)/python -m tests.bench.soak $(soak_options)
 
 bench: $(VENV)/dev.stamp  ## gproxy beside sing-box, ss-server, microsocks and pproxy: tables of ratios
 	$(BIN)/python -m tests.bench

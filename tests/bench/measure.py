@@ -99,6 +99,19 @@ def file_bytes(smaps: str) -> dict[str, int]:
     return found
 
 
+def shared_bytes(smaps: str) -> int:
+    """Resident bytes of memory that processes share and that no file on a disk is behind, from `/proc/PID/smaps`."""
+    total = 0
+    shared = False
+    for line in smaps.splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):  # see file_bytes
+            shared = words[1].endswith("s") and words[3].startswith("00:")
+        elif shared and words[0] == "Rss:":
+            total += int(words[1]) * 1024
+    return total
+
+
 def descriptors(pid: int) -> int:
     """Open descriptors of a process and its descendants."""
     return sum(descriptors_each(pid).values())
