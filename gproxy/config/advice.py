@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gproxy.config.load import Loaded
+from gproxy.config.tree import rules, tables, within
 from gproxy.dns.options import DnsConditions
 from gproxy.route.further_options import MEANINGLESS
 from gproxy.schema.model import fields_of
@@ -25,13 +26,11 @@ def advice(tree: Mapping[str, Any]) -> list[Problem]:
     """What is to be told about a document without mistakes."""
     told: list[Problem] = []
     for section in ("route", "dns"):
-        table = tree.get(section)
-        if isinstance(table, dict):
-            rules = table.get("rules")
-            told.extend(_about_items(rules, (section, "rules"), tree))
-            told.extend(_unreachable(rules, (section, "rules")))
-            if section == "route":
-                told.extend(_unsniffed(rules, (section, "rules")))
+        listed, at = within(tree, section, "rules"), (section, "rules")
+        told.extend(_about_items(tree, section))
+        told.extend(_unreachable(listed, at))
+        if section == "route":
+            told.extend(_unsniffed(listed, at))
     return told
 
 
@@ -47,29 +46,20 @@ def advice_text(loaded: Loaded) -> str:
     ).report
 
 
-def _listed(rules: object, at: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    """As in all lists, a single rule may stand for a list of one."""
-    if isinstance(rules, dict):
-        yield at, rules
-    elif isinstance(rules, list):
-        yield from (((*at, index), rule) for index, rule in enumerate(rules) if isinstance(rule, dict))
-
-
-def _about_items(rules: object, at: KeyPath, tree: Mapping[str, Any]) -> Iterator[Problem]:
-    for path, rule in _listed(rules, at):
+def _about_items(tree: Mapping[str, Any], section: str) -> Iterator[Problem]:
+    for path, rule in rules(tree, section):
         for item in MEANINGLESS:
             if rule.get(item) and rule.get("type") != "logical":
                 yield Problem((*path, item), "never matches on Linux", at_key=True)
-        if rule.get("clash_mode") and not _mode(tree):
+        if rule.get("clash_mode") and not within(tree, "route", "default_mode"):
             yield Problem(
                 (*path, "clash_mode"), "never matches: there is no mode", "`route.default_mode` sets one", at_key=True
             )
-        yield from _about_items(rule.get("rules"), (*path, "rules"), tree)
 
 
-def _unsniffed(rules: object, at: KeyPath) -> Iterator[Problem]:
+def _unsniffed(value: object, at: KeyPath) -> Iterator[Problem]:
     """What rules ask about a sniff that no rule before them does."""
-    for path, rule in _listed(rules, at):
+    for path, rule in tables(value, at):
         if rule.get("action") == "sniff":
             return
         for item in ("protocol", "client"):
@@ -80,15 +70,10 @@ def _unsniffed(rules: object, at: KeyPath) -> Iterator[Problem]:
         yield from _unsniffed(rule.get("rules"), (*path, "rules"))
 
 
-def _mode(tree: Mapping[str, Any]) -> object:
-    route = tree.get("route")
-    return route.get("default_mode") if isinstance(route, dict) else None
-
-
-def _unreachable(rules: object, at: KeyPath) -> Iterator[Problem]:
+def _unreachable(value: object, at: KeyPath) -> Iterator[Problem]:
     """The first rule behind one that decides about everything: all that follow are meant by it."""
     decided: KeyPath | None = None
-    for path, rule in _listed(rules, at):
+    for path, rule in tables(value, at):
         if decided is not None:
             yield Problem(path, f"never reached: {dotted(decided)} decides about all that comes so far")
             return

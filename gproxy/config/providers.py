@@ -9,6 +9,7 @@ from typing import Any
 
 from gproxy.config.bytype import INBOUND
 from gproxy.config.listening import Listening, listening
+from gproxy.config.tree import Entry
 from gproxy.schema.acme import Acme, CertificateProvider
 from gproxy.schema.model import read_chosen
 from gproxy.schema.problem import KeyPath, Problem
@@ -16,8 +17,6 @@ from gproxy.schema.tls import TlsListen
 
 _HTTP, _HTTPS = 80, 443
 _ANY = IPv6Address("::")
-
-Entry = tuple[KeyPath, Mapping[str, Any]]
 
 
 @dataclass(slots=True)

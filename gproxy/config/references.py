@@ -13,6 +13,7 @@ from gproxy.config.listening import Listening, check_listen, listening, unsharea
 from gproxy.config.providers import Shown, names_provider, shown
 from gproxy.config.resolvers import resolver_problems
 from gproxy.config.rulesets import rule_set_problems
+from gproxy.config.tree import elements, entries, rules, tables, tag_of, text, texts, within
 from gproxy.route.further_options import DATABASES
 from gproxy.schema.groups import Bind, Dial, Listen, Manageable, NetworkChoice
 from gproxy.schema.model import fields_of, read_chosen
@@ -76,13 +77,11 @@ def references(tree: Mapping[str, Any], problems: list[Problem]) -> None:
     problems.extend(_detoured_datagrams(tree))
     problems.extend(_no_such_port(tree))
     problems.extend(_beside_detour(tree))
-    by_tag = {_tag_of(path, entry): (path, entry) for path, entry in _entries(tree, "outbounds")}
+    by_tag = {tag_of(path, entry): (path, entry) for path, entry in entries(tree, "outbounds")}
     problems.extend(resolver_problems(tree, _tags(tree, "inbounds", []), by_tag))
     problems.extend(rule_set_problems(tree, _tags(tree, "outbounds", []) or _IMPLIED["outbounds"]))
     for section in ("route", "dns"):
-        table = tree.get(section)
-        if isinstance(table, dict):
-            problems.extend(_without_database(table.get("rules"), (section, "rules"), tree))
+        problems.extend(_without_database(tree, section))
 
 
 def outbound_tags(root: Root) -> list[str]:
@@ -94,26 +93,10 @@ def _meant(tag: str, tags: Tags, kind: str) -> str:
     return near_miss(tag, tags) or (f"there is {_listed(tags)}" if tags else f"there is no {kind} at all")
 
 
-def _entries(tree: Mapping[str, Any], section: str) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    found = tree.get(section)
-    if isinstance(found, dict):
-        yield (section,), found
-    elif isinstance(found, list):
-        yield from (((section, index), entry) for index, entry in enumerate(found) if isinstance(entry, dict))
-
-
-def _tag_of(path: KeyPath, entry: Mapping[str, Any]) -> str:
-    """As in sing-box, an entry without a tag is called by its index."""
-    tag = entry.get("tag")
-    if isinstance(tag, str) and tag:
-        return tag
-    return str(path[1] if len(path) > 1 else 0)
-
-
 def _tags(tree: Mapping[str, Any], section: str, problems: list[Problem]) -> dict[str, KeyPath]:
     tags: dict[str, KeyPath] = {}
-    for path, entry in _entries(tree, section):
-        tag = _tag_of(path, entry)
+    for path, entry in entries(tree, section):
+        tag = tag_of(path, entry)
         first = tags.setdefault(tag, path)
         if first is not path:
             where = (*path, "tag") if entry.get("tag") else path
@@ -122,24 +105,21 @@ def _tags(tree: Mapping[str, Any], section: str, problems: list[Problem]) -> dic
 
 
 def _detours(tree: Mapping[str, Any], section: str) -> Iterator[Use]:
-    for path, entry in _entries(tree, section):
-        if isinstance(detour := entry.get("detour"), str) and detour:
-            yield Use(detour, (*path, "detour"))
+    for path, entry in entries(tree, section):
+        yield from (Use(tag, at) for at, tag in text(entry.get("detour"), (*path, "detour")))
 
 
 def _uses_in_route(tree: Mapping[str, Any], kind: str) -> Iterator[Use]:
-    route = tree.get("route")
-    if not isinstance(route, dict):
-        return
-    yield from _uses_in_rules(route.get("rules"), ("route", "rules"), kind)
-    final = route.get("final")
-    if kind == "outbound" and isinstance(final, str) and final:
-        yield Use(final, ("route", "final"))
+    """The tags that rules name: an outbound each, and any number of inbounds or limits, also inside logical rules."""
+    for path, rule in rules(tree, "route"):
+        yield from (Use(tag, at) for at, tag in texts(rule, path, kind))
+    if kind == "outbound":
+        yield from (Use(tag, at) for at, tag in text(within(tree, "route", "final"), ("route", "final")))
 
 
 def _uses_in_services(tree: Mapping[str, Any]) -> Iterator[Use]:
     """The tags of the inbounds that services manage."""
-    for path, entry in _entries(tree, "services"):
+    for path, entry in entries(tree, "services"):
         servers = entry.get("servers")
         if isinstance(servers, dict):
             yield from (Use(tag, (*path, "servers", name)) for name, tag in servers.items() if isinstance(tag, str))
@@ -147,7 +127,7 @@ def _uses_in_services(tree: Mapping[str, Any]) -> Iterator[Use]:
 
 def _uses_in_metrics(tree: Mapping[str, Any]) -> Iterator[Use]:
     """The tags of the outbounds that have to reach something for gproxy to be ready."""
-    for path, entry in _entries(tree, "services"):
+    for path, entry in entries(tree, "services"):
         upstreams = entry.get("upstreams")
         if isinstance(upstreams, dict):
             yield from (Use(tag, (*path, "upstreams", tag)) for tag in upstreams)
@@ -158,27 +138,25 @@ def _limits(tree: Mapping[str, Any], problems: list[Problem]) -> Iterator[Proble
     tags = _tags(tree, "limits", problems)
     uses = [
         Use(tag, (*path, "limits", *at))
-        for path, entry in _entries(tree, "inbounds")
-        for at, tag in _each(entry.get("limits"), ())
+        for path, entry in entries(tree, "inbounds")
+        for at, tag in elements(entry.get("limits"), ())
         if isinstance(tag, str)
     ]
-    route = tree.get("route")
-    if isinstance(route, dict):
-        uses += _uses_in_rules(route.get("rules"), ("route", "rules"), "limits")
+    uses += _uses_in_route(tree, "limits")
     for use in uses:
         if use.tag not in tags:
             yield Problem(use.path, f"no limit has the tag `{use.tag}`", _meant(use.tag, tags, "limit"))
     for kind in ("inbound", "outbound"):
         known = _tags(tree, f"{kind}s", []) or _IMPLIED[f"{kind}s"]
-        for path, entry in _entries(tree, "limits"):
-            for at, tag in _each(entry.get(f"{kind}s"), (*path, f"{kind}s")):
+        for path, entry in entries(tree, "limits"):
+            for at, tag in elements(entry.get(f"{kind}s"), (*path, f"{kind}s")):
                 if isinstance(tag, str) and tag not in known:
                     yield Problem(at, f"no {kind} has the tag `{tag}`", _meant(tag, known, kind))
 
 
 def _not_managed(tree: Mapping[str, Any]) -> Iterator[Problem]:
     """What a service manages asks for it, and has one manager."""
-    inbounds = {_tag_of(path, entry): (path, entry) for path, entry in _entries(tree, "inbounds")}
+    inbounds = {tag_of(path, entry): (path, entry) for path, entry in entries(tree, "inbounds")}
     first: dict[str, KeyPath] = {}
     for tag, path in _uses_in_services(tree):
         if tag not in inbounds:
@@ -192,43 +170,21 @@ def _not_managed(tree: Mapping[str, Any]) -> Iterator[Problem]:
         first.setdefault(tag, path)
 
 
-def _uses_in_rules(rules: object, at: KeyPath, kind: str) -> Iterator[Use]:
-    """The tags that rules name: an outbound each, and any number of inbounds, also inside logical rules."""
-    for path, rule in _each(rules, at):
-        if not isinstance(rule, dict):
-            continue
-        for where, tag in _each(rule.get(kind), (*path, kind)):
-            if isinstance(tag, str) and tag:
-                yield Use(tag, where)
-        yield from _uses_in_rules(rule.get("rules"), (*path, "rules"), kind)
-
-
-def _without_database(rules: object, at: KeyPath, tree: Mapping[str, Any]) -> Iterator[Problem]:
+def _without_database(tree: Mapping[str, Any], section: str) -> Iterator[Problem]:
     """Rules that ask a database which is not named."""
-    route = tree.get("route")
-    for path, rule in _each(rules, at):
-        if not isinstance(rule, dict):
-            continue
+    for path, rule in rules(tree, section):
         for item, table in DATABASES.items():
-            asked = [value for _, value in _each(rule.get(item), ()) if value != "private"]
-            named = route.get(table) if isinstance(route, dict) else None
+            asked = [value for _, value in elements(rule.get(item), ()) if value != "private"]
+            named = within(tree, "route", table)
             if asked and not (isinstance(named, dict) and named.get("path")):
                 yield Problem((*path, item), f"`route.{table}.path` is missing: it says where the database is")
-        yield from _without_database(rule.get("rules"), (*path, "rules"), tree)
-
-
-def _each(value: object, at: KeyPath) -> Iterator[tuple[KeyPath, object]]:
-    if isinstance(value, list):
-        yield from (((*at, index), element) for index, element in enumerate(value))
-    elif value is not None:
-        yield at, value
 
 
 def _circles(tree: Mapping[str, Any], section: str, tags: Tags) -> Iterator[Problem]:
     """Each circle of detours once, at its first entry."""
     leads_to = {
-        _tag_of(path, entry): entry["detour"]
-        for path, entry in reversed(list(_entries(tree, section)))
+        tag_of(path, entry): entry["detour"]
+        for path, entry in reversed(list(entries(tree, section)))
         if isinstance(entry.get("detour"), str)
     }
     settled: set[str] = set()
@@ -250,14 +206,14 @@ def _circles(tree: Mapping[str, Any], section: str, tags: Tags) -> Iterator[Prob
 def _certificates(tree: Mapping[str, Any], problems: list[Problem]) -> list[Shown]:
     """Those that are to be ordered; adds what is wrong with how they are used."""
     tags = _tags(tree, "certificate_providers", problems)
-    for path, entry in _entries(tree, "inbounds"):
+    for path, entry in entries(tree, "inbounds"):
         tag = names_provider(entry)
         if tag and tag not in tags:
             hint = _meant(tag, tags, "certificate provider") if len(problems) < _MANY else ""
             where = (*path, "tls", "certificate_provider")
             problems.append(Problem(where, f"no certificate provider has the tag `{tag}`", hint))
-    entries = {_tag_of(path, entry): (path, entry) for path, entry in _entries(tree, "certificate_providers")}
-    orders = shown(entries, list(_entries(tree, "inbounds")))
+    providers = {tag_of(path, entry): (path, entry) for path, entry in entries(tree, "certificate_providers")}
+    orders = shown(providers, list(entries(tree, "inbounds")))
     for order in orders:
         problems.extend(order.problems())
     return orders
@@ -269,7 +225,7 @@ def _listening_problems(tree: Mapping[str, Any], orders: Iterable[Shown]) -> Ite
         seen += (Bound(each, None) for each in order.listening() if not any(each.clashes(other.at) for other in seen))
     sections: list[tuple[str, ByType]] = [("inbounds", INBOUND), ("services", SERVICE)]
     for section, chooser in sections:
-        for path, entry in _entries(tree, section):
+        for path, entry in entries(tree, section):
             options = read_chosen(chooser, entry, path, [])  # a table that is wrong in itself was complained of already
             if options is None:
                 continue
@@ -291,9 +247,9 @@ def _bound_twice(mine: list[Bound], seen: list[Bound]) -> Iterator[Problem]:
 
 def _detoured_datagrams(tree: Mapping[str, Any]) -> Iterator[Problem]:
     """An inbound's detour carries streams only, so that both of its ends must."""
-    entries = list(_entries(tree, "inbounds"))
-    networks = {_tag_of(path, entry): _networks(entry, path) for path, entry in entries}
-    for path, entry in entries:
+    inbounds = list(entries(tree, "inbounds"))
+    networks = {tag_of(path, entry): _networks(entry, path) for path, entry in inbounds}
+    for path, entry in inbounds:
         if isinstance(detour := entry.get("detour"), str) and detour:
             if "udp" in _networks(entry, path):
                 yield Problem((*path, "detour"), "carries no UDP", 'expected `network = "tcp"` beside it')
@@ -308,7 +264,7 @@ def _networks(entry: Mapping[str, Any], path: KeyPath) -> tuple[str, ...]:
 
 
 def _no_such_port(tree: Mapping[str, Any]) -> Iterator[Problem]:
-    for path, entry in _entries(tree, "outbounds"):
+    for path, entry in entries(tree, "outbounds"):
         port = entry.get("server_port")
         if port == 0 and not isinstance(port, bool):
             yield Problem((*path, "server_port"), "expected a port number, 1 to 65535")
@@ -316,10 +272,8 @@ def _no_such_port(tree: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _beside_detour(tree: Mapping[str, Any]) -> Iterator[Problem]:
     """Who has a detour makes no sockets, so what shapes them is a misunderstanding."""
-    dns = tree.get("dns")
-    servers = dns.get("servers") if isinstance(dns, dict) else None
-    asked = [(path, entry) for path, entry in _each(servers, ("dns", "servers")) if isinstance(entry, dict)]
-    for path, entry in (*_entries(tree, "outbounds"), *asked):
+    servers = tables(within(tree, "dns", "servers"), ("dns", "servers"))
+    for path, entry in (*entries(tree, "outbounds"), *servers):
         if entry.get("detour"):
             for key in fields_of(Dial):
                 if key not in _WITH_DETOUR and entry.get(key) is not None:

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from gproxy.base.address import parse_host
+from gproxy.config.tree import Entry, entries, rules, tables, tag_of, text, texts, within
 from gproxy.protocol import OUTBOUNDS
 from gproxy.schema.groups import Dial
 from gproxy.schema.groups import Server as ServerOptions
 from gproxy.schema.problem import KeyPath, Problem, dotted, near_miss
-
-Entry = tuple[KeyPath, Mapping[str, Any]]
 
 _AT: Final = ("dns", "servers")
 _IMPLICIT: Final[Mapping[str, Entry]] = {"local": (_AT, {"type": "local"})}
@@ -31,8 +30,8 @@ def resolver_problems(
 ) -> Iterator[Problem]:
     """What is wrong with DNS servers and with those who name them. `outbounds` are all that the document has."""
     servers: dict[str, Entry] = {}
-    for path, entry in _tables(_in(tree, "dns", "servers"), _AT):
-        tag = _tag(path, entry)
+    for path, entry in tables(within(tree, "dns", "servers"), _AT):
+        tag = tag_of(path, entry)
         first = servers.setdefault(tag, (path, entry))
         if first[0] is not path:
             where = (*path, "tag") if entry.get("tag") else path
@@ -61,17 +60,17 @@ def _unknown_servers(tree: Mapping[str, Any], servers: Mapping[str, Entry]) -> I
 
 def _uses(tree: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Every place where a DNS server is named."""
-    yield from _text(_in(tree, "dns", "final"), ("dns", "final"))
-    for path, rule in _tables(_in(tree, "dns", "rules"), ("dns", "rules")):
-        yield from _text(rule.get("server"), (*path, "server"))
+    yield from text(within(tree, "dns", "final"), ("dns", "final"))
+    for path, rule in rules(tree, "dns"):
+        yield from text(rule.get("server"), (*path, "server"))
         for key in ("preferred_by", "search_domain_available"):
-            yield from _listed_in(rule, path, key)
-    for path, rule in _tables(_in(tree, "route", "rules"), ("route", "rules")):
-        yield from _text(rule.get("server"), (*path, "server"))
-    yield from _resolver(_in(tree, "route", "default_domain_resolver"), ("route", "default_domain_resolver"))
-    for path, entry in _tables(_in(tree, "dns", "servers"), _AT):
-        yield from _listed_in(entry, path, "servers")
-    for path, entry in (*_tables(tree.get("outbounds"), ("outbounds",)), *_tables(_in(tree, "dns", "servers"), _AT)):
+            yield from texts(rule, path, key)
+    for path, rule in rules(tree, "route"):
+        yield from text(rule.get("server"), (*path, "server"))
+    yield from _resolver(within(tree, "route", "default_domain_resolver"), ("route", "default_domain_resolver"))
+    for path, entry in tables(within(tree, "dns", "servers"), _AT):
+        yield from texts(entry, path, "servers")
+    for path, entry in (*entries(tree, "outbounds"), *tables(within(tree, "dns", "servers"), _AT)):
         yield from _resolver(entry.get("domain_resolver"), (*path, "domain_resolver"))
 
 
@@ -82,33 +81,33 @@ def _unknown_others(
     outbounds: Mapping[str, Entry],
 ) -> Iterator[Problem]:
     """Inbounds in rules, and outbounds that servers are asked through."""
-    for path, rule in _tables(_in(tree, "dns", "rules"), ("dns", "rules")):
-        for where, tag in _listed_in(rule, path, "inbound"):
+    for path, rule in rules(tree, "dns"):
+        for where, tag in texts(rule, path, "inbound"):
             if tag not in inbounds:
                 yield Problem(where, f"no inbound has the tag `{tag}`", near_miss(tag, inbounds))
     known = list(outbounds) or ["direct"]
     for path, entry in servers.values():
-        for where, tag in _text(entry.get("detour"), (*path, "detour")):
+        for where, tag in text(entry.get("detour"), (*path, "detour")):
             if tag not in known:
                 yield Problem(where, f"no outbound has the tag `{tag}`", near_miss(tag, known))
 
 
 def _unfit(tree: Mapping[str, Any], servers: Mapping[str, Entry]) -> Iterator[Problem]:
     """Servers of a type that can't do what they are named for."""
-    for path, rule in _tables(_in(tree, "dns", "rules"), ("dns", "rules")):
+    for path, rule in rules(tree, "dns"):
         for key, fit in (("preferred_by", _KNOWING), ("search_domain_available", _SEARCHING)):
-            for where, tag in _listed_in(rule, path, key):
+            for where, tag in texts(rule, path, key):
                 kind = servers[tag][1].get("type") if tag in servers else None
                 if isinstance(kind, str) and kind not in fit:
                     yield Problem(where, f"a DNS server of type `{kind}` can't tell that", f"{_or(fit)} can")
     for path, entry in servers.values():
-        for where, member in _listed_in(entry, path, "servers"):
+        for where, member in texts(entry, path, "servers"):
             if _kind(servers, member) == "fakeip":
                 yield Problem(where, "a DNS server of type `fakeip` stands for no other")
-    for path, rule in _tables(_in(tree, "dns", "rules"), ("dns", "rules")):
+    for path, rule in rules(tree, "dns"):
         if rule.get("action") == "evaluate" and _kind(servers, rule.get("server")) == "fakeip":
             yield Problem((*path, "server"), "`evaluate` can't ask a DNS server of type `fakeip`")
-    final = _in(tree, "dns", "final") or next(iter(servers), "")
+    final = within(tree, "dns", "final") or next(iter(servers), "")
     if _kind(servers, final) == "fakeip":
         yield Problem(("dns", "final"), "can't be a DNS server of type `fakeip`: gproxy itself would find nothing")
 
@@ -126,7 +125,7 @@ class _Ways:
     def __init__(self, tree: Mapping[str, Any], servers: Mapping[str, Entry], outbounds: Mapping[str, Entry]) -> None:
         self._servers = servers
         self._outbounds = outbounds
-        self._default = _tag_of_resolver(_in(tree, "route", "default_domain_resolver"))
+        self._default = _tag_of_resolver(within(tree, "route", "default_domain_resolver"))
         if not self._default and len(servers) == 1:
             self._default = next(iter(servers))
 
@@ -169,7 +168,7 @@ class _Ways:
     def _needs(self, tag: str) -> Iterator[tuple[str, str]]:
         """The servers that are asked before this one can be, each with the name that it is asked for."""
         path, entry = self._servers[tag]
-        for _, member in _listed_in(entry, path, "servers"):
+        for _, member in texts(entry, path, "servers"):
             if member in self._servers:
                 yield member, "all that it is asked"
         own = _tag_of_resolver(entry.get("domain_resolver"))
@@ -253,56 +252,15 @@ def _whose(entry: Mapping[str, Any]) -> str:
     return f"`{entry['server']}`" if _named(entry) else "the names that it is led to"
 
 
-# -- the document -----------------------------------------------------------------------------------------------------
-
-
-def _in(tree: Mapping[str, Any], section: str, key: str) -> object:
-    table = tree.get(section)
-    return table.get(key) if isinstance(table, dict) else None
-
-
-def _each(value: object, at: KeyPath) -> Iterator[tuple[KeyPath, object]]:
-    if isinstance(value, list):
-        yield from (((*at, index), element) for index, element in enumerate(value))
-    elif value is not None:
-        yield at, value
-
-
-def _tables(value: object, at: KeyPath) -> Iterator[Entry]:
-    """The tables of a list, and those of rules that are joined in them."""
-    for path, entry in _each(value, at):
-        if isinstance(entry, dict):
-            yield path, entry
-            if at[-1] == "rules":
-                yield from _tables(entry.get("rules"), (*path, "rules"))
-
-
-def _listed_in(rule: Mapping[str, Any], path: KeyPath, key: str) -> Iterator[tuple[KeyPath, str]]:
-    for where, tag in _each(rule.get(key), (*path, key)):
-        if isinstance(tag, str) and tag:
-            yield where, tag
-
-
-def _text(value: object, at: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(value, str) and value:
-        yield at, value
-
-
 def _resolver(value: object, at: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     if isinstance(value, dict):
-        yield from _text(value.get("server"), (*at, "server"))
+        yield from text(value.get("server"), (*at, "server"))
     else:
-        yield from _text(value, at)
+        yield from text(value, at)
 
 
 def _tag_of_resolver(value: object) -> str:
     return next((tag for _, tag in _resolver(value, ())), "")
-
-
-def _tag(path: KeyPath, entry: Mapping[str, Any]) -> str:
-    """As in sing-box, an entry without a tag is called by its index."""
-    tag = entry.get("tag")
-    return tag if isinstance(tag, str) and tag else str(path[-1] if isinstance(path[-1], int) else 0)
 
 
 def _or(kinds: frozenset[str]) -> str:
