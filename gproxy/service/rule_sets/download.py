@@ -12,9 +12,10 @@ from gproxy.base.address import UNSPECIFIED
 from gproxy.base.errors import DialError, GproxyError, ProtocolError
 from gproxy.base.iface import Dialer, Stream
 from gproxy.base.session import Session
-from gproxy.net.request import Answer, request
+from gproxy.layers.tls.get import get
+from gproxy.net.request import Answer
 from gproxy.rt.deadline import deadline
-from gproxy.schema.tls import Authorities, TlsOutbound
+from gproxy.schema.tls import Authorities
 from gproxy.service.rule_sets.store import Facts
 from gproxy.wire.http1.location import Location
 
@@ -96,20 +97,4 @@ def _open(dialer: Dialer, authorities: Authorities, location: Location, facts: F
         fields["If-Modified-Since"] = facts.modified
     with deadline(_HEAD_PATIENCE, DialError(f"{location.authority}: no answer in time", reason="timeout")):
         session = Session(next(_numbers), "tcp", "rule-set", UNSPECIFIED, location.address)
-        stream = dialer.dial(location.address, session)
-        try:
-            if location.secure:
-                stream = _secured(stream, location, authorities)
-            return stream, request(stream, "GET", location, fields)
-        except BaseException:
-            stream.close()
-            raise
-
-
-def _secured(stream: Stream, location: Location, authorities: Authorities) -> Stream:
-    from gproxy.layers.tls.client import TlsClient
-    from gproxy.layers.tls.trust import Trust
-
-    # The end of a body may be the end of the stream, which anybody on the way can bring about.
-    options = TlsOutbound(enabled=True, alpn=("http/1.1",))
-    return TlsClient(options, location.address.host, Trust.of(authorities), strict=True).open(stream)
+        return get(dialer, location, session, fields, authorities)
