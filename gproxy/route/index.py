@@ -4,8 +4,6 @@ A rule that looks for domains and prefixes, for users, for ports or for inbounds
 of those. So each such rule is entered under all of one kind of them; the others are always asked.
 """
 
-# ruff: noqa: SIM110 - any() would make a generator for each session
-
 from __future__ import annotations
 
 from collections import defaultdict
@@ -16,7 +14,7 @@ from gproxy.base.session import Session
 from gproxy.route.cidrs import NOT_PUBLIC, CidrSet, Network
 from gproxy.route.domains import MANY, family, members_of
 from gproxy.route.groups import Groups
-from gproxy.route.items import domain_of
+from gproxy.route.items import TargetIpItem, domain_of
 from gproxy.route.options import Conditions
 
 # Fewer entered rules than this are asked as fast as they are found.
@@ -36,7 +34,7 @@ _K = TypeVar("_K", bound=Hashable)
 class Index:
     """Made of the rules, in their order: of each its options and groups, or None if it is to be asked always."""
 
-    __slots__ = ("_all", "_always", "_cidrs", "_inbounds", "_members", "_names", "_ports", "_prefixed",
+    __slots__ = ("_all", "_always", "_in_prefixes", "_inbounds", "_members", "_names", "_ports", "_prefixed",
                  "_together", "_users")  # fmt: skip
 
     def __init__(self, rules: Sequence[tuple[Conditions, Groups] | None]) -> None:
@@ -48,7 +46,7 @@ class Index:
         self._always = tuple(entries.always) if len(rules) - len(entries.always) >= _FEW else self._all
         self._names = _settled(entries.names)
         self._members = frozenset(self._names)
-        self._cidrs = CidrSet(entries.networks)
+        self._in_prefixes = TargetIpItem(CidrSet(entries.networks)).match
         self._prefixed = tuple(entries.prefixed)
         self._users = _settled(entries.users)
         self._ports = _settled(entries.ports)
@@ -81,15 +79,6 @@ class Index:
                 self._together.clear()
             together = self._together[found] = tuple(sorted({*found, *self._always}))
         return together
-
-    def _in_prefixes(self, session: Session) -> bool:
-        host = session.target.host
-        if not isinstance(host, str):
-            return host in self._cidrs
-        for address in session.addresses:
-            if address in self._cidrs:
-                return True
-        return False
 
 
 class _Entries:
