@@ -11,7 +11,15 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from gproxy.route.fields import Word
 from gproxy.route.further_options import MEANINGLESS
-from gproxy.route.options import Combination, Conditions, NestedRuleOptions, choose_rule
+from gproxy.route.options import (
+    Combination,
+    Conditions,
+    NestedRuleOptions,
+    choose_nested_rule,
+    choose_rule,
+    is_said,
+    misplaced,
+)
 from gproxy.schema.fields import Cidr, Duration
 from gproxy.schema.groups import MAX_TTL, Lookups
 from gproxy.schema.model import Options, doc, fields_of, read_integer
@@ -173,14 +181,14 @@ class DnsConditions(Conditions):
             yield "match_response", "expected `true`, or the tag of an `evaluate`"
         if not self.match_response:
             for key in RESPONSES:
-                if _is_said(getattr(self, key)):
+                if is_said(getattr(self, key)):
                     yield key, "looks at an answer: expected `match_response` beside it"
         elif self.rule_set_ip_cidr_accept_empty:
             yield "rule_set_ip_cidr_accept_empty", "has no effect beside `match_response`"
 
     def says(self) -> bool:
         """Whether there is any item."""
-        return any(_is_said(getattr(self, item)) for item in DNS_ITEMS)
+        return any(is_said(getattr(self, item)) for item in DNS_ITEMS)
 
     def filters(self) -> bool:
         """Whether it looks at the addresses of an answer that is yet to be asked for, other than by rule sets."""
@@ -282,19 +290,15 @@ class DnsActionOptions(Options):
     def check(self) -> Iterator[tuple[str, str]]:
         """The keys are those of the action, and it has the ones that it needs."""
         yield from super().check()
-        for key, owners in _OWNERS.items():
-            if self.action not in owners and _is_said(getattr(self, key)):
-                yield key, f"belongs to action `{'` or `'.join(owners)}`, and this is `{self.action}`"
+        yield from misplaced(self, _OWNERS)
         yield from self._incomplete()
         if self.client_subnet is not None and self.remove_client_subnet:
             yield "remove_client_subnet", "contradicts `client_subnet`"
-        if self.method == "drop" and self.no_drop:
-            yield "no_drop", "contradicts method `drop`"
 
     def _incomplete(self) -> Iterator[tuple[str, str]]:
         if self.action in ASKING and not self.server:
             yield "", f"`server` is missing: action `{self.action}` needs the tag of one"
-        if self.action == "route-options" and not any(_is_said(getattr(self, key)) for key in _HOW):
+        if self.action == "route-options" and not any(is_said(getattr(self, key)) for key in _HOW):
             yield "action", "expected an option beside it that it sets"
         if self.race and self.action in ("evaluate", "route-options"):
             yield "race", f"needs an action that ends the walk, and this is `{self.action}`"
@@ -338,11 +342,7 @@ class NestedDnsRuleOptions(NestedRuleOptions):
     @classmethod
     def model_for(cls, tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]) -> type[Options] | None:
         """The model of the rule's `type`; None after complaining of an action."""
-        actions = [key for key in tree if key in fields_of(DnsActionOptions)]
-        problems.extend(
-            Problem((*at, key), "a nested rule has no action of its own", at_key=True, unread=True) for key in actions
-        )
-        return None if actions else choose_rule(NestedDnsRuleOptions.variants(), tree, at, problems)
+        return choose_nested_rule(NestedDnsRuleOptions.variants(), fields_of(DnsActionOptions), tree, at, problems)
 
     @classmethod
     def variants(cls) -> Mapping[str, type[Options]]:
@@ -410,16 +410,11 @@ def filters_of(rule: Options) -> bool:
     return isinstance(rule, DnsConditions) and rule.filters()
 
 
-def _is_said(value: object) -> bool:
-    """Whether a key says anything: 0 does."""
-    return value is not None and value is not False and value not in ("", (), {})
-
-
 def looks_at_clients(rule: Options) -> bool:
     """Whether a rule may give different answers to those who ask the same by one inbound, other than by rule sets."""
     if isinstance(rule, Combination):
         return any(looks_at_clients(each) for each in rule.rules)
-    return any(_is_said(getattr(rule, item)) for item in DNS_ITEMS if item not in _SAME_FOR_ALL)
+    return any(is_said(getattr(rule, item)) for item in DNS_ITEMS if item not in _SAME_FOR_ALL)
 
 
 def rule_sets_of(rule: Options) -> Iterator[str]:

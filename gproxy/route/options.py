@@ -6,8 +6,8 @@ Rules within a logical rule have no action of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from gproxy.route.fields import (
     ActionName,
@@ -192,9 +192,7 @@ class ActionOptions(Options):
     def check(self) -> Iterator[tuple[str, str]]:
         """The keys are those of the action, and it has the ones that it needs."""
         yield from super().check()
-        for key, owners in _OWNERS.items():
-            if self.action not in owners and _is_said(getattr(self, key)):
-                yield key, f"belongs to action `{'` or `'.join(owners)}`, and this is `{self.action}`"
+        yield from misplaced(self, _OWNERS)
         yield from self._incomplete()
 
     def _incomplete(self) -> Iterator[tuple[str, str]]:
@@ -204,8 +202,6 @@ class ActionOptions(Options):
             yield "action", "expected an option beside it that it sets"
         if self.tls_fragment_fallback_delay is not None and not self.tls_fragment:
             yield "tls_fragment_fallback_delay", "has no effect without `tls_fragment`"
-        if self.method == "drop" and self.no_drop:
-            yield "no_drop", "contradicts method `drop`"
 
 
 class RuleOptions(ActionOptions):
@@ -228,11 +224,7 @@ class NestedRuleOptions(Options):
     @classmethod
     def model_for(cls, tree: Mapping[str, Any], at: KeyPath, problems: list[Problem]) -> type[Options] | None:
         """The model of the rule's `type`; None after complaining of an action."""
-        actions = [key for key in tree if key in fields_of(ActionOptions) or key in not_yet_of(ActionOptions) - _BOTH]
-        problems.extend(
-            Problem((*at, key), "a nested rule has no action of its own", at_key=True, unread=True) for key in actions
-        )
-        return None if actions else choose_rule(NestedRuleOptions.variants(), tree, at, problems)
+        return choose_nested_rule(NestedRuleOptions.variants(), _ACTION_KEYS, tree, at, problems)
 
     @classmethod
     def variants(cls) -> Mapping[str, type[Options]]:
@@ -240,9 +232,8 @@ class NestedRuleOptions(Options):
         return {"default": NestedDefaultRuleOptions, "logical": NestedLogicalRuleOptions}
 
 
-_BOTH = (
-    not_yet_of(ActionOptions) & fields_of(Conditions).keys()
-)  # `network_type` is a key of some actions, and a match item
+# `network_type` is a key of some actions, and a match item.
+_ACTION_KEYS = frozenset(fields_of(ActionOptions).keys() | (not_yet_of(ActionOptions) - fields_of(Conditions).keys()))
 
 
 class Combination(Options):
@@ -286,8 +277,44 @@ class NestedLogicalRuleOptions(NestedRuleOptions, Combination):
     """Rules joined by `and` or `or`."""
 
 
-def _is_said(value: object) -> bool:
-    return value is not None and value is not False and value not in ("", ())
+def is_said(value: object) -> bool:
+    """Whether a key says anything: 0 does."""
+    return value is not None and value is not False and value not in ("", (), {})
+
+
+class Acting(Protocol):
+    """What rules of both tables have."""
+
+    @property
+    def action(self) -> str: ...
+    @property
+    def method(self) -> str | None: ...
+    @property
+    def no_drop(self) -> bool: ...
+
+
+def misplaced(rule: Acting, owners: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
+    """Complaints of keys that belong to other actions, or contradict each other. `owners`: the actions of each key."""
+    for key, actions in owners.items():
+        if rule.action not in actions and is_said(getattr(rule, key)):
+            yield key, f"belongs to action `{'` or `'.join(actions)}`, and this is `{rule.action}`"
+    if rule.method == "drop" and rule.no_drop:
+        yield "no_drop", "contradicts method `drop`"
+
+
+def choose_nested_rule(
+    kinds: Mapping[str, type[Options]],
+    action_keys: Collection[str],
+    tree: Mapping[str, Any],
+    at: KeyPath,
+    problems: list[Problem],
+) -> type[Options] | None:
+    """The model of the `type` of a rule within a logical rule; None after complaining of an action."""
+    actions = [key for key in tree if key in action_keys]
+    problems.extend(
+        Problem((*at, key), "a nested rule has no action of its own", at_key=True, unread=True) for key in actions
+    )
+    return None if actions else choose_rule(kinds, tree, at, problems)
 
 
 def choose_rule(
