@@ -11,20 +11,11 @@ from urllib.parse import parse_qs, unquote
 
 from gproxy.base.errors import ProtocolError, StreamClosed, TooLarge, Unsupported
 from gproxy.base.iface import Stream
+from gproxy.net.body import read_body
 from gproxy.net.buffered import Buffered
 from gproxy.net.farewell import hear_out
 from gproxy.rt.deadline import deadline
-from gproxy.wire.http1 import (
-    MAX_HEAD,
-    Body,
-    Chunked,
-    Fields,
-    RequestHead,
-    ResponseHead,
-    check_host,
-    decode_request,
-    request_body,
-)
+from gproxy.wire.http1 import MAX_HEAD, Fields, RequestHead, ResponseHead, check_host, decode_request
 
 # How long a client may take for its request, and then for taking the answer, in seconds.
 _PATIENCE: Final = 15.0
@@ -103,7 +94,7 @@ def serve(stream: Stream, handle: Callable[[Request], Answer]) -> None:
         try:
             head = client.decode(decode_request, MAX_HEAD)
             check_host(head)
-            request = _request(head, _read_body(client, head))
+            request = _request(head, read_body(client, head, MOST))
         except ProtocolError as error:
             if error.reason not in {"empty", "truncated"}:
                 _answer(stream, Answer.of_text(_status_of(error), str(error)))
@@ -122,23 +113,6 @@ def _status_of(error: ProtocolError) -> int:
     if isinstance(error, TooLarge):
         return 413 if error.reason == "body" else 431
     return 501 if isinstance(error, Unsupported) else 400
-
-
-def _read_body(client: Buffered, head: RequestHead) -> bytes:
-    body: Body = request_body(head)
-    if isinstance(body, Chunked):
-        body = Chunked(bare=True)
-    if not body.complete and b"100-continue" in head.fields.options(b"expect"):
-        client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-    read = b""
-    while not body.complete:
-        data = client.recv()
-        if not data:
-            raise ProtocolError("the stream ended inside the body", reason="truncated")
-        read += body.feed(data)[0]
-        if len(read) > MOST:
-            raise TooLarge(f"a body of more than {MOST} bytes", reason="body")
-    return read
 
 
 def _request(head: RequestHead, body: bytes) -> Request:

@@ -14,6 +14,7 @@ from gproxy.base.errors import ProtocolError, StreamClosed, TooLarge, Unsupporte
 from gproxy.base.iface import Later, Stream
 from gproxy.base.session import Session
 from gproxy.layers.transport.http2 import MAX_MARK, decode_mark
+from gproxy.net.body import read_body
 from gproxy.net.buffered import Buffered
 from gproxy.net.farewell import hear_out
 from gproxy.net.link import Link, LinkStream
@@ -21,17 +22,7 @@ from gproxy.net.questions import WORKERS
 from gproxy.protocol.dns.wire import KIND, Refusal, check_query, max_age, read_request
 from gproxy.rt.deadline import deadline
 from gproxy.wire.dns.message import MAX_MESSAGE
-from gproxy.wire.http1 import (
-    MAX_HEAD,
-    Body,
-    Chunked,
-    Fields,
-    RequestHead,
-    ResponseHead,
-    check_host,
-    decode_request,
-    request_body,
-)
+from gproxy.wire.http1 import MAX_HEAD, Fields, RequestHead, ResponseHead, check_host, decode_request
 from gproxy.wire.http2.head import Request, Response
 from gproxy.wire.http2.link import Http2
 
@@ -81,7 +72,7 @@ class Https:
                 with deadline(patience, ProtocolError("no HTTP request in time", reason="timeout")):
                     head = client.decode(decode_request, MAX_HEAD)
                     check_host(head)
-                    body = _body_of(client, head)
+                    body = read_body(client, head, MAX_MESSAGE)
             except ProtocolError as error:
                 if patience != HANDSHAKE_TIMEOUT and error.reason in ("empty", "timeout"):
                     return  # nobody is left who wants an answer
@@ -116,28 +107,6 @@ class Https:
 def _tell(client: Stream, said: bytes) -> None:
     with deadline(HANDSHAKE_TIMEOUT, StreamClosed("the answer is not taken", reason="timeout")):
         client.sendall(said)
-
-
-def _body_of(client: Buffered, head: RequestHead) -> bytes:
-    body: Body = request_body(head)
-    if body.complete:
-        return b""
-    if isinstance(body, Chunked):
-        body = Chunked(bare=True)
-    if b"100-continue" in head.fields.options(b"expect"):
-        client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-    read = b""
-    while not body.complete:
-        data = client.recv()
-        if not data:
-            raise ProtocolError("the stream ended inside the body", reason="truncated")
-        more, rest = body.feed(data)
-        read += more
-        if len(read) > MAX_MESSAGE:
-            raise TooLarge(f"a body of more than {MAX_MESSAGE} octets", reason="body")
-        if rest:
-            client.unread(rest)
-    return read
 
 
 def _fields(answer: bytes) -> list[tuple[bytes, bytes]]:
