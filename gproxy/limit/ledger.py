@@ -1,16 +1,28 @@
 """What is counted against limits, in memory that all workers share: who has how much open, and has spent how much.
 
-    section "ledger 1":
-    +------+-------+-----------+--------+----------+----------+---
-    | key  | epoch | processes | rows   | column 0 | column 1 | …      a column for each process that counts
-    +------+-------+-----------+--------+----------+----------+---
-                     pid, start  tag, last use, holder, rates and their origins
-                                          of each row: three sums that only grow, and three numbers of what is open now
+    section "ledger 2":
+    +------+-------+-----------+---------+---------+---
+    | key  | epoch | processes | group 0 | group 1 | …
+    +------+-------+-----------+---------+---------+---
+                     pid, start
+    in group 0 for each row:
+    +-----+----------+----------+-----+----------+
+    | row | column 0 | column 1 | ... | column 6 |     lines of 8 words of 8 bytes; the next columns are in group 1
+    +-----+----------+----------+-----+----------+
+    a row:
+    +-----+----------+--------+----------+--------+----------+--------+----------+
+    | tag | last use | rate 0 | origin 0 | rate 1 | origin 1 | rate 2 | origin 2 |     a seat has its holder for rate 0
+    +-----+----------+--------+----------+--------+----------+--------+----------+
+    a column for each process that counts:
+    +-------+-------+-------+------+------+------+---+---+
+    | sum 0 | sum 1 | sum 2 | open | open | open |   |   |     sums only grow; numbers of what is open now
+    +-------+-------+-------+------+------+------+---+---+
 
 A row belongs to a key, such as a user or the prefix of an address. Each process writes to its own column only, and
 reads all of them, so that nothing is locked where connections arrive: two processes that decide at the same moment may
 not see each other's, which is the most that a limit can be missed by. What a process had open is gone with it, what it
-has spent is kept in column 0.
+has spent is kept in column 0. What is needed
+together lies together: memory is what such a look costs most.
 
 A token bucket is one number for all: its origin, the moment at which nothing had been saved or spent, so that it has
 `rate * (now - origin) - spent` tokens. Whoever sees more than the burst in it moves the origin, and so does whoever
@@ -24,7 +36,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 from gproxy.base.clock import now
@@ -44,11 +56,14 @@ _PROCESS = struct.Struct("=QQ")  # pid, and when it was started, by which it is 
 _EPOCH_AT: Final = KEY  # changes with the processes
 _PROCESSES_AT: Final = KEY + 8
 _ROWS_AT: Final = PAGE
-_ROW_WORDS: Final = 3 + 2 * RATES  # of 8 bytes
-_SUMS_SIZE: Final = RATES * _ROWS * 8
-_COLUMN_SIZE: Final = _SUMS_SIZE + COUNTS * _ROWS * 4
-_COLUMNS_AT: Final = (_ROWS_AT + _ROWS * _ROW_WORDS * 8 + PAGE - 1) // PAGE * PAGE
-_SIZE: Final = _COLUMNS_AT + _COLUMNS * _COLUMN_SIZE
+_LINE: Final = 8  # words
+_LINES: Final = 8  # of a row in each group
+_STEP: Final = _LINE * _LINES  # words from row to row
+_FIRST: Final = -_STEP  # a mask for a row's first word
+_TAG, _USED, _PACE, _HOLDER = 0, 1, 2, 2  # among its words; after `_PACE` a rate and an origin for each bucket
+_GROUP: Final = _ROWS * _STEP * 8
+_SIZE: Final = _ROWS_AT + (_COLUMNS // _LINES + 1) * _GROUP
+_NOTHING: Final = bytes(PAGE)
 
 _CLAIM: Final = 1  # the bytes of the section that are locked: to give a row to a key,
 _JOIN: Final = 2  # to give a column to a process
@@ -57,17 +72,19 @@ _JOIN: Final = 2  # to give a column to a process
 _FRESH: Final = 1.0
 
 
-class _Column:
-    """What one process writes."""
+class Row:
+    """A key's row, to be kept by whoever asks often: where it lies may change, when others need its place."""
 
-    __slots__ = ("counts", "sums")
+    __slots__ = ("at", "key", "tag")
 
-    def __init__(self, memory: memoryview, number: int) -> None:
-        at = _COLUMNS_AT + number * _COLUMN_SIZE
-        sums = memory[at : at + _SUMS_SIZE].cast("Q")
-        counts = memory[at + _SUMS_SIZE : at + _COLUMN_SIZE].cast("I")
-        self.sums = [sums[rate * _ROWS : (rate + 1) * _ROWS] for rate in range(RATES)]
-        self.counts = [counts[count * _ROWS : (count + 1) * _ROWS] for count in range(COUNTS)]
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.at = 0  # its first word
+        self.tag = -1  # nobody's: it has no place yet
+
+
+Entry = tuple[int, int]
+"""What is open: where it is counted, and whose that was."""
 
 
 class Ledger:
@@ -75,24 +92,25 @@ class Ledger:
 
     def __init__(self, memory: Memory) -> None:
         """Raises OSError."""
-        self._section = memory.section("ledger 1", _SIZE, draw_key)
+        self._section = memory.section("ledger 2", _SIZE, draw_key)
         self._memory = memoryview(self._section.mapped)
         self._secret = bytes(self._memory[:KEY])
-        words = self._memory[_ROWS_AT : _ROWS_AT + _ROWS * _ROW_WORDS * 8]
-        self._tags = words[: _ROWS * 8].cast("Q")
-        self._used = words[_ROWS * 8 : _ROWS * 16].cast("d")
-        self._holders = words[_ROWS * 16 : _ROWS * 24].cast("Q")
-        pace = words[_ROWS * 24 :].cast("d")
-        self._rates = [pace[which * _ROWS : (which + 1) * _ROWS] for which in range(RATES)]
-        self._origins = [pace[which * _ROWS : (which + 1) * _ROWS] for which in range(RATES, 2 * RATES)]
+        rows = self._memory[_ROWS_AT : _ROWS_AT + _GROUP]
+        self._tags = rows.cast("Q")  # the holders of seats too
+        self._times = rows.cast("d")  # and the rates
         self._epoch = self._memory[_EPOCH_AT : _EPOCH_AT + 8].cast("Q")
         self._processes = self._memory[_PROCESSES_AT : _PROCESSES_AT + _COLUMNS * _PROCESS.size]
         self._seen = -1  # the epoch when the columns were last looked for
-        self._columns: Sequence[_Column] = ()
-        self._sums: Sequence[Sequence[memoryview]] = ()  # of all columns, by rate
-        self._counts: Sequence[Sequence[memoryview]] = ()  # of all columns, by number
-        self._own = _Column(self._memory, 0)
-        self._known: dict[bytes, tuple[int, int]] = {}  # key → its row and tag
+        self._columns: tuple[memoryview, ...] = ()  # all that are in use
+        self._living: tuple[memoryview, ...] = ()  # those of processes
+        self._own = self._column(0)
+        self._known: dict[bytes, Row] = {}
+
+    def _column(self, number: int) -> memoryview:
+        """What one process writes: its lines, which are found by the first words of rows."""
+        group, line = divmod(number + 1, _LINES)
+        at = _ROWS_AT + group * _GROUP
+        return self._memory[at + line * _LINE * 8 : at + _GROUP].cast("Q")
 
     def join(self) -> None:
         """Begin to count in this process, and forget what processes that are over had open.
@@ -113,146 +131,153 @@ class Ledger:
             pid = os.getpid()
             _PROCESS.pack_into(self._processes, free * _PROCESS.size, pid, started(pid))
             self._epoch[0] += 1
-        self._own = _Column(self._memory, free)
+        self._own = self._column(free)
 
     def _process(self, number: int) -> tuple[int, int]:
         pid, since = _PROCESS.unpack_from(self._processes, number * _PROCESS.size)
         return pid, since
 
     def _retire(self, number: int) -> None:
-        """Keep what a process that is over has spent."""
-        gone, kept = _Column(self._memory, number), _Column(self._memory, 0)
-        for theirs, ours in zip(gone.sums, kept.sums, strict=True):
-            for row, spent in enumerate(theirs.tolist()):
-                if spent:
-                    ours[row] += spent
-        at = _COLUMNS_AT + number * _COLUMN_SIZE
-        self._memory[at : at + _COLUMN_SIZE] = bytes(_COLUMN_SIZE)
+        """Keep what a process that is over has spent, and nothing else of it."""
+        gone, kept = self._column(number), self._column(0)
+        group, line = divmod(number + 1, _LINES)
+        for at in range(0, _GROUP, PAGE):
+            piece = self._section.read(_ROWS_AT + group * _GROUP + at, PAGE)
+            if piece == _NOTHING:
+                continue
+            words = memoryview(piece).cast("Q")
+            for which in range(RATES + COUNTS):
+                for word, value in enumerate(words[line * _LINE + which :: _STEP].tolist()):
+                    if value:
+                        place = at // 8 + word * _STEP + which
+                        gone[place] = 0
+                        kept[place] += value if which < RATES else 0
         _PROCESS.pack_into(self._processes, number * _PROCESS.size, 0, 0)
 
-    def _others(self) -> Sequence[_Column]:
-        """All columns that are in use."""
+    def _look_again(self) -> None:
+        self._seen = self._epoch[0]
+        self._columns = tuple(
+            self._column(number) for number in range(_COLUMNS) if not number or self._process(number)[0]
+        )
+        self._living = self._columns[1:]
+
+    # -- rows ----------------------------------------------------------------------------------------------------------
+
+    def row(self, key: bytes) -> Row:
+        """The row of a key."""
+        row = self._known.get(key)
+        if row is None:
+            if len(self._known) >= _ROWS:
+                self._known.clear()
+            row = self._known[key] = Row(key)
+        return row
+
+    def _place(self, row: Row) -> None:
+        """Find where it lies; it is given a place if it has none."""
+        tag = tag_of(row.key, self._secret)
+        ways = [(tag + way) % _ROWS * _STEP for way in range(_WAYS)]
+        for at in ways:
+            if self._tags[at] == tag:
+                break
+        else:
+            with self._section.held(_CLAIM):
+                at = self._claim(ways, tag)
+        row.at, row.tag = at, tag
+
+    def _claim(self, ways: list[int], tag: int) -> int:
+        tags, times = self._tags, self._times
+        for at in ways:
+            if tags[at] == tag:  # another process was faster
+                return at
+        at = min(ways, key=lambda at: (tags[at] != 0, self._is_open(at), times[at + _USED]))
+        for column in self._all():
+            for word in range(at, at + RATES + COUNTS):
+                if column[word]:
+                    column[word] = 0
+        for which in range(RATES):
+            times[at + _PACE + 2 * which] = 0.0
+        times[at + _USED] = now()
+        tags[at] = tag
+        return at
+
+    def _is_open(self, at: int) -> bool:
+        return any(column[word] for column in self._all() for word in range(at + RATES, at + RATES + COUNTS))
+
+    def _all(self) -> tuple[memoryview, ...]:
         if self._epoch[0] != self._seen:
             self._look_again()
         return self._columns
 
-    def _look_again(self) -> None:
-        self._seen = self._epoch[0]
-        self._columns = [
-            _Column(self._memory, number) for number in range(_COLUMNS) if not number or self._process(number)[0]
-        ]
-        self._sums = [[column.sums[which] for column in self._columns] for which in range(RATES)]
-        self._counts = [[column.counts[which] for column in self._columns] for which in range(COUNTS)]
+    def hand(self, row: Row, holder: bytes) -> None:
+        """Make a row somebody's seat. It has no rates then."""
+        self._tags[row.at + _HOLDER] = tag_of(holder, self._secret)
 
-    # -- rows ----------------------------------------------------------------------------------------------------------
+    def holds(self, row: Row, holder: bytes) -> bool:
+        """Whether it is his seat."""
+        return self._tags[row.at + _HOLDER] == tag_of(holder, self._secret)
 
-    def row(self, key: bytes) -> int:
-        """The row of a key, which is given one if it has none."""
-        known = self._known.get(key)
-        if known is None or self._tags[known[0]] != known[1]:
-            known = self._find(key)
-        row = known[0]
-        at = now()
-        if at - self._used[row] > _FRESH:
-            self._used[row] = at
-        return row
-
-    def tag(self, row: int) -> int:
-        """Whose the row is now: another one, if it was given to another key since."""
-        return self._tags[row]
-
-    def _find(self, key: bytes) -> tuple[int, int]:
-        tag = tag_of(key, self._secret)
-        ways = [(tag + way) % _ROWS for way in range(_WAYS)]
-        if len(self._known) >= _ROWS:
-            self._known.clear()
-        for row in ways:
-            if self._tags[row] == tag:
-                break
-        else:
-            with self._section.held(_CLAIM):
-                row = self._claim(ways, tag)
-        self._known[key] = found = row, tag
-        return found
-
-    def hand(self, row: int, holder: bytes) -> None:
-        """Give a row to somebody, who is not its key."""
-        self._holders[row] = tag_of(holder, self._secret)
-
-    def holds(self, row: int, holder: bytes) -> bool:
-        """Whether he has it."""
-        return self._holders[row] == tag_of(holder, self._secret)
-
-    def _claim(self, ways: list[int], tag: int) -> int:
-        for row in ways:
-            if self._tags[row] == tag:  # another process was faster
-                return row
-        row = min(ways, key=lambda row: (self._tags[row] != 0, self._is_open(row), self._used[row]))
-        for column in self._others():
-            for array in (*column.sums, *column.counts):
-                if array[row]:
-                    array[row] = 0
-        self._holders[row] = 0
-        for rates in self._rates:
-            rates[row] = 0.0
-        self._used[row] = now()
-        self._tags[row] = tag
-        return row
-
-    def _is_open(self, row: int) -> bool:
-        return any(counts[row] for column in self._others() for counts in column.counts)
+    def use(self, row: Row, moment: float) -> None:
+        """It is needed now: all that follows is to be called at once. `moment` is by `now`, here as there."""
+        if self._tags[row.at] != row.tag:
+            self._place(row)
+        if self._epoch[0] != self._seen:
+            self._look_again()
+        used = row.at + _USED
+        if moment - self._times[used] > _FRESH:
+            self._times[used] = moment
 
     # -- rates ---------------------------------------------------------------------------------------------------------
 
-    def tokens(self, row: int, which: int, rate: float, burst: float) -> float:
-        """What a bucket has: at most `burst`; less than nothing where more was taken than there was."""
-        if self._epoch[0] != self._seen:
-            self._look_again()
+    def charge(
+        self, row: Row, which: int, rate: float, burst: float, moment: float, amount: int = 0, least: float = -inf
+    ) -> float:
+        """Take so many tokens, if there are at least so many; what there was before that.
+
+        A bucket has at most `burst`, and less than nothing where more was taken than there was.
+        """
+        word = row.at + which
         spent = 0
-        for sums in self._sums[which]:
-            spent += sums[row]
-        at = now()
-        paced = self._rates[which][row]
-        if paced == 0.0:  # nobody has asked before: it is full
-            level = burst
-        else:
-            level = paced * (at - self._origins[which][row]) - spent
-            if level <= burst and paced == rate:
-                return level
-            level = min(level, burst)
-        self._origins[which][row] = at - (level + spent) / rate
-        self._rates[which][row] = rate
+        for column in self._columns:
+            spent += column[word]
+        times = self._times
+        pace = row.at + _PACE + 2 * which
+        paced = times[pace]
+        if paced == rate:
+            level = rate * (moment - times[pace + 1]) - spent
+            if level > burst:
+                level = burst
+                times[pace + 1] = moment - (burst + spent) / rate
+        else:  # nobody has asked before: it is full
+            level = min(paced * (moment - times[pace + 1]) - spent, burst) if paced else burst
+            times[pace + 1] = moment - (level + spent) / rate
+            times[pace] = rate
+        if amount and level >= least:
+            self._own[word] += amount
         return level
 
-    def take(self, row: int, which: int, rate: float, burst: float) -> bool:
-        """Take one token, if there is one."""
-        if self.tokens(row, which, rate, burst) < 1:
-            return False
-        sums = self._own.sums[which]
-        sums[row] += 1
-        return True
-
-    def spend(self, row: int, which: int, amount: int) -> None:
+    def spend(self, row: Row, which: int, amount: int) -> None:
         """Take tokens whether they are there or not."""
-        self._own.sums[which][row] += amount
+        self._own[row.at + which] += amount
 
     # -- numbers of open things ----------------------------------------------------------------------------------------
 
-    def count(self, row: int, which: int) -> int:
+    def count(self, row: Row, which: int) -> int:
         """How many are open, in all processes."""
-        if self._epoch[0] != self._seen:
-            self._look_again()
+        word = row.at + RATES + which
         total = 0
-        for counts in self._counts[which]:
-            total += counts[row]
+        for column in self._living:
+            total += column[word]
         return total
 
-    def enter(self, row: int, which: int) -> None:
+    def enter(self, row: Row, which: int) -> Entry:
         """One more is open, here."""
-        self._own.counts[which][row] += 1
+        word = row.at + RATES + which
+        self._own[word] += 1
+        return word, row.tag
 
-    def leave(self, row: int, which: int, tag: int) -> None:
-        """One less is open. `tag` is what the row's was when it was entered."""
-        counts = self._own.counts[which]
-        if self._tags[row] == tag and counts[row]:
-            counts[row] -= 1
+    def leave(self, entry: Entry) -> None:
+        """One less is open, unless the row was given to another key since."""
+        word, tag = entry
+        own = self._own
+        if self._tags[word & _FIRST] == tag and own[word]:
+            own[word] -= 1

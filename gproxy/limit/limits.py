@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Final, Literal
 
 from gproxy.base.address import Address
+from gproxy.base.clock import now
 from gproxy.base.errors import Limited, LimitReason
 from gproxy.base.session import Session
 from gproxy.limit.bucket import TokenBucket
-from gproxy.limit.ledger import COUNTS, RATES, Ledger
+from gproxy.limit.ledger import COUNTS, RATES, Entry, Ledger, Row
 from gproxy.limit.tolls import Budget, SharedToll
 
 _log = logging.getLogger("gproxy.limit")
@@ -34,6 +35,8 @@ KNOWN: Final = 1
 ROUTED: Final = 2
 
 Who = Literal["user", "source", "inbound", "outbound", "rule"]
+
+_MOST_SHARES: Final = 1 << 15  # of one limit that are remembered in this process
 
 # What the ledger's rates and counts of a row are for.
 _BY_CONNECTIONS, _BY_UP, _BY_DOWN = range(RATES)
@@ -59,6 +62,29 @@ class Notice:
         self._more = 0
 
 
+# By their place among a row's counts: the reason, and what is said of one that is full.
+_CEILINGS: Final[tuple[tuple[LimitReason, str], ...]] = (
+    ("connections", "connections are open"),
+    ("sessions", "UDP sessions are open"),
+    ("handshakes", "handshakes are in progress"),
+)
+
+Ceilings = tuple[tuple[int, int], ...]
+"""Which of a row's counts, and the most that there may be."""
+
+
+class Share(Row):
+    """What a limit allows to one of those who have each their own."""
+
+    __slots__ = ("down", "up")
+
+    def __init__(self, limit: Limit, key: bytes) -> None:
+        super().__init__(key)
+        row = Row(key)  # not this one, which would have itself: nothing is left behind for the collector
+        self.up = (Budget(row, _BY_UP, limit.up, limit.burst),) if limit.up else ()
+        self.down = (Budget(row, _BY_DOWN, limit.down, limit.burst),) if limit.down else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One of the configuration's. Rates are in a second, of bytes or connections; None and 0 stand for no limit."""
@@ -82,16 +108,26 @@ class Limit:
     max_sources: int = 0
     refused: Counter[LimitReason] = field(default_factory=Counter, compare=False)  # what it has refused in this process
     notice: Notice = field(default_factory=Notice, compare=False)
-    counts: bool = field(init=False, compare=False, default=False)  # it has a ceiling
+    ceilings: Mapping[str, Ceilings] = field(init=False, compare=False, default_factory=dict)  # by network
+    looks: bool = field(init=False, compare=False, default=False)  # it may refuse a session
+    for_all: bool = field(init=False, compare=False, default=False)  # it concerns every session
     _head: bytes = field(init=False, compare=False, default=b"")  # of its keys
-    _for_all: bool = field(init=False, compare=False, default=False)  # it concerns every session
+    _by_address: bool = field(init=False, compare=False, default=False)  # each whole address of IPv4 has its own share
+    _shares: dict[Hashable, Share] = field(init=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_head", b"limit\0" + self.tag.encode())
-        counts = self.max_connections or self.max_sessions or self.max_handshakes or self.max_sources
-        object.__setattr__(self, "counts", bool(counts))
+        ceilings = {"tcp": self._ceilings(0), "udp": self._ceilings(self.max_sessions)}
+        object.__setattr__(self, "ceilings", ceilings)
+        looks = self.connections_rate or self.max_sources or self.max_sessions or ceilings["tcp"]
+        object.__setattr__(self, "looks", bool(looks))
         some = self.inbounds or self.users or self.outbounds or self.by_rule or "user" in self.each
-        object.__setattr__(self, "_for_all", not some)
+        object.__setattr__(self, "for_all", not some)
+        object.__setattr__(self, "_by_address", self.each == ("source",) and self.prefix_ipv4 == 32)
+
+    def _ceilings(self, sessions: int) -> Ceilings:
+        found = ((_CONNECTIONS, self.max_connections), (_SESSIONS, sessions), (_HANDSHAKES, self.max_handshakes))
+        return tuple((which, most) for which, most in found if most)
 
     @property
     def stage(self) -> Stage:
@@ -102,7 +138,7 @@ class Limit:
 
     def concerns(self, session: Session) -> bool:
         """Whether it is for this session, by what is known at its stage."""
-        return self._for_all or (
+        return (
             (not self.inbounds or session.inbound in self.inbounds)
             and (not self.users or session.user in self.users)
             and (not self.outbounds or session.outbound in self.outbounds)
@@ -116,6 +152,19 @@ class Limit:
         for who in self.each:
             key += b"\0" + self._part(who, session)
         return key
+
+    def share(self, session: Session) -> Share:
+        """What it allows to those that this session is one of."""
+        if self._by_address and type(host := session.source.host) is IPv4Address:
+            known: Hashable = int(host)  # which is made faster than the key
+        else:
+            known = self.key(session)
+        share = self._shares.get(known)
+        if share is None:
+            if len(self._shares) >= _MOST_SHARES:
+                self._shares.clear()
+            share = self._shares[known] = Share(self, self.key(session))
+        return share
 
     def source(self, address: Address) -> bytes:
         """The client's address, as far as it counts."""
@@ -180,8 +229,8 @@ class Hold:
     ) -> None:
         self._ledger = ledger
         self._by_stage = by_stage
-        self._taken: list[tuple[int, int, int]] = []  # row, which of its counts, and whose the row was
-        self._handshakes: list[tuple[int, int, int]] = []
+        self._taken: tuple[Entry, ...] = ()
+        self._handshakes: tuple[Entry, ...] = ()
         self._up = up
         self._down = down
 
@@ -191,79 +240,63 @@ class Hold:
 
     def look(self, session: Session, stage: Stage) -> None:
         """So much is known now. Raises Limited, and has given back all by then."""
-        for limit in self._by_stage[stage]:
-            if limit.concerns(session):
-                try:
-                    self._enter(limit, session)
-                except Limited:
-                    self.close()
-                    raise
+        moment = (stage == ARRIVED and session.began) or now()
+        try:
+            for limit in self._by_stage[stage]:
+                if limit.for_all or limit.concerns(session):
+                    self._enter(limit, session, moment)
+        except Limited:
+            self.close()
+            raise
 
     def settled(self) -> None:
         """The handshake is over. Idempotent."""
-        self._release(self._handshakes)
+        for entry in self._handshakes:
+            self._ledger.leave(entry)
+        self._handshakes = ()
 
-    def _enter(self, limit: Limit, session: Session) -> None:
-        key = limit.key(session)
-        if limit.connections_rate or limit.counts:
+    def _enter(self, limit: Limit, session: Session, moment: float) -> None:
+        share = limit.share(session)
+        if limit.looks:
             ledger = self._ledger
-            row = ledger.row(key)
-            seat = self._look_at_counts(limit, key, row, session) if limit.counts else -1
+            ledger.use(share, moment)
+            ceilings = limit.ceilings[session.network]
+            for which, most in ceilings:
+                if ledger.count(share, which) >= most:
+                    reason, what = _CEILINGS[which]
+                    raise _full(limit, reason, f"{most} {what}")
+            seat = self._seat(limit, share.key, session, moment) if limit.max_sources else None
             rate = limit.connections_rate
-            if rate and not ledger.take(row, _BY_CONNECTIONS, rate, limit.connections_burst):
+            if rate and ledger.charge(share, _BY_CONNECTIONS, rate, limit.connections_burst, moment, 1, 1) < 1:
                 raise _full(limit, "rate", f"more than {rate:g} connections a second")
-            if limit.counts:
-                self._take_counts(limit, row, seat, session)
-        if limit.up:
-            self._up += (Budget(key, _BY_UP, limit.up, limit.burst),)
-        if limit.down:
-            self._down += (Budget(key, _BY_DOWN, limit.down, limit.burst),)
+            if seat is not None:
+                self._taken += (ledger.enter(seat, _CONNECTIONS),)
+            for which, _ in ceilings:
+                entry = ledger.enter(share, which)
+                if which == _HANDSHAKES:
+                    self._handshakes += (entry,)
+                else:
+                    self._taken += (entry,)
+        if share.up:
+            self._up += share.up
+        if share.down:
+            self._down += share.down
 
-    def _look_at_counts(self, limit: Limit, key: bytes, row: int, session: Session) -> int:
-        """The row of the seat that its source may have; -1 if none is needed. Raises Limited; nothing is taken yet."""
-        count = self._ledger.count
-        if limit.max_connections and count(row, _CONNECTIONS) >= limit.max_connections:
-            raise _full(limit, "connections", f"{limit.max_connections} connections are open")
-        if limit.max_sessions and session.network == "udp" and count(row, _SESSIONS) >= limit.max_sessions:
-            raise _full(limit, "sessions", f"{limit.max_sessions} UDP sessions are open")
-        if limit.max_handshakes and count(row, _HANDSHAKES) >= limit.max_handshakes:
-            raise _full(limit, "handshakes", f"{limit.max_handshakes} handshakes are in progress")
-        return self._seat(limit, key, session) if limit.max_sources else -1
-
-    def _take_counts(self, limit: Limit, row: int, seat: int, session: Session) -> None:
-        if seat >= 0:
-            self._take(seat, _CONNECTIONS)
-        if limit.max_connections:
-            self._take(row, _CONNECTIONS)
-        if limit.max_sessions and session.network == "udp":
-            self._take(row, _SESSIONS)
-        if limit.max_handshakes:
-            self._ledger.enter(row, _HANDSHAKES)
-            self._handshakes.append((row, _HANDSHAKES, self._ledger.tag(row)))
-
-    def _seat(self, limit: Limit, key: bytes, session: Session) -> int:
+    def _seat(self, limit: Limit, key: bytes, session: Session, moment: float) -> Row:
         """The row of this source's seat: one of as many as there may be sources, each with its holder's name."""
         ledger, holder = self._ledger, limit.source(session.source)
-        free = -1
+        free: Row | None = None
         for number in range(limit.max_sources):
             row = ledger.row(b"%b\0%d" % (key, number))
+            ledger.use(row, moment)
             if not ledger.count(row, _CONNECTIONS):
-                free = row if free < 0 else free
+                free = free or row
             elif ledger.holds(row, holder):
                 return row
-        if free < 0:
+        if free is None:
             raise _full(limit, "sources", f"{limit.max_sources} other addresses are in use")
         ledger.hand(free, holder)
         return free
-
-    def _take(self, row: int, which: int) -> None:
-        self._ledger.enter(row, which)
-        self._taken.append((row, which, self._ledger.tag(row)))
-
-    def _release(self, taken: list[tuple[int, int, int]]) -> None:
-        for row, which, tag in taken:
-            self._ledger.leave(row, which, tag)
-        taken.clear()
 
     def tolls(self) -> tuple[SharedToll | None, SharedToll | None]:
         """What it costs to move bytes from the client and to it."""
@@ -274,8 +307,12 @@ class Hold:
 
     def close(self) -> None:
         """Give back all. Idempotent."""
-        self._release(self._taken)
-        self._release(self._handshakes)
+        if self._taken:
+            for entry in self._taken:
+                self._ledger.leave(entry)
+            self._taken = ()
+        if self._handshakes:
+            self.settled()
 
 
 def _full(limit: Limit, reason: LimitReason, what: str) -> Limited:

@@ -152,6 +152,10 @@ class Section:
         self._at = at
         self.mapped = mmap(memory.fd, size, offset=at)
 
+    def read(self, at: int, size: int) -> bytes:
+        """A part of it. Unlike a look into `mapped`, that takes no memory for pages that were never written to."""
+        return os.pread(self._memory.fd, size, self._at + at)
+
     def lock(self, byte: int = 0) -> None:
         """Hold one byte of it against other processes, until `unlock`; the kernel lets it go if this process dies.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from gproxy.limit.ledger import Ledger
+from gproxy.base.clock import now
+from gproxy.limit.ledger import Ledger, Row
 
 # A piece is what the rate moves in this time, in seconds, within bounds: small enough for many to take turns, large
 # enough to be worth a read.
@@ -16,8 +17,8 @@ _LARGEST: Final = 256 * 1024
 class Budget(NamedTuple):
     """A token bucket of bytes in the ledger."""
 
-    key: bytes
-    which: int  # of the row's rates
+    row: Row
+    which: int  # of its rates
     rate: float  # bytes a second
     burst: float  # bytes
 
@@ -35,23 +36,22 @@ class SharedToll:
 
     def pay(self, size: int) -> float:
         """See Toll."""
-        ledger = self._ledger
+        ledger, moment = self._ledger, now()
         wait = 0.0
-        for key, which, rate, burst in self._budgets:
-            row = ledger.row(key)  # it may have been given to another key since
-            left = ledger.tokens(row, which, rate, burst) - size
-            ledger.spend(row, which, size)
+        for row, which, rate, burst in self._budgets:
+            ledger.use(row, moment)
+            left = ledger.charge(row, which, rate, burst, moment, size) - size
             if left < 0:
                 wait = max(wait, -left / rate)
         return wait
 
     def afford(self, size: int) -> bool:
         """Pay for a datagram, if there is enough: it can't wait, so that others are lost."""
-        ledger = self._ledger
-        rows = [ledger.row(budget.key) for budget in self._budgets]
-        for row, (_, which, rate, burst) in zip(rows, self._budgets, strict=True):
-            if ledger.tokens(row, which, rate, burst) < min(size, burst):
+        ledger, moment = self._ledger, now()
+        for row, which, rate, burst in self._budgets:
+            ledger.use(row, moment)
+            if ledger.charge(row, which, rate, burst, moment) < min(size, burst):
                 return False
-        for row, budget in zip(rows, self._budgets, strict=True):
-            ledger.spend(row, budget.which, size)
+        for row, which, _, _ in self._budgets:
+            ledger.spend(row, which, size)
         return True

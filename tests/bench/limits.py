@@ -8,8 +8,10 @@ import sys
 import time
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
+from math import inf
 
 from gproxy.base.address import Address
+from gproxy.base.clock import now
 from gproxy.base.session import Session
 from gproxy.engine.admission import Access, Admission
 from gproxy.limit.bans import Bans, BanTable, Policy
@@ -23,15 +25,15 @@ from tests.bench.worker import WorkFailed
 
 _ADDRESSES = 1_000
 _BANNED = 1_000
-_ROUNDS = 40
+_ROUNDS = 100  # of all of them in turn
 _BATCH = 50  # connections that are timed together
 _LIMIT = 60.0  # seconds for all of it
 
 _ROWS = (
     Row("limits-none", "nothing configured: the same loop without it", "µs"),
     Row("limits-rate", "a rate of connections for each address", "µs", limit=3),
-    Row("limits-ceiling", "a ceiling of connections for each address, given back", "µs", limit=5),
-    Row("limits-bytes", "rates of bytes for each address", "µs", limit=5),
+    Row("limits-ceiling", "a ceiling of connections for each address, given back", "µs", limit=3),
+    Row("limits-bytes", "rates of bytes for each address", "µs", limit=3),
     Row("limits-access", "an access list of 100 prefixes", "µs", limit=3),
     Row("bans-nobody", "bans, and nobody is banned", "µs", limit=1),
     Row("bans-some", f"bans, and {_BANNED:,} others are banned", "µs", limit=5),
@@ -58,11 +60,13 @@ def measured() -> Figures:
         Session(1, "tcp", "in", Address(IPv4Address(0x0A000000 + number), 9), Address("x.test", 80))
         for number in range(_ADDRESSES)
     ]
-    loop = _time(lambda session: None, sessions)
-    figures = {"limits-none": loop}
-    for name, admission in _admissions().items():
-        figures[name] = _time(_client_of(admission), sessions) - loop
-    return figures
+    clients = {name: _client_of(admission) for name, admission in _admissions().items()}
+    least = dict.fromkeys(("limits-none", *clients), inf)
+    for _ in range(_ROUNDS):
+        for name in least:
+            least[name] = min(least[name], _time(clients.get(name, _arrive), sessions))
+    loop = least["limits-none"]
+    return {name: seconds if name == "limits-none" else seconds - loop for name, seconds in least.items()}
 
 
 def _admissions() -> dict[str, Admission]:
@@ -81,13 +85,21 @@ def _admissions() -> dict[str, Admission]:
 
 
 def _limited(limit: Limit) -> Admission:
-    limits = Limits([limit], Ledger(Memory()))
+    memory = Memory()
+    Ledger(memory).join()  # another worker's
+    limits = Limits([limit], Ledger(memory))
     limits.join()
     return Admission(None, limits)
 
 
+def _arrive(session: Session) -> None:
+    """What is done without limits too."""
+    session.began = now()
+
+
 def _client_of(admission: Admission) -> Callable[[Session], None]:
     def come(session: Session) -> None:
+        session.began = now()
         admission.admit(session)
         if session.held is not None:
             session.held.close()
@@ -96,15 +108,14 @@ def _client_of(admission: Admission) -> Callable[[Session], None]:
 
 
 def _time(come: Callable[[Session], None], sessions: list[Session]) -> float:
-    """For one, in the best batch: they are small, so that some come when no other process takes the caches away."""
+    """Microseconds for one, in the best batch: they are small, so that some come when nobody takes the caches away."""
     times = []
-    for _ in range(_ROUNDS):
-        for first in range(0, len(sessions), _BATCH):
-            batch = sessions[first : first + _BATCH]
-            began = time.perf_counter()
-            for session in batch:
-                come(session)
-            times.append((time.perf_counter() - began) / len(batch))
+    for first in range(0, len(sessions), _BATCH):
+        batch = sessions[first : first + _BATCH]
+        began = time.perf_counter()
+        for session in batch:
+            come(session)
+        times.append((time.perf_counter() - began) / len(batch))
     return min(times) * MICRO
 
 

@@ -78,6 +78,14 @@ def test_new_connections_a_second(held_clock: HeldClock) -> None:
     assert refused(some, session()) == "limited-rate"
 
 
+def test_what_counts_is_when_it_is_looked_at(held_clock: HeldClock) -> None:
+    some = limits(Limit("slow", outbounds=frozenset({"out"}), connections_rate=1.0))
+    early, late = (session(outbound="out", began=held_clock.now()) for _ in range(2))
+    some.arrive(early).look(early, ROUTED)
+    held_clock.advance(1)
+    some.arrive(late).look(late, ROUTED)
+
+
 def test_what_is_refused_takes_nothing(held_clock: HeldClock) -> None:
     some = limits(
         Limit("all", max_connections=5, connections_rate=1.0, connections_burst=100.0),

@@ -75,7 +75,10 @@ def test_there_is_an_end_to_it() -> None:
 
 def test_what_was_never_used_takes_no_room() -> None:
     memory = Memory()
-    memory.section("large", 1 << 30).mapped[:1] = b"x"
+    large = memory.section("large", 1 << 30)
+    large.mapped[:1] = b"x"
+    assert large.read(0, 4) == b"x\0\0\0"
+    assert not any(large.read(1, 1 << 24)), "who looks takes none either"
     assert os.fstat(memory.fd).st_blocks * 512 <= 4 * PAGE
 
 

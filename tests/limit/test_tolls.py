@@ -16,13 +16,14 @@ def ledger() -> Ledger:
 
 def test_pieces_are_of_the_rate() -> None:
     book = ledger()
-    pieces = [SharedToll(book, (Budget(b"x", 1, rate, 1.0),)).piece for rate in (1.0, 1e6, 1e9)]
+    pieces = [SharedToll(book, (Budget(book.row(b"x"), 1, rate, 1.0),)).piece for rate in (1.0, 1e6, 1e9)]
     assert pieces == [4096, 20_000, 256 * 1024]
-    assert SharedToll(book, (Budget(b"x", 1, 1e9, 1.0), Budget(b"y", 1, 1e6, 1.0))).piece == 20_000
+    assert SharedToll(book, (Budget(book.row(b"x"), 1, 1e9, 1.0), Budget(book.row(b"y"), 1, 1e6, 1.0))).piece == 20_000
 
 
 def test_the_longest_wait_counts(held_clock: HeldClock) -> None:
-    toll = SharedToll(ledger(), (Budget(b"fast", 1, 1e6, 1e6), Budget(b"slow", 1, 1000.0, 1000.0)))
+    book = ledger()
+    toll = SharedToll(book, (Budget(book.row(b"fast"), 1, 1e6, 1e6), Budget(book.row(b"slow"), 1, 1000.0, 1000.0)))
     assert toll.pay(1000) == 0
     assert toll.pay(500) == 0.5
     held_clock.advance(0.5)
@@ -35,7 +36,7 @@ def test_several_that_wait_together_get_the_same(held_clock: HeldClock) -> None:
     books = [Ledger(memory), Ledger(memory)]
     for book in books:
         book.join()
-    budget = (Budget(b"user", 2, 1000.0, 1.0),)
+    budget = (Budget(book.row(b"user"), 2, 1000.0, 1.0),)
     flows = [SharedToll(books[number == 3], budget) for number in range(4)]
     moved, due, began = [0] * 4, [held_clock.now()] * 4, held_clock.now()
     while held_clock.now() < began + 100:
@@ -48,14 +49,16 @@ def test_several_that_wait_together_get_the_same(held_clock: HeldClock) -> None:
 
 
 def test_datagrams_do_not_wait(held_clock: HeldClock) -> None:
-    toll = SharedToll(ledger(), (Budget(b"user", 1, 1000.0, 3000.0), Budget(b"all", 1, 1e9, 1e9)))
+    book = ledger()
+    toll = SharedToll(book, (Budget(book.row(b"user"), 1, 1000.0, 3000.0), Budget(book.row(b"all"), 1, 1e9, 1e9)))
     assert [toll.afford(1200) for _ in range(4)] == [True, True, False, False]
     held_clock.advance(0.6)
     assert [toll.afford(1200) for _ in range(2)] == [True, False]
 
 
 def test_one_that_is_larger_than_the_burst_passes_when_it_is_full(held_clock: HeldClock) -> None:
-    toll = SharedToll(ledger(), (Budget(b"user", 1, 1000.0, 1000.0),))
+    book = ledger()
+    toll = SharedToll(book, (Budget(book.row(b"user"), 1, 1000.0, 1000.0),))
     assert [toll.afford(1500) for _ in range(2)] == [True, False]
     held_clock.advance(1.5)
     assert toll.afford(1500)
