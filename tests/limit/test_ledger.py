@@ -111,13 +111,14 @@ def test_the_idlest_gives_way_and_what_is_open_stays(held_clock: HeldClock, monk
     ledger = joined()
     first = ledger.row(b"first")
     entry = enter(ledger, first, 0)
-    for number in range(7):
+    others = [ledger.row(b"%d" % number) for number in range(7)]
+    for row in others:
         held_clock.advance(10)
-        spend(ledger, ledger.row(b"%d" % number), 0, 5)
+        spend(ledger, row, 0, 5)
     held_clock.advance(10)
-    ledger.use(ledger.row(b"0"), now())
+    ledger.use(others[0], now())
     held_clock.advance(10)
-    assert place(ledger, b"new") == ledger.row(b"1").at, "the longest unused one has something open"
+    assert place(ledger, b"new") == others[1].at, "the longest unused one has something open"
     assert tokens(ledger, ledger.row(b"0"), 0, 1.0, 100.0) == 100
     assert tokens(ledger, ledger.row(b"new"), 0, 1.0, 9.0) == 9, "what was spent was another's"
     opened = []
