@@ -9,9 +9,10 @@ from typing import Final
 from gproxy.base.address import Address
 from gproxy.base.defaults import DNS_IDLE, QUERIES_OF_ONE, UDP_INBOX
 from gproxy.base.errors import StreamClosed
-from gproxy.base.iface import Buffer, Later, PacketConn, Record, Resolver, Stream, Take
+from gproxy.base.iface import Buffer, Later, PacketConn, Resolver, Stream, Take
 from gproxy.base.session import Session
 from gproxy.net.desk import Desk
+from gproxy.net.opaque import Opaque
 from gproxy.net.questions import WORKERS, Questions
 from gproxy.rt.deadline import deadline
 from gproxy.rt.sockets import Gate
@@ -48,7 +49,7 @@ class Hijack:
         return desk
 
 
-class HijackedStream:
+class HijackedStream(Opaque):
     """See Stream: questions go in, answers come out."""
 
     __slots__ = ("_closed", "_ended", "_questions", "_readable", "_writable")
@@ -116,18 +117,6 @@ class HijackedStream:
     def take(self) -> bytes:
         """See Stream."""
         return self._questions.take()
-
-    def bare(self) -> int | None:
-        """See Stream: never."""
-        return None
-
-    def record(self) -> Record | None:
-        """See Stream: never."""
-        return None
-
-    def held(self) -> bool:
-        """See Stream."""
-        return False
 
     def bound(self) -> Address | None:
         """See Stream: there is none."""

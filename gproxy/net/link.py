@@ -17,7 +17,8 @@ from gproxy.base.address import Address
 from gproxy.base.clock import now
 from gproxy.base.defaults import LINGER, LINK_INBOX, LINK_OUTBOX, LINK_STREAMS, LINK_TURN
 from gproxy.base.errors import ASKED, CloseReason, GproxyError, Overloaded, ProtocolError, StreamClosed
-from gproxy.base.iface import Buffer, Happened, Multiplexer, Record, Stream
+from gproxy.base.iface import Buffer, Happened, Multiplexer, Stream
+from gproxy.net.opaque import Opaque
 from gproxy.rt.crew import launch
 from gproxy.rt.sockets import Gate, Timer
 from gproxy.rt.sync import sleep
@@ -37,7 +38,7 @@ _SMALL = 256
 _MOST_AT_ONCE = 256 * 1024
 
 
-class LinkStream:
+class LinkStream(Opaque):
     """One of a link's streams; see Stream. It may be used before the head of its answer has come."""
 
     __slots__ = ("_arrived", "_broken", "_closed", "_ended", "_head", "_inbox", "_link", "_room", "_shut", "number",
@@ -155,18 +156,6 @@ class LinkStream:
     def take(self) -> bytes:
         """See Stream."""
         return self._take() if self._inbox else b""
-
-    def bare(self) -> int | None:
-        """See Stream: never."""
-        return None
-
-    def record(self) -> Record | None:
-        """See Stream: never."""
-        return None
-
-    def held(self) -> bool:
-        """See Stream."""
-        return False
 
     def bound(self) -> Address | None:
         """See Stream: the link's own."""

@@ -15,8 +15,9 @@ from __future__ import annotations
 from gproxy.base.address import Address
 from gproxy.base.defaults import HTTP_KEEP_ALIVE
 from gproxy.base.errors import ProtocolError, StreamClosed
-from gproxy.base.iface import Buffer, Record
+from gproxy.base.iface import Buffer
 from gproxy.net.buffered import Buffered
+from gproxy.net.opaque import Opaque
 from gproxy.protocol.http.intake import Intake, Request
 from gproxy.protocol.http.rewrite import forward_request, forward_response, persists
 from gproxy.rt.deadline import Cancel
@@ -26,7 +27,7 @@ from gproxy.wire.cursor import Cursor, Incomplete
 from gproxy.wire.http1 import Body, ResponseHead, UntilEnd, decode_response, response_body
 
 
-class Exchange:
+class Exchange(Opaque):
     """The client's side of one connection to a server. Its fields tell, when the relay is over, how things stand."""
 
     __slots__ = (
@@ -287,18 +288,6 @@ class Exchange:
     def take(self) -> bytes:
         """See Stream: nothing is ahead of `recv`."""
         return b""
-
-    def bare(self) -> int | None:
-        """See Stream: what passes here is rewritten."""
-        return None
-
-    def record(self) -> Record | None:
-        """See Stream."""
-        return None
-
-    def held(self) -> bool:
-        """See Stream: a response has no head of its own to wait for."""
-        return False
 
     def bound(self) -> Address | None:
         """See Stream."""
