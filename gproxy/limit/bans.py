@@ -187,12 +187,11 @@ class BanTable:
         return tag_of(bytes((version, bits)) + prefix, self._secret)
 
     def _find(self, tag: int) -> int:
-        tags = self._tags
-        for way in range(_WAYS):
-            row = (tag + way) % ROWS
-            if tags[row] == tag:
-                return row
-        return -1
+        first = tag % ROWS
+        ways = self._tags[first : first + _WAYS].tolist()  # all at once: the most common answer is none
+        if first > ROWS - _WAYS:
+            ways += self._tags[: first + _WAYS - ROWS].tolist()
+        return (first + ways.index(tag)) % ROWS if tag in ways else -1
 
     def bans(self, first: int = 0) -> Iterator[tuple[int, Ban]]:
         """Those in force, each with its row, from this row on."""

@@ -219,6 +219,17 @@ def test_the_table_is_bounded_and_keeps_bans_longest() -> None:
     assert len(list(table.bans())) == len(banned)
 
 
+def test_rows_go_on_at_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BanTable, "_tag", lambda self, version, bits, prefix: ROWS * prefix[3] + ROWS - 1)
+    table = BanTable(Memory())
+    ips = [ip_address(f"192.0.2.{number}") for number in range(1, 9)]
+    for ip in ips:
+        table.add(ip_network(f"{ip}/32"), 60)
+    assert [row for row, _ in table.bans()] == [*range(7), ROWS - 1]
+    assert all(table.holds(ip) for ip in ips)
+    assert not table.holds(ip_address("192.0.2.9"))
+
+
 def test_a_record_that_is_half_written_is_no_fault() -> None:
     table = BanTable(Memory())
     table.add(ip_network("2001:db8:ffff::/127"), 60)
