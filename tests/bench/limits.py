@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
@@ -19,9 +17,8 @@ from gproxy.limit.ledger import Ledger
 from gproxy.limit.limits import Limit, Limits
 from gproxy.limit.memory import Memory
 from gproxy.route.cidrs import CidrSet
-from tests.bench.bench import Bench
+from tests.bench.apart import sample_of
 from tests.bench.sampling import MICRO, Figures, Measure, Row
-from tests.bench.worker import WorkFailed
 
 _ADDRESSES = 1_000
 _BANNED = 1_000
@@ -40,18 +37,7 @@ _ROWS = (
 )
 
 
-def _sample(bench: Bench, name: str) -> Figures:
-    if name != "gproxy":
-        return {}
-    command = [sys.executable, "-m", "tests.bench.limits"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
-    if done.returncode:
-        raise WorkFailed(done.stderr[-500:])
-    figures: Figures = json.loads(done.stdout)
-    return figures
-
-
-MEASURES = (Measure("limits", _ROWS, (_sample,), group="limits"),)
+MEASURES = (Measure("limits", _ROWS, (sample_of("tests.bench.limits", _LIMIT),), group="limits"),)
 
 
 def measured() -> Figures:

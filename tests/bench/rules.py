@@ -9,8 +9,6 @@ import gc
 import json
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Container, Sequence
 from ipaddress import IPv4Address
@@ -30,7 +28,7 @@ from gproxy.route.sets.contents import Contents
 from gproxy.route.sets.packed import Packed, from_file, pack
 from gproxy.schema.model import read
 from gproxy.schema.problem import Problem
-from tests.bench.bench import Bench
+from tests.bench.apart import sample_of
 from tests.bench.sampling import MICRO, MILLI, Figures, Measure, Row
 from tests.bench.worker import WorkFailed
 
@@ -54,18 +52,7 @@ _ROWS = (
 )
 
 
-def _sample(bench: Bench, name: str) -> Figures:
-    if name != "gproxy":
-        return {}
-    command = [sys.executable, "-m", "tests.bench.rules"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
-    if done.returncode:
-        raise WorkFailed(done.stderr[-500:])
-    figures: Figures = json.loads(done.stdout)
-    return figures
-
-
-MEASURES = (Measure("rules", _ROWS, (_sample,), group="rules"),)
+MEASURES = (Measure("rules", _ROWS, (sample_of("tests.bench.rules", _LIMIT),), group="rules"),)
 
 
 def measured() -> Figures:

@@ -24,8 +24,7 @@ from gproxy.route.rule import Router
 from gproxy.schema.model import read
 from gproxy.schema.problem import Problem
 from tests.interop.lab import program
-from tests.interop.test_route_singbox import HOSTS, USERS, Visit, only_from, ours, teller, theirs
-from tests.support.ports import LOOPBACK, free_ports
+from tests.interop.test_route_singbox import HOSTS, USERS, Visit, ours, sing_box, teller, theirs
 from tests.support.procs import Processes
 
 Tree = dict[str, Any]
@@ -179,35 +178,6 @@ def options(**tables: Any) -> RouteOptions:
     return read_tables
 
 
-def sing_box(
-    processes: Processes, entries: Sequence[Tree], made: Sequence[Sequence[Tree]], yes: int, no: int
-) -> list[int]:
-    """sing-box with an inbound for each sequence of rules; their ports."""
-    ports = free_ports(len(made))
-    users = [{"username": user, "password": "pw"} for user in USERS]
-    config = {
-        "log": {"level": "warn"},
-        "dns": {"servers": [{"type": "hosts", "tag": "hosts", "predefined": NAMES}]},
-        "inbounds": [
-            {"type": "socks", "tag": f"in{index}", "listen": LOOPBACK, "listen_port": port, "users": users}
-            for index, port in enumerate(ports)
-        ],
-        "outbounds": [
-            {"type": "socks", "tag": tag, "server": LOOPBACK, "server_port": port}
-            for tag, port in (("no", no), ("yes", yes))
-        ],
-        "route": {
-            "rules": [only_from(f"in{index}", each) for index, rules in enumerate(made) for each in rules],
-            "rule_set": list(entries),
-            "final": "no",
-        },
-    }
-    path = processes.folder / "route-sets.json"
-    path.write_text(json.dumps(config), "utf-8")
-    processes.start(program("sing-box"), "run", "-c", str(path), tcp=ports)
-    return ports
-
-
 NAMES = {name: HOSTS.get(name, ["198.51.100.9"]) for name in MORE_HOSTS}
 
 
@@ -234,7 +204,7 @@ def test_rule_sets_lead_where_they_lead_in_sing_box(
     context = build_context(Root(route=options(rule_set=entries)))
     wrong, hits = [], 0
     with teller(b"y") as yes, teller(b"n") as no:
-        ports = sing_box(processes, entries, made, yes=yes, no=no)
+        ports = sing_box(processes, made, yes, no, NAMES, rule_set=entries)
         for rules, port in zip(made, ports, strict=True):
             mine = Router(options(rules=rules).rules, "no", context)
             for visit in visits(draw, QUERIES // len(made)):

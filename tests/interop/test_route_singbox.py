@@ -259,13 +259,20 @@ def only_from(inbound: str, rule: Rule) -> Rule:
     return {"type": "logical", "mode": "and", "rules": [{"inbound": inbound}, looks], **action}
 
 
-def sing_box(processes: Processes, sequences: Sequence[Sequence[Rule]], yes: int, no: int) -> list[int]:
-    """sing-box with an inbound for each sequence of rules; their ports."""
+def sing_box(
+    processes: Processes,
+    sequences: Sequence[Sequence[Rule]],
+    yes: int,
+    no: int,
+    hosts: Mapping[str, Sequence[str]] | None = None,
+    **route: Any,
+) -> list[int]:
+    """sing-box with an inbound for each sequence of rules; their ports. `hosts`: other names than HOSTS."""
     ports = free_ports(len(sequences))
     users = [{"username": user, "password": "pw"} for user in USERS]
     config = {
         "log": {"level": "warn"},
-        "dns": {"servers": [{"type": "hosts", "tag": "hosts", "predefined": HOSTS}]},
+        "dns": {"servers": [{"type": "hosts", "tag": "hosts", "predefined": HOSTS if hosts is None else hosts}]},
         "inbounds": [
             {"type": "socks", "tag": f"in{index}", "listen": LOOPBACK, "listen_port": port, "users": users}
             for index, port in enumerate(ports)
@@ -277,6 +284,7 @@ def sing_box(processes: Processes, sequences: Sequence[Sequence[Rule]], yes: int
         "route": {
             "rules": [only_from(f"in{index}", rule) for index, rules in enumerate(sequences) for rule in rules],
             "final": "no",
+            **route,
         },
     }
     path = processes.folder / f"route-{free_port()}.json"
