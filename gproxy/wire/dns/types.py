@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 A: Final = 1
@@ -134,13 +135,7 @@ _RCODE_NAMES: Final = {number: name for name, number in RCODES.items()}
 
 def type_number(text: str) -> int:
     """The number of a record type: of its name in any case, `TYPE28` (RFC 3597), or `28`. Raises ValueError."""
-    name = text.upper()
-    if name in TYPES:
-        return TYPES[name]
-    number = _number(name.removeprefix("TYPE"), 0xFFFF)
-    if number is None:
-        raise ValueError(f"not a DNS record type: {text!r}")
-    return number
+    return _number(text, TYPES, "TYPE", 0xFFFF, "record type")
 
 
 def type_name(number: int) -> str:
@@ -150,13 +145,7 @@ def type_name(number: int) -> str:
 
 def rcode_number(text: str) -> int:
     """The number of a response code: of its name in any case, or of digits. Raises ValueError."""
-    name = text.upper()
-    if name in RCODES:
-        return RCODES[name]
-    number = _number(name.removeprefix("RCODE"), 0xFFF)
-    if number is None:
-        raise ValueError(f"not a DNS response code: {text!r}")
-    return number
+    return _number(text, RCODES, "RCODE", 0xFFF, "response code")
 
 
 def rcode_name(number: int) -> str:
@@ -164,9 +153,11 @@ def rcode_name(number: int) -> str:
     return _RCODE_NAMES.get(number) or f"RCODE{number}"
 
 
-def _number(text: str, most: int) -> int | None:
-    if text.isascii() and text.isdigit() and len(text) <= len(str(most)):
-        number = int(text)
-        if number <= most:
-            return number
-    return None
+def _number(text: str, numbers: Mapping[str, int], prefix: str, most: int, what: str) -> int:
+    name = text.upper()
+    if name in numbers:
+        return numbers[name]
+    digits = name.removeprefix(prefix)
+    if digits.isascii() and digits.isdigit() and len(digits) <= len(str(most)) and int(digits) <= most:
+        return int(digits)
+    raise ValueError(f"not a DNS {what}: {text!r}")
