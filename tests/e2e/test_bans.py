@@ -92,7 +92,7 @@ def guess(house: House, source: str, most: int = 20) -> int:
 def test_guessing_from_many_addresses(processes: Processes, site: Server) -> None:
     """Each has its tries on whichever worker, and others are served meanwhile; a ban outlives reload and restart."""
     house = House(processes, site)
-    sources = [f"127.0.1.{number}" for number in range(1, 41)]
+    sources = [f"127.0.1.{number}" for number in range(1, 101)]
     with ThreadPoolExecutor(4) as pool:
         counts = list(pool.map(lambda source: guess(house, source), sources))
         assert come(house, "127.0.2.1") == "served"
