@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from gproxy.base.clock import now
 from gproxy.limit.bans import Ban, BanTable, Kept
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
@@ -25,6 +26,10 @@ _LOOK: Final = 1.0  # how often somebody looks whether there is something to sav
 
 # What takes long is done more rarely: it takes this part of the time at most.
 _SHARE: Final = 0.05
+
+# After so many seconds they are shown again: where that failed, and where others may have emptied the sets.
+_RETRY: Final = 10.0
+_ANEW: Final = 300.0
 
 _VERSION: Final = 1
 _LARGEST: Final = 16 << 20  # bytes of a file that we may have written
@@ -96,8 +101,11 @@ def _parse(data: bytes) -> Iterator[Kept]:
 class Sets(Protocol):
     """Where else bans are to be known."""
 
-    def show(self, bans: list[Ban]) -> None:
-        """These are all that are in force. Never raises."""
+    def show(self, bans: list[Ban], *, anew: bool = False) -> bool:
+        """These are all that are in force; whether that is known there now. Never raises.
+
+        `anew`: whatever was shown before, others may have changed it.
+        """
 
 
 class BanKeeper:
@@ -108,7 +116,8 @@ class BanKeeper:
         self._file = file
         self._sets = sets
         self._saved = table.epoch if file.path.exists() else None  # what the file has
-        self._shown: int | None = None  # what the sets have
+        self._shown: int | None = None  # what the sets have,
+        self._again = 0.0  # and when they are to be shown it again
         self._work = Group("bans")
 
     @property
@@ -119,7 +128,7 @@ class BanKeeper:
     def start(self) -> None:
         """Begin, or begin again."""
         if not len(self._work):
-            self._shown = None
+            self._shown, self._again = None, 0.0
             self._work.spawn(self._watch)
 
     def stop(self) -> None:
@@ -139,6 +148,14 @@ class BanKeeper:
         epoch = self._table.epoch
         if epoch != self._saved and self._file.save(self._table):
             self._saved = epoch
-        if show and self._sets is not None and epoch != self._shown:
-            self._shown = epoch
-            self._sets.show([ban for _, ban in self._table.bans()])
+        if show and self._sets is not None:
+            self._show(self._sets, epoch)
+
+    def _show(self, sets: Sets, epoch: int) -> None:
+        """What has changed at once, unless it has failed just now; and all of it now and then."""
+        due = now() >= self._again
+        if due or (self._shown is not None and self._shown != epoch):
+            went = sets.show([ban for _, ban in self._table.bans()], anew=due)
+            self._shown = epoch if went else None
+            if due or not went:
+                self._again = now() + (_ANEW if went else _RETRY)

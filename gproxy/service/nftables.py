@@ -33,6 +33,7 @@ from gproxy.schema.bans import NftablesOptions
 _log = logging.getLogger("gproxy.service.bans")
 
 _LIMIT: Final = 10.0  # seconds for one call of nft
+_FURTHER: Final = "/usr/sbin:/sbin"  # where nft is, which not everybody's path has
 _AT_ONCE: Final = 500  # elements of one call: their text has to fit into an argument
 
 # Of what nft complains, so much is told.
@@ -52,7 +53,7 @@ Run = Callable[[Sequence[str]], str]
 
 def run_program(argv: Sequence[str]) -> str:
     """See Run."""
-    child = Child(argv, {"PATH": os.environ.get("PATH", os.defpath)})
+    child = Child(argv, {"PATH": f"{os.environ.get('PATH', os.defpath)}:{_FURTHER}"})
     try:
         with deadline(_LIMIT, _Late()):
             said = b""
@@ -80,11 +81,11 @@ class Nftables:
         self._known: dict[Network, float] | None = None  # what the kernel has, and until when; None: nobody knows
         self._failing = False
 
-    def show(self, bans: list[Ban]) -> None:
+    def show(self, bans: list[Ban], *, anew: bool = False) -> bool:
         """See Sets. Where the kernel has not what we believe, all is done anew; what goes wrong then is told once."""
         at = now()
         wanted = {ban.network: at + ban.left for ban in _widest(bans) if ban.network.version in self._sets}
-        if self._known is None or self._tell(self._changes(self._known, wanted, at)):
+        if anew or self._known is None or self._tell(self._changes(self._known, wanted, at)):
             all_of_it = [f"flush set {name}" for name in self._sets.values()]
             all_of_it += [self._add(network, until - at) for network, until in wanted.items()]
             problem = self._tell(all_of_it)
@@ -92,6 +93,7 @@ class Nftables:
             self._known = None if problem else wanted
         else:
             self._known = wanted
+        return self._known is not None
 
     def _changes(self, known: dict[Network, float], wanted: dict[Network, float], at: float) -> list[str]:
         """First what is to go: what is there still may overlap with what is to come."""

@@ -22,7 +22,7 @@ apt-get install -qy --no-install-recommends \
     dante-server microsocks tinyproxy squid privoxy haproxy nginx \
     shadowsocks-libev simple-obfs shadowsocks-v2ray-plugin v2ray trojan \
     unbound dnsdist bind9 bind9-dnsutils dnsmasq knot knot-dnsutils stubby caddy isc-dhcp-server avahi-daemon \
-    tcpdump prometheus
+    tcpdump prometheus nftables
 
 mkdir -p "$folder"
 [ -x "$folder/venv/bin/python" ] || "$python" -m venv "$folder/venv"

@@ -12,7 +12,10 @@ import pytest
 from gproxy.limit.bans import Ban, BanTable
 from gproxy.limit.memory import Memory
 from gproxy.service.bans import BanFile, BanKeeper
+from tests.support.clock import HeldClock, held_clock
 from tests.support.wait import wait_until
+
+__all__ = ["held_clock"]
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -110,9 +113,13 @@ def test_a_disk_that_is_full_is_told_once(
 class Sets:
     def __init__(self) -> None:
         self.shown: list[list[str]] = []
+        self.anew: list[bool] = []
+        self.works = True
 
-    def show(self, bans: list[Ban]) -> None:
+    def show(self, bans: list[Ban], *, anew: bool = False) -> bool:
         self.shown.append(sorted(str(ban.network) for ban in bans))
+        self.anew.append(anew)
+        return self.works
 
 
 def test_what_changes_is_saved_and_shown(tmp_path: Path) -> None:
@@ -133,3 +140,31 @@ def test_what_changes_is_saved_and_shown(tmp_path: Path) -> None:
     keeper.stop()
     assert [str(ban.network) for _, ban in loaded(path).bans()] == ["192.0.2.2/32"]
     assert sets.shown == [["192.0.2.1/32"], ["192.0.2.1/32", "192.0.2.2/32"]]
+
+
+def test_where_it_fails_it_is_tried_again_and_all_is_shown_now_and_then(tmp_path: Path, held_clock: HeldClock) -> None:
+    bans, sets = table("192.0.2.1/32"), Sets()
+    keeper = BanKeeper(bans, BanFile(tmp_path / "bans.json"), sets)
+
+    def shown(seconds: float) -> int:
+        """How often within so many seconds."""
+        sets.shown.clear()
+        sets.anew.clear()
+        for _ in range(int(seconds)):
+            keeper.look()
+            held_clock.advance(1)
+        return len(sets.shown)
+
+    sets.works = False
+    assert shown(30) == 3
+    sets.works = True
+    assert shown(299) == 1
+    assert shown(2) == 1
+    assert sets.anew == [True]
+    bans.add(ip_network("192.0.2.2/32"), 100)
+    assert shown(10) == 1
+    assert sets.anew == [False]
+    sets.works = False
+    bans.add(ip_network("192.0.2.3/32"), 100)
+    assert shown(9) == 1
+    assert shown(2) == 1

@@ -95,6 +95,16 @@ def test_sets_that_others_have_changed_are_filled_anew(nft: Nft, caplog: pytest.
     assert caplog.records == []
 
 
+def test_anew_means_all_of_it(nft: Nft) -> None:
+    sets = Nftables(OPTIONS, nft)
+    assert sets.show([ban("192.0.2.1/32")])
+    nft.called = []
+    assert sets.show([ban("192.0.2.1/32")])
+    assert nft.called == []
+    assert sets.show([ban("192.0.2.1/32")], anew=True)
+    assert nft.told()[2:] == ["add element inet filter b4 { 192.0.2.1 timeout 60s }"]
+
+
 def test_intervals_do_not_overlap(nft: Nft) -> None:
     Nftables(OPTIONS, nft).show([ban("192.0.2.1/32"), ban("192.0.2.0/24"), ban("192.0.3.1/32"), ban("c000::/4")])
     assert [each.split("{ ")[1].split(" ")[0] for each in nft.told()[2:]] == ["192.0.2.0/24", "192.0.3.1", "c000::/4"]
@@ -115,10 +125,9 @@ def test_what_goes_wrong_is_told_once_and_all_is_done_anew(nft: Nft, caplog: pyt
     caplog.set_level("INFO")
     sets = Nftables(OPTIONS, nft)
     nft.problem = "Error: No such file or directory\nflush set inet filter b4"
-    for _ in range(3):
-        sets.show([ban("192.0.2.1/32")])
+    assert not any(sets.show([ban("192.0.2.1/32")]) for _ in range(3))
     nft.problem, nft.called = "", []
-    sets.show([ban("192.0.2.1/32")])
+    assert sets.show([ban("192.0.2.1/32")])
     assert nft.told()[0] == "flush set inet filter b4"
     assert [record.getMessage() for record in caplog.records] == [
         "the kernel is not told about bans: Error: No such file or directory flush set inet filter b4",
@@ -144,5 +153,6 @@ def test_real_programs(tmp_path: Path) -> None:
 
 def test_without_the_program(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "PATH", "/nonexistent")
+    monkeypatch.setattr("gproxy.service.nftables._FURTHER", "/nonexistent")
     Nftables(OPTIONS).show([ban("192.0.2.1/32")])
     assert "the kernel is not told about bans: nft: No such file or directory" in caplog.text
