@@ -236,8 +236,11 @@ def test_each_address_comes_at_its_own_rate(processes: Processes, crowd: CrowdEc
     house.gproxy.stop()
 
 
-def test_silent_clients(processes: Processes, site: Server) -> None:
-    """Hundreds that say nothing: few of an address are let in, those are closed in time, and others are served."""
+def test_slow_clients(processes: Processes, site: Server) -> None:
+    """Hundreds that say nothing, or a byte now and then, without an end.
+
+    Few of an address are let in, those are closed in time, and others are served.
+    """
     house = Limited(processes, each=["source"], max_handshakes=100)
     began = time.monotonic()
     with ExitStack() as stack:
@@ -258,9 +261,26 @@ def test_silent_clients(processes: Processes, site: Server) -> None:
             assert time.monotonic() - at < 2
         assert time.monotonic() - began < HANDSHAKE_TIMEOUT, "the good ones come while the others are there"
         assert sum(map(_is_over, silent)) == 200
-        wait_until(lambda: all(map(_is_over, silent)), lambda: f"{sum(map(_is_over, silent))} are over", 20)
+        for sock in silent[::2]:
+            _drip(sock, b"\x05\xff")
+        told = time.monotonic()
+
+        def all_over() -> bool:
+            nonlocal told
+            if time.monotonic() - told > 1:
+                told = time.monotonic()
+                for sock in silent[::2]:
+                    _drip(sock, b"\x02")
+            return all(map(_is_over, silent))
+
+        wait_until(all_over, lambda: f"{sum(map(_is_over, silent))} are over", 20)
         assert time.monotonic() - began < HANDSHAKE_TIMEOUT + 3
     house.gproxy.stop()
+
+
+def _drip(sock: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+        sock.sendall(data)
 
 
 def _is_over(sock: socket.socket) -> bool:

@@ -33,7 +33,8 @@ _REST = 20.0  # seconds in which everything may be closed
 _WAVE_SECONDS = 10.0
 _PROBE = 0.5  # seconds
 _PROBE_RATE = 50.0
-_CALM = 3.0  # times the latency before the wave
+_USUAL = 2.0  # seconds of it before the wave
+_CALM = 3.0  # times the median of what it took before the wave
 _CALM_MS = 20.0  # at least: a machine that does other work is late by so much now and then
 _PATIENCE = 30.0  # seconds for a recovery
 _HEAD = (
@@ -96,14 +97,15 @@ class Soak:
 
     def wave(self, count: int) -> None:
         """From none to so many connections, each of which is used, and back."""
-        usual = percentile(self._probe.call(Steady.run, 2.0).opened, 99)
+        usual = self._probe.call(Steady.run, _USUAL).opened
         wave = self._load.call(Steady.grow, count, _WAVE_SECONDS)
         began = time.monotonic()
         click.echo(
             f"wave: {count} connections in {wave.seconds:.1f} s, p50 {percentile(wave.opened, 50):.1f} ms, "
-            f"p99 {percentile(wave.opened, 99):.1f} ms; p99 before {usual:.1f} ms"
+            f"p99 {percentile(wave.opened, 99):.1f} ms; before {percentile(usual, 50):.1f} and "
+            f"{percentile(usual, 99):.1f} ms"
         )
-        self.course.recovery = self._recovered(began, max(_CALM * usual, _CALM_MS))
+        self.course.recovery = self._recovered(began, max(_CALM * percentile(usual, 50), _CALM_MS))
         wave.add(self._load.call(Steady.ask_all))
         click.echo(
             f"wave: {sum(each.rss for each in memory(self._house)) / MB:.1f} MB of RSS, both workers, at its top"
@@ -117,7 +119,7 @@ class Soak:
         """Seconds until others are served as before, beside those that are held; None if that never comes."""
         while (at := time.monotonic() - began) < _PATIENCE:
             tally = self._probe.call(Steady.run, _PROBE)
-            if not tally.failed and percentile(tally.opened, 99) <= calm:
+            if not tally.failed and percentile(tally.opened, 50) <= calm:
                 return at
         return None
 

@@ -1,0 +1,149 @@
+"""Crowds: clients of hundreds of addresses that come at a pace, and thousands that say next to nothing."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from tests.bench.doors import Declined, Way
+from tests.bench.visits import Visit, Visits
+
+_LOCALHOST = "127.0.0.1"
+_TICK = 0.02
+_BURST = 512
+
+
+def addresses(count: int, network: int) -> list[str]:
+    """So many addresses of 127.`network`.0.0/16."""
+    return [f"127.{network}.{number // 250}.{number % 250 + 1}" for number in range(count)]
+
+
+@dataclass(slots=True)
+class Pressed:
+    """What became of a crowd that came at a pace, by its addresses."""
+
+    admitted: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)  # hung up on without a word
+    failed: Counter[str] = field(default_factory=Counter)  # by what went wrong
+    latencies: list[float] = field(default_factory=list)  # seconds from connect() to the whole answer
+    seconds: float = 0.0  # from the first connection to the last one
+
+
+class Crowd(Visits):
+    """Clients that make one exchange each and leave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pressed = Pressed()
+
+    def press(self, way: Way, sources: Sequence[str], rate: float, seconds: float) -> Pressed:
+        """Come `rate` times a second, the addresses in turn, for so long; return when all have been answered."""
+        self._pressed = pressed = Pressed()
+        began = last = time.perf_counter()
+        come, count = 0, int(rate * seconds)
+        while come < count or self.opening:
+            now = time.perf_counter()
+            for _ in range(min(count, int((now - began) * rate) + 1) - come):
+                source = sources[come % len(sources)]
+                self.open(source, way, source=source)
+                come += 1
+                last = now
+            self.turn()
+        pressed.seconds = last - began
+        return pressed
+
+    def opened(self, visit: Visit) -> None:
+        self._pressed.admitted[visit.kind] += 1
+        self._pressed.latencies.append(time.perf_counter() - visit.since)
+        self.leave(visit)
+
+    def lost(self, visit: Visit, error: OSError) -> None:
+        hung_up = isinstance(error, ConnectionResetError | BrokenPipeError | Declined)
+        if hung_up and visit.step == 0 and not visit.got:
+            self._pressed.refused[visit.kind] += 1
+        else:
+            self._pressed.failed[f"step {visit.step}: {error}"] += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Drips:
+    """A port, and what is said there a byte at a time, without an end."""
+
+    port: int
+    said: bytes
+
+
+@dataclass(slots=True)
+class Dripped:
+    """What became of those who say next to nothing."""
+
+    closed: list[float] = field(default_factory=list)  # seconds from connect() until the proxy hung up
+    left: int = 0  # that it never hung up on
+
+
+class Loris:
+    """Thousands of clients that drip."""
+
+    def drip(self, drips: Sequence[Drips], sources: Sequence[str], count: int, every: float, limit: float) -> Dripped:
+        """Open `count` connections and say one byte on each `every` so many seconds, until all are closed.
+
+        After `limit` seconds those that are still open are counted and left. Raises OSError if one can't be opened.
+        """
+        dripped = Dripped()
+        with select.epoll() as poll:
+            slow = {}
+            for number in range(count):
+                one = _Slow(drips[number % len(drips)], sources[number % len(sources)])
+                slow[one.sock.fileno()] = one
+                poll.register(one.sock.fileno(), select.EPOLLIN | select.EPOLLHUP)
+            end = time.perf_counter() + limit
+            while slow and (now := time.perf_counter()) < end:
+                for fd, _ in poll.poll(_TICK, _BURST):
+                    if slow[fd].is_over():
+                        dripped.closed.append(slow.pop(fd).close())
+                for one in slow.values():
+                    one.drip(now, every)
+        dripped.left = len(slow)
+        for one in slow.values():
+            one.close()
+        return dripped
+
+
+class _Slow:
+    """One of them."""
+
+    def __init__(self, drips: Drips, source: str) -> None:
+        self._drips = drips
+        self._place = 0
+        self.sock = socket.socket()
+        self.sock.bind((source, 0))
+        self.sock.connect((_LOCALHOST, drips.port))
+        self.sock.setblocking(False)
+        self._born = self._last = time.perf_counter()
+
+    def drip(self, now: float, every: float) -> None:
+        if now - self._last >= every:
+            self._last = now
+            byte = self._drips.said[self._place % len(self._drips.said)]
+            self._place += 1
+            with suppress(OSError):  # that it is closed is heard elsewhere
+                self.sock.send(bytes([byte]))
+
+    def is_over(self) -> bool:
+        """Take what has come; whether the proxy has hung up."""
+        try:
+            return not self.sock.recv(4096)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def close(self) -> float:
+        """Close it, and return the seconds that it has lasted."""
+        self.sock.close()
+        return time.perf_counter() - self._born
