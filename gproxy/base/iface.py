@@ -258,6 +258,23 @@ Later = Callable[[], bytes]
 """What waits for an answer and gives it; nothing where there is none. It is called once, outside of the hub."""
 
 
+class Soon:
+    """A Later that may get its answer without a greenlet that waits for it."""
+
+    __slots__ = ()
+
+    def soon(self, ready: Callable[[], object], /) -> bool:
+        """Begin, if that is so. `ready` is called once, later on and often in the hub, as soon as it won't wait.
+
+        Then it has to be called, and may be in the hub. It is for whoever makes one; False needs no more work.
+        """
+        raise NotImplementedError
+
+    def __call__(self) -> bytes:
+        """See Later."""
+        raise NotImplementedError
+
+
 class Resolver(Protocol):
     """Names to addresses, and questions to answers, as the configuration's `dns` says."""
 

@@ -22,7 +22,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from gproxy.base.clock import now, wall
 from gproxy.base.errors import DialError, GproxyError, ProtocolError
@@ -83,14 +83,23 @@ class _Entry:
         self.retry = 0.0
 
 
-class _Flight:
+class Leader(Protocol):
+    """Who makes an exchange for all who wait for it."""
+
+    fired: bool
+
+    def fire(self) -> None:
+        """Another one has the answer: there is no need to go on. It neither waits nor raises."""
+
+
+class Flight:
     """An exchange that others wait for."""
 
     __slots__ = ("answer", "began", "error", "leaders", "over", "settled")
 
     def __init__(self, began: float) -> None:
         self.began = began
-        self.leaders: set[Cancel] = set()
+        self.leaders: set[Leader] = set()
         self.over: Event | None = None  # made when the first one waits
         self.answer: Prepared | None = None
         self.error: GproxyError | None = None
@@ -113,7 +122,7 @@ class _Flight:
         self.answer = answer
         self.error = error
         if answer is not None:
-            for leader in self.leaders:
+            for leader in tuple(self.leaders):
                 leader.fire()
         if self.over is not None:
             self.over.set()
@@ -158,7 +167,7 @@ class Cache:
         self._new: OrderedDict[bytes, _Entry] = OrderedDict()
         self._gone: set[int] = set()  # hashes of keys that were displaced of late
         self._gone_before: set[int] = set()
-        self._flights: dict[bytes, _Flight] = {}
+        self._flights: dict[bytes, Flight] = {}
         self._group = Group("dns-cache")
         self._second = 0  # in which refreshes are counted that are not over yet
         self._begun = 0
@@ -172,9 +181,9 @@ class Cache:
     def get(self, key: bytes, *, stale: bool = True) -> Hit | None:
         """What is remembered; `stale` says whether also beyond its end. It never waits."""
         entry = self._used.get(key) or self._new.get(key)
-        time = now()
         if entry is None:
-            return None if self._shared is None else self._of_others(key, time, stale)
+            return None if self._shared is None else self._of_others(key, now(), stale)
+        time = now()
         entry.hits += 1
         if time < entry.due:
             return Hit(entry.answer, int(entry.end - time))
@@ -201,6 +210,45 @@ class Cache:
             answer = self._lead(key, flight, ask, rewrite_ttl) if leads else flight.wait()
             if answer is not None:
                 return Hit(answer, answer.ttl)
+
+    def led(self, key: bytes) -> bool:
+        """Whether somebody is asking for it just now."""
+        return key in self._flights
+
+    def lead(self, key: bytes, leader: Leader) -> Flight:
+        """For who can't wait, and if nobody else is at it: make the exchange for all who ask meanwhile.
+
+        It ends with `landed` or `missed`, or goes on with `go_on`; or else `leader` is fired, and the flight knows the
+        answer.
+        """
+        self.misses += 1
+        flight = self._flights[key] = Flight(now())
+        flight.leaders.add(leader)
+        return flight
+
+    def landed(self, key: bytes, flight: Flight, leader: Leader, message: bytes, rewrite_ttl: int | None) -> Prepared:
+        """Such an exchange has brought this message. Raises DialError for one that is no answer."""
+        answer = None
+        error: GproxyError | None = None
+        try:
+            answer = self._taken(key, message, rewrite_ttl)
+        except GproxyError as failed:
+            error = failed
+            raise
+        finally:
+            self._left(key, flight, leader, answer, error)
+        return answer
+
+    def missed(self, key: bytes, flight: Flight, leader: Leader, error: GproxyError) -> None:
+        """Such an exchange has failed."""
+        self._left(key, flight, leader, None, error)
+
+    def go_on(
+        self, key: bytes, flight: Flight, leader: Leader, ask: Callable[[], bytes], rewrite_ttl: int | None
+    ) -> Prepared:
+        """Go on with such an exchange, waiting now. Raises what `ask` raises, and DialError."""
+        flight.leaders.discard(leader)
+        return self._lead(key, flight, ask, rewrite_ttl)
 
     def refresh(self, key: bytes, ask: Callable[[], bytes], *, rewrite_ttl: int | None = None) -> None:
         """Ask anew, behind the answer that is given meanwhile. It never waits; `ask` is called in a greenlet."""
@@ -286,12 +334,12 @@ class Cache:
         entry.retry = time + _RETRY
         return True
 
-    def _board(self, key: bytes) -> tuple[_Flight, bool]:
+    def _board(self, key: bytes) -> tuple[Flight, bool]:
         """The exchange for this key, and whether who asks is to make it: if there is none, or none ends."""
         time = now()
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = _Flight(time)
+            flight = self._flights[key] = Flight(time)
             return flight, True
         if time - flight.began < _PATIENCE:
             return flight, False
@@ -299,7 +347,7 @@ class Cache:
         return flight, True
 
     def _renew(
-        self, key: bytes, flight: _Flight, ask: Callable[[], bytes], rewrite_ttl: int | None, second: int
+        self, key: bytes, flight: Flight, ask: Callable[[], bytes], rewrite_ttl: int | None, second: int
     ) -> None:
         try:
             self._lead(key, flight, ask, rewrite_ttl)
@@ -307,7 +355,7 @@ class Cache:
             if second == self._second:
                 self._begun -= 1
 
-    def _lead(self, key: bytes, flight: _Flight, ask: Callable[[], bytes], rewrite_ttl: int | None) -> Prepared:
+    def _lead(self, key: bytes, flight: Flight, ask: Callable[[], bytes], rewrite_ttl: int | None) -> Prepared:
         """Ask, for all who wait."""
         answer = None
         error: GproxyError | None = None
@@ -320,14 +368,20 @@ class Cache:
             error = failed
             raise
         finally:
-            flight.leaders.discard(scope)
-            if not scope.fired and (answer is not None or not flight.leaders):
-                if self._flights.get(key) is flight:
-                    del self._flights[key]
-                flight.settle(answer, error if now() - flight.began < _PATIENCE else None)
+            self._left(key, flight, scope, answer, error)
         answer = answer or flight.answer  # another one's, who asked later and was answered first
         assert answer is not None
         return answer
+
+    def _left(
+        self, key: bytes, flight: Flight, leader: Leader, answer: Prepared | None, error: GproxyError | None
+    ) -> None:
+        """One who has asked has an answer, or has failed, or was fired."""
+        flight.leaders.discard(leader)
+        if not leader.fired and (answer is not None or not flight.leaders):
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+            flight.settle(answer, error if error is None or now() - flight.began < _PATIENCE else None)
 
     def _taken(self, key: bytes, message: bytes, rewrite_ttl: int | None) -> Prepared:
         """A new answer, which takes the place of the one that is remembered, unless it tells of a failure."""
@@ -335,19 +389,20 @@ class Cache:
             answer = prepare(message)
         except ProtocolError as error:
             raise DialError(f"a bad DNS answer: {error}", reason="dns") from error
-        if not key.endswith(answer.question[:-4].lower() + answer.question[-4:]):
+        question = answer.question
+        if not key.endswith(question) and not key.endswith(question[:-4].lower() + question[-4:]):
             raise DialError("a DNS answer to another question", reason="dns")
         if rewrite_ttl is None:
             answer.ttl = min(answer.ttl, MOST_NEGATIVE if answer.negative else MOST_TTL)
         else:
             answer.ttl = rewrite_ttl
-        if answer.rcode in (types.NOERROR, types.NXDOMAIN):
+        if answer.lasting and answer.ttl > 0:
+            end = now() + answer.ttl
+            self._put(key, answer, end)
+            if self._shared is not None:
+                self._shared.put(key, message, end, answer.ttl)
+        elif answer.rcode in (types.NOERROR, types.NXDOMAIN):
             self._remove(key)
-            if answer.lasting and answer.ttl > 0:
-                end = now() + answer.ttl
-                self._put(key, answer, end)
-                if self._shared is not None:
-                    self._shared.put(key, message, end, answer.ttl)
         return answer
 
     def _put(self, key: bytes, answer: Prepared, end: float) -> _Entry:
@@ -359,7 +414,7 @@ class Cache:
             known = mark in self._gone or mark in self._gone_before
             (self._used if known else self._new)[key] = entry
             self.size += entry.size
-            while len(self) > self._capacity or self.size > self._room:
+            while len(self._used) + len(self._new) > self._capacity or self.size > self._room:
                 self._displace()
         return entry
 

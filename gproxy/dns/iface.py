@@ -44,6 +44,34 @@ class Server(Protocol):
         """Give up what is kept open. Idempotent."""
 
 
+class Told(Protocol):
+    """Who is told what became of a question. It neither waits nor raises."""
+
+    def told(self, answer: bytes, /) -> None:
+        """The answer, as `Server.exchange` gives it."""
+
+    def failed(self, why: str, /, *, again: bool) -> None:
+        """There is none. `again`: it is to be asked again, by somebody who can wait."""
+
+
+class UnderWay(Protocol):
+    """A question that has been sent."""
+
+    def forget(self) -> None:
+        """Nobody wants to be told any more."""
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """A server that can mostly be asked without waiting."""
+
+    def start(self, message: bytes, question: bytes, told: Told, /) -> UnderWay | None:
+        """Ask, or do nothing if that would mean to wait. It may be called in the hub; `told` hears later on, once.
+
+        `message` is as in Ask, and `question` what it asks, as it stands there: name, type and class.
+        """
+
+
 @runtime_checkable
 class Searching(Protocol):
     """A server that may hold search domains: those under which names of one label are looked for."""

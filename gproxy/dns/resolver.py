@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -12,10 +13,11 @@ from gproxy.base.address import IP, Address
 from gproxy.base.clock import now
 from gproxy.base.defaults import DNS_DATAGRAM
 from gproxy.base.errors import DialError, GproxyError, ProtocolError, Rejected, Unsupported
-from gproxy.base.iface import Later
+from gproxy.base.iface import Later, Soon
 from gproxy.base.session import DEFAULT_LOOKUP, LookupOptions, Session, Sniffed, copy_of
-from gproxy.dns.asking import Asking, Found, Query
+from gproxy.dns.asking import Asking, Query
 from gproxy.dns.conditions import Asked
+from gproxy.dns.errand import Errand, Found
 from gproxy.dns.reverse import Reverse
 from gproxy.dns.rules import Launch, Predefined, Refuse, Respond, Route, Rules, Wait
 from gproxy.limit.bucket import TokenBucket
@@ -39,7 +41,7 @@ from gproxy.wire.dns.message import (
     parse,
     parse_query,
 )
-from gproxy.wire.dns.name import read_name, skip_name
+from gproxy.wire.dns.name import skip_name
 from gproxy.wire.dns.prepared import Prepared
 from gproxy.wire.dns.subnet import Subnet, encode_subnet, subnet_of
 
@@ -55,6 +57,7 @@ _NOT_FOR_US: Final = frozenset((types.OPT, *range(types.TKEY, types.ANY)))
 """Types that are about the way a question goes, or ask for a whole zone."""
 
 
+_ID_AND_FLAGS = struct.Struct("!HH")
 _IN: Final = b"\0\1"
 _NO_DNSSEC: Final = Edns(DNS_DATAGRAM)
 _DNSSEC: Final = Edns(DNS_DATAGRAM, do=True)
@@ -86,14 +89,13 @@ class Answered(NamedTuple):
 class _Client:
     """A client's query, and how its answer is written."""
 
-    __slots__ = ("_edns", "_flags", "_id", "_question", "asked", "query")
+    __slots__ = ("_asked", "_edns", "_flags", "_id", "_question", "query", "session")
 
     def __init__(
-        self, raw: bytes, end: int, name: str, kind: int, edns: Edns | None, subnet: Subnet | None, session: Session
+        self, raw: bytes, end: int, kind: int, edns: Edns | None, subnet: Subnet | None, session: Session
     ) -> None:
         """`end`: where the question ends."""
-        flags = int.from_bytes(raw[2:4], "big")
-        self._id = int.from_bytes(raw[:2], "big")
+        self._id, flags = _ID_AND_FLAGS.unpack_from(raw)
         self._question = raw[HEAD:end]
         lower = raw[HEAD : end - 4].lower() + raw[end - 4 : end]  # a label's length is below any letter
         self._edns = edns
@@ -101,8 +103,16 @@ class _Client:
         self._flags = flags | AUTHENTIC if dnssec else flags
         network = None if subnet is None or not subnet.network.prefixlen else subnet.network
         checking_disabled, desired = flags & CHECKING_DISABLED != 0, flags & RECURSION_DESIRED != 0
-        self.query = Query(name, kind, lower, dnssec, checking_disabled, desired, network)
-        self.asked = _asked(self.query, session)
+        self.query = Query(kind, lower, dnssec, checking_disabled, desired, network)
+        self.session = session
+        self._asked: Asked | None = None
+
+    @property
+    def asked(self) -> Asked:
+        """The question as rules see it."""
+        if self._asked is None:
+            self._asked = _asked(self.query, self.session)
+        return self._asked
 
     def reply(self, answered: Answered) -> bytes:
         """The whole answer for this client."""
@@ -122,13 +132,40 @@ class _Client:
         return written[:HEAD] + self._question + written[HEAD + len(self._question) :]
 
 
+class _Way(NamedTuple):
+    """Who brings the answer, and the rule that says so."""
+
+    errand: Errand
+    rule: str
+
+
+class _Later(Soon):
+    """See Later: what a client's question still waits for."""
+
+    __slots__ = ("_began", "_client", "_query", "_resolver", "_way")
+
+    def __init__(self, resolver: DnsResolver, query: bytes, client: _Client, way: _Way | None) -> None:
+        self._resolver = resolver
+        self._query = query
+        self._client = client
+        self._way = way
+        self._began = now()
+
+    def soon(self, ready: Callable[[], object], /) -> bool:
+        """See Soon."""
+        return self._way is not None and self._way.errand.soon(ready)
+
+    def __call__(self) -> bytes:
+        """See Later."""
+        resolver, client = self._resolver, self._client
+        try:
+            answered = resolver.find(client, self._way)
+        except GproxyError as error:
+            return resolver.refused(self._query, client, error)
+        return resolver.given(client, answered, self._began)
+
+
 _opt_of = lru_cache(_REMEMBERED)(encode_opt)
-
-
-@lru_cache(_REMEMBERED)
-def _name_of(wire: bytes) -> str:
-    """A name that is not compressed, as text. Raises ProtocolError."""
-    return read_name(bytes(HEAD) + wire, HEAD)[0]
 
 
 def _read_whole(raw: bytes, session: Session) -> _Client | bytes:
@@ -149,7 +186,7 @@ def _read_whole(raw: bytes, session: Session) -> _Client | bytes:
         # RFC 7871 section 7.2.1: what is remembered for this network is for all of it.
         options = () if subnet is None else ((types.CLIENT_SUBNET, _echo(subnet)),)
         edns = Edns(DNS_DATAGRAM, edns.do, 0, options)
-    return _Client(raw, skip_name(raw, HEAD) + 4, question.name, question.type, edns, subnet, session)
+    return _Client(raw, skip_name(raw, HEAD) + 4, question.type, edns, subnet, session)
 
 
 def _echo(subnet: Subnet) -> bytes:
@@ -226,17 +263,7 @@ class DnsResolver:
     def exchange(self, query: bytes, session: Session, /) -> bytes:
         """See Resolver. A failure to find the answer is told as SERVFAIL."""
         client = self._read(query, session)
-        return client if isinstance(client, bytes) else self._finish(query, client)
-
-    def _finish(self, query: bytes, client: _Client) -> bytes:
-        began = now()
-        try:
-            answered = self._resolve(client.query, client.asked, DEFAULT_LOOKUP, internal=False)
-        except Rejected as refusal:
-            return b"" if refusal.drop else error_reply(query, types.REFUSED)
-        except GproxyError as error:
-            return self._failed(query, client, error)
-        return self._given(client, answered, began)
+        return client if isinstance(client, bytes) else _Later(self, query, client, None)()
 
     def begin(self, query: bytes, session: Session, /) -> bytes | Later:
         """See Resolver."""
@@ -244,12 +271,22 @@ class DnsResolver:
         if isinstance(client, bytes):
             return client
         try:
-            answered = self._find_at_once(client.query, client.asked, DEFAULT_LOOKUP, internal=False)
-        except Rejected as refusal:
-            return b"" if refusal.drop else error_reply(query, types.REFUSED)
+            found = self._find_at_once(client, DEFAULT_LOOKUP)
         except GproxyError as error:
-            return self._failed(query, client, error)
-        return partial(self._finish, query, client) if answered is None else self._given(client, answered, 0.0)
+            return self.refused(query, client, error)
+        return self.given(client, found, 0.0) if isinstance(found, Answered) else _Later(self, query, client, found)
+
+    def find(self, client: _Client, way: _Way | None) -> Answered:
+        """For _Later: the answer, by the way that is known. Raises GproxyError."""
+        if way is not None:
+            return Answered(way.errand.found(), way.rule)
+        return self._resolve(client.query, client.asked, DEFAULT_LOOKUP, internal=False)
+
+    def refused(self, query: bytes, client: _Client, error: GproxyError) -> bytes:
+        """What a client gets when there is no answer."""
+        if isinstance(error, Rejected):
+            return b"" if error.drop else error_reply(query, types.REFUSED)
+        return self._failed(query, client, error)
 
     def _failed(self, query: bytes, client: _Client, error: GproxyError) -> bytes:
         """With a server down, a line for each question would be thousands a second: the debug level has them all."""
@@ -276,13 +313,14 @@ class DnsResolver:
                 if query[end + 6]:  # the version
                     return error_reply(query, types.BADVERS)
                 edns = _DNSSEC if query[end + 7] & 0x80 else _NO_DNSSEC
-            return _Client(query, end, _name_of(query[HEAD : end - 4]), asked.type, edns, None, session)
+            return _Client(query, end, asked.type, edns, None, session)
         except Unsupported:
             return error_reply(query, types.NOTIMP)
         except ProtocolError:
             return error_reply(query, types.FORMERR)
 
-    def _given(self, client: _Client, answered: Answered, began: float) -> bytes:
+    def given(self, client: _Client, answered: Answered, began: float) -> bytes:
+        """The whole answer for a client. `began`: since when it was looked for, 0 if it was not."""
         if _log.isEnabledFor(logging.DEBUG):
             spent = (now() - began) * 1000 if began else 0.0
             name, kind = client.query.name, types.type_name(client.query.type)
@@ -338,7 +376,8 @@ class DnsResolver:
     ) -> Answered | None:
         """The same, as far as it can be had without waiting; None otherwise."""
         query = _query(domain, kind)
-        return self._find_at_once(query, _asked(query, session), how, internal=True)
+        found = self._walk_at_once(query, _asked(query, session), how, internal=True)
+        return found if isinstance(found, Answered) else None
 
     def name_of(self, ip: IP) -> str:
         """The name that led a client to this address; empty if none is known, or it is not to be remembered."""
@@ -370,7 +409,7 @@ class DnsResolver:
                         gate.wait()
                 elif isinstance(step, Route):
                     answered = Answered(self._routed(step, query, asked, gate), step.name)
-                    if step.rule is None or not step.rule.filters() or step.rule.accepts(asked, answered.message()):
+                    if _accepts(step, asked, answered):
                         return answered
                 else:
                     return self._ended(step, query)
@@ -387,12 +426,21 @@ class DnsResolver:
             gate.wait()
         return _of(step.future, query)
 
-    def _find_at_once(self, query: Query, asked: Asked, how: LookupOptions, *, internal: bool) -> Answered | None:
-        """The same without waiting. Raises DialError and Rejected."""
+    def _find_at_once(self, client: _Client, how: LookupOptions) -> Answered | _Way | None:
+        """The same without waiting: the answer, or the errand that brings it. Raises DialError and Rejected."""
+        if self._rules:
+            return self._walk_at_once(client.query, client.asked, how, internal=False)
+        found = self._asking.at_once(self._final, client.query, client.session, how)
+        return _Way(found, "final") if isinstance(found, Errand) else Answered(found, "final")
+
+    def _walk_at_once(
+        self, query: Query, asked: Asked, how: LookupOptions, *, internal: bool
+    ) -> Answered | _Way | None:
         at_once = partial(self._asking.at_once, query=query, session=asked.session)
         if how.server or not self._rules:
+            rule = "" if how.server else "final"
             found = at_once(how.server or self._final, how=how)
-            return None if found is None else Answered(found, "" if how.server else "final")
+            return _Way(found, rule) if isinstance(found, Errand) else Answered(found, rule)
         if self._facts is not None and self._facts.needs.some:
             return None  # what the rules look at has to be found out first
         walk = self._rules.walk(asked, how, internal=internal)
@@ -404,14 +452,14 @@ class DnsResolver:
                     return None
                 if isinstance(step, Launch | Route):
                     found = at_once(step.server or self._final, how=step.how)
-                    if found is None:
-                        return None
+                    if isinstance(found, Errand):
+                        return _Way(found, step.name) if isinstance(step, Route) and not _filters(step) else None
                     if isinstance(step, Launch):
                         told = _Pending(_NOBODY)
                         told.settle(found)
                     else:
                         answered = Answered(found, step.name)
-                        if step.rule is None or not step.rule.filters() or step.rule.accepts(asked, answered.message()):
+                        if _accepts(step, asked, answered):
                             return answered
                 else:
                     return self._ended(step, query)
@@ -426,6 +474,15 @@ class DnsResolver:
         if isinstance(step, Predefined):
             return Answered(step.message(Question(query.name, query.type)), step.name)
         return Answered(_of(step.future, query), step.name)
+
+
+def _filters(step: Route) -> bool:
+    """Whether the answer decides if it is given."""
+    return step.rule is not None and step.rule.filters()
+
+
+def _accepts(step: Route, asked: Asked, answered: Answered) -> bool:
+    return step.rule is None or not step.rule.filters() or step.rule.accepts(asked, answered.message())
 
 
 _NOBODY: Final[Any] = type("_Nobody", (), {"open": staticmethod(lambda: None)})()

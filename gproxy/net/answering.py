@@ -6,10 +6,11 @@ import errno
 import logging
 from _socket import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol
 
 from gproxy.base.defaults import DATAGRAM_BURST, QUERIES_IN_WORK
-from gproxy.base.iface import Later
+from gproxy.base.iface import Later, Soon
 from gproxy.limit.bucket import TokenBucket
 from gproxy.rt.crew import launch
 from gproxy.rt.sockets import READ, call_soon, watch
@@ -54,6 +55,7 @@ class Answering:
         self._keeper = keeper
         self._most = most
         self._working = 0
+        self._ready: list[tuple[Later, Any]] = []
         self._found: list[tuple[bytes, Any]] = []
         self._watcher = watch(sock.fileno(), READ)
         self._stopped = False
@@ -125,7 +127,21 @@ class Answering:
                 self._dropped = 0
             return
         self._working += 1
-        launch(self._one, find, name)
+        if not (isinstance(find, Soon) and find.soon(partial(self._found_soon, find, name))):
+            launch(self._one, find, name)
+
+    def _found_soon(self, find: Later, name: Any) -> None:
+        """It can be had without waiting now; all that can be at this turn of the hub is."""
+        if not self._ready:
+            call_soon(self._take)
+        self._ready.append((find, name))
+
+    def _take(self) -> None:
+        ready, self._ready = self._ready, []
+        self._working -= len(ready)
+        later = self._keeper.later
+        self._found += [(later(find), name) for find, name in ready]
+        self._flush()
 
     def _one(self, find: Later, name: Any) -> None:
         try:
@@ -143,4 +159,5 @@ class Answering:
         for said, name in found:
             if said:
                 sent += self._send(said, name)
-        self._keeper.counted(len(found), 0, 0, sent)
+        if found:
+            self._keeper.counted(len(found), 0, 0, sent)

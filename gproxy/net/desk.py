@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 
 from gproxy.base.clock import now
 from gproxy.base.errors import ProtocolError
-from gproxy.base.iface import Later, Resolver
+from gproxy.base.iface import Later, Resolver, Soon
 from gproxy.base.session import Session
 from gproxy.wire.dns import types
 from gproxy.wire.dns.asked import Asked, minimal_any, read_asked, size_of, without_subnet
@@ -39,7 +39,7 @@ class Desk:
         asked = read_asked(query)
         answer = self._begin(query, asked, session)
         if not isinstance(answer, bytes):
-            return partial(_found, query, answer, asked)
+            return _Cut(query, answer, asked)
         if not answer:
             return b""
         cut = _cut(query, answer, asked)
@@ -58,9 +58,25 @@ class Desk:
         return without_subnet(query, asked)
 
 
-def _found(query: bytes, later: Later, asked: Asked | None) -> bytes:
-    answer = later()
-    return _cut(query, answer, asked) if answer else b""
+class _Cut(Soon):
+    """See Later: an answer that is not longer than the client takes."""
+
+    __slots__ = ("_asked", "_find", "_query")
+
+    def __init__(self, query: bytes, find: Later, asked: Asked | None) -> None:
+        self._query = query
+        self._find = find
+        self._asked = asked
+
+    def soon(self, ready: Callable[[], object], /) -> bool:
+        """See Soon."""
+        find = self._find
+        return isinstance(find, Soon) and find.soon(ready)
+
+    def __call__(self) -> bytes:
+        """See Later."""
+        answer = self._find()
+        return _cut(self._query, answer, self._asked) if answer else b""
 
 
 def _cut(query: bytes, answer: bytes, asked: Asked | None) -> bytes:

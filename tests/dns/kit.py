@@ -11,7 +11,7 @@ from gproxy.base.session import Session
 from gproxy.dns.asking import Asking
 from gproxy.dns.cache import Cache
 from gproxy.dns.conditions import Asked
-from gproxy.dns.iface import Ask
+from gproxy.dns.iface import Ask, Told
 from gproxy.dns.options import DnsOptions, DnsRuleOptions
 from gproxy.dns.resolver import DnsResolver
 from gproxy.dns.reverse import Reverse
@@ -71,6 +71,40 @@ class FakeServer:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Under:
+    """See UnderWay."""
+
+    def __init__(self) -> None:
+        self.forgotten = False
+
+    def forget(self) -> None:
+        self.forgotten = True
+
+
+class PromptServer(FakeServer):
+    """See Prompt. A test says itself what those are told who don't wait."""
+
+    def __init__(self, say: Say) -> None:
+        super().__init__(say)
+        self.busy = False
+        self.started: list[tuple[bytes, bytes, Told, Under]] = []
+
+    def start(self, message: bytes, question: bytes, told: Told, /) -> Under | None:
+        if self.busy:
+            return None
+        under = Under()
+        self.started.append((message, question, told, under))
+        return under
+
+    def tell(self, message: Message | bytes) -> None:
+        """The answer to what was begun last."""
+        self.started[-1][2].told(message if isinstance(message, bytes) else message.encode())
+
+    def fail(self, why: str, *, again: bool = False) -> None:
+        """The end of what was begun last."""
+        self.started[-1][2].failed(why, again=again)
 
 
 def at(four: str, six: str = "", **how: Any) -> FakeServer:

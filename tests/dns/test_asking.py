@@ -10,8 +10,9 @@ import pytest
 
 from gproxy.base.errors import DialError
 from gproxy.base.session import DEFAULT_LOOKUP, LookupOptions
-from gproxy.dns.asking import Asking, Found, Query
+from gproxy.dns.asking import Asking, Query
 from gproxy.dns.cache import Cache
+from gproxy.dns.errand import Found
 from gproxy.rt.group import Group
 from gproxy.wire.dns import types
 from gproxy.wire.dns.message import Edns, Message, parse
@@ -87,13 +88,13 @@ def test_who_does_not_know_edns() -> None:
 def test_what_is_remembered_is_not_asked_for() -> None:
     server = at("192.0.2.1")
     room = asking(server, cache=Cache())
-    assert room.at_once("a", QUERY, new_session(), DEFAULT_LOOKUP) is None
+    assert not isinstance(room.at_once("a", QUERY, new_session(), DEFAULT_LOOKUP), Found)
     ask(room)
-    assert room.at_once("a", QUERY, new_session(), DEFAULT_LOOKUP) is not None
+    assert isinstance(room.at_once("a", QUERY, new_session(), DEFAULT_LOOKUP), Found)
     ask(room)
     assert len(server.asked) == 1
     for other in (replace(QUERY, dnssec=True), replace(QUERY, subnet=ip_network("192.0.2.0/24"))):
-        assert room.at_once("a", other, new_session(), DEFAULT_LOOKUP) is None
+        assert not isinstance(room.at_once("a", other, new_session(), DEFAULT_LOOKUP), Found)
         ask(room, other)
     assert len(server.asked) == 3
 
@@ -167,7 +168,7 @@ def test_what_the_strategy_does_not_want_is_not_there(strategy: Any, kind: int, 
         query = Query.of("www.site.test", kind)
         found = ask(room, query, **how)
         assert (len(found.message().answer), len(server.asked)) == (asked, asked)
-        assert (room.at_once("a", query, new_session(), LookupOptions(**how)) is not None) is not bool(asked)
+        assert isinstance(room.at_once("a", query, new_session(), LookupOptions(**how)), Found) is not bool(asked)
 
 
 def test_hints_that_nobody_wants_are_taken_away() -> None:
@@ -215,5 +216,5 @@ def test_answers_from_the_cache_are_counted() -> None:
     ask(room)
     assert (cache.hits, cache.misses) == (0, 1)
     ask(room)
-    assert room.at_once("a", QUERY, new_session(), DEFAULT_LOOKUP) is not None
+    assert isinstance(room.at_once("a", QUERY, new_session(), DEFAULT_LOOKUP), Found)
     assert (cache.hits, cache.misses) == (2, 1)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 
 from gproxy.base.errors import DialError, Rejected
+from gproxy.base.iface import Soon
 from gproxy.base.session import LookupOptions, Sniffed
 from gproxy.route.context import Context
 from gproxy.rt.group import Group
 from gproxy.wire.dns import types
 from gproxy.wire.dns.message import AUTHENTIC, Edns, Message, make_query, parse
 from gproxy.wire.dns.subnet import subnet_of, with_subnet
-from tests.dns.kit import FakeServer, at, failing, new_session, query, reply, resolver, told
+from tests.dns.kit import FakeServer, PromptServer, at, failing, new_session, query, reply, resolver, told
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -326,3 +328,45 @@ def test_which_name_led_to_an_address() -> None:
     lookup(names, "other.test")
     assert names.name_of(ip_address("192.0.2.1")) == "www.site.test"
     assert resolver({"a": at("192.0.2.1")}).name_of(ip_address("192.0.2.1")) == ""
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        [{"domain": "www.site.test", "server": "a"}],
+        [{"query_type": "A", "action": "route-options", "rewrite_ttl": 5}],
+    ],
+)
+def test_what_needs_no_greenlet(given: list[dict[str, Any]]) -> None:
+    server = PromptServer(lambda name, kind: reply(name, kind, "192.0.2.9"))
+    names = resolver({"a": server}, rules=given)
+    later = names.begin(query("WwW.site.test", number=77), new_session())
+    ready: list[bool] = []
+    assert isinstance(later, Soon)
+    assert later.soon(lambda: ready.append(True))
+    server.tell(reply("www.site.test", types.A, "192.0.2.1"))
+    assert ready
+    answer = later()
+    assert told(answer) == ("NOERROR", ["192.0.2.1"])
+    assert answer[:2] == b"\0\x4d"
+    assert b"WwW" in answer
+    assert not server.asked
+
+
+def test_a_failure_without_a_greenlet_is_told() -> None:
+    server = PromptServer(lambda name, kind: reply(name, kind, "192.0.2.9"))
+    later = resolver({"a": server}).begin(query("www.site.test"), new_session())
+    assert isinstance(later, Soon)
+    assert later.soon(lambda: None)
+    server.fail("an answer that is cut off")
+    assert told(later()) == ("SERVFAIL", [])
+
+
+def test_what_an_answer_decides_is_waited_for() -> None:
+    server = PromptServer(lambda name, kind: reply(name, kind, "192.0.2.9"))
+    names = resolver({"a": server}, rules=[{"ip_cidr": "198.51.100.0/24", "server": "a"}])
+    later = names.begin(query("www.site.test"), new_session())
+    assert isinstance(later, Soon)
+    assert not later.soon(lambda: None)
+    assert told(later()) == ("NOERROR", ["192.0.2.9"])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gproxy.base.defaults import DATAGRAM_BURST
-from gproxy.base.iface import Later
+from gproxy.base.iface import Later, Soon
 from gproxy.net.answering import Answering
 from gproxy.net.bind import Endpoint
 from gproxy.rt.sync import Event
@@ -43,12 +43,29 @@ class Keeper:
         self.sent += sent
 
 
+class Prompt(Soon):
+    """What is there as soon as a test says so, without a greenlet."""
+
+    def __init__(self, said: bytes, *, refuses: bool = False) -> None:
+        self.said = said
+        self.refuses = refuses
+        self.ready: Callable[[], object] | None = None
+
+    def soon(self, ready: Callable[[], object], /) -> bool:
+        self.ready = ready
+        return not self.refuses
+
+    def __call__(self) -> bytes:
+        return self.said
+
+
 class Server:
     """Answers with what was asked in capitals; `slow…` takes until `go`, `mute…` gets nothing, `bad…` is a fault."""
 
     def __init__(self, most: int = 100) -> None:
         self.go = Event()
         self.names: list[Any] = []
+        self.prompt: list[Prompt] = []
         self.keeper = Keeper()
         self.sock = Endpoint("packet", IPv4Address("127.0.0.1")).open()
         self.answering = self.serve(most)
@@ -62,6 +79,9 @@ class Server:
         self.names.append(name)
         if data.startswith(b"bad"):
             raise ValueError("a fault")
+        if data.startswith(b"soon"):
+            self.prompt.append(Prompt(data[5:].upper(), refuses=data.endswith(b"refused")))
+            return self.prompt[-1]
         if data.startswith(b"slow"):
             return partial(self.work, data)
         return b"" if data.startswith(b"mute") else data.upper()
@@ -203,3 +223,28 @@ def test_datagrams_of_any_length_are_borne(server: Server) -> None:
     client = server.client()
     client.send(b"x" * 9000)
     assert hear(client) == b"X" * 4096
+
+
+def test_what_needs_no_greenlet_is_answered_when_it_is_ready(server: Server) -> None:
+    client = server.client()
+    for data in (b"soon one", b"soon two", b"soon ", b"now"):
+        client.send(data)
+    assert hear(client) == b"NOW"
+    assert len(server.answering) == 3
+    one, two, mute = [each.ready for each in server.prompt]
+    assert one is not None
+    assert two is not None
+    assert mute is not None
+    mute()
+    two()
+    one()
+    assert [hear(client), hear(client)] == [b"TWO", b"ONE"]
+    wait_until(lambda: server.keeper.answered == 4, "they are not counted")
+    assert (len(server.answering), server.keeper.sent) == (0, len("NOWTWOONE"))
+
+
+def test_what_can_not_do_without_a_greenlet_gets_one(server: Server) -> None:
+    client = server.client()
+    client.send(b"soon refused")
+    assert hear(client) == b"REFUSED"
+    assert not len(server.answering)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from gproxy.base.iface import Soon
 from gproxy.net.desk import Desk
 from gproxy.wire.dns import types
-from gproxy.wire.dns.message import Edns, parse
+from gproxy.wire.dns.message import Edns, Message, Record, parse
 from gproxy.wire.dns.quick import LONGEST
 from tests.support.clock import HeldClock
 from tests.support.names import ADDRESS, FakeNames, addresses, query_for
@@ -36,6 +39,41 @@ def names() -> FakeNames:
 @pytest.fixture
 def desk(names: FakeNames) -> Desk:
     return Desk(names, "in", subnets=False)
+
+
+class Promptly(Soon):
+    """An answer that is longer than any datagram without EDNS."""
+
+    def __init__(self, query: bytes) -> None:
+        name = parse(query).question
+        assert name is not None
+        records = tuple(Record(name.name, types.A, 60, bytes(4)) for _ in range(60))
+        self.whole = Message(7, True, question=name, answer=records).encode()
+
+    def soon(self, ready: Callable[[], object], /) -> bool:
+        ready()
+        return True
+
+    def __call__(self) -> bytes:
+        return self.whole
+
+
+def test_what_needs_no_greenlet_does_not_get_one_for_being_cut(
+    desk: Desk, names: FakeNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = query_for("example.org")
+    monkeypatch.setattr(names, "begin", lambda query, session: Promptly(query))
+    later = desk.begin_datagram(query, SESSION)
+    ready: list[bool] = []
+    assert isinstance(later, Soon)
+    assert later.soon(lambda: ready.append(True))
+    assert ready == [True]
+    assert len(later()) <= 512
+    monkeypatch.setattr(names, "begin", lambda query, session: Promptly(query).__call__)
+    later = desk.begin_datagram(query, SESSION)
+    assert isinstance(later, Soon)
+    assert not later.soon(lambda: None)
+    assert len(later()) <= 512
 
 
 def test_a_question_is_answered_at_once_or_by_work(desk: Desk, names: FakeNames) -> None:

@@ -36,6 +36,11 @@ def answers(message: bytes, question: bytes) -> bool:
     return message.startswith(question, HEAD) and message[2] & 0xF8 == 0x80 and message[4:6] == b"\0\1"
 
 
+def answers_wholly(message: bytes, question: bytes) -> bool:
+    """The same, and that it is not truncated."""
+    return message.startswith(question, HEAD) and message[2] & 0xFA == 0x80 and message[4:6] == b"\0\1"
+
+
 def answers_alike(message: bytes, question: bytes) -> bool:
     """The same, in whatever case the letters of the name are."""
     end = HEAD + len(question)

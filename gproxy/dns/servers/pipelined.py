@@ -17,9 +17,10 @@ from gproxy.base.clock import now
 from gproxy.base.errors import DialError, ProtocolError, StreamClosed
 from gproxy.base.iface import Connect, Stream
 from gproxy.base.session import Session
-from gproxy.dns.iface import Ask
+from gproxy.dns.iface import Ask, Told
 from gproxy.dns.servers.asked import (
     answers_alike,
+    answers_wholly,
     fail,
     is_bare_error,
     is_truncated,
@@ -61,16 +62,43 @@ _ID: Final = 0xFFFF
 
 
 class _Query:
-    """One question under way."""
+    """One question under way (see UnderWay)."""
 
-    __slots__ = ("answer", "gate", "question", "since", "why")
+    __slots__ = ("_number", "_queries", "question", "since", "told")
 
-    def __init__(self, question: bytes) -> None:
+    def __init__(self, queries: dict[int, _Query], number: int, question: bytes, told: Told) -> None:
+        self._queries = queries
+        self._number = number
         self.question = question
-        self.gate = Gate()
+        self.told = told
         self.since = now()
+
+    def forget(self) -> None:
+        """See UnderWay."""
+        self._queries.pop(self._number, None)
+
+
+class _Waiting:
+    """A greenlet that waits to be told (see Told)."""
+
+    __slots__ = ("again", "answer", "gate", "why")
+
+    def __init__(self) -> None:
+        self.gate = Gate()
         self.answer = b""
         self.why = ""
+        self.again = False
+
+    def told(self, answer: bytes) -> None:
+        """See Told."""
+        self.answer = answer
+        self.gate.open()
+
+    def failed(self, why: str, *, again: bool) -> None:
+        """See Told."""
+        self.why = why
+        self.again = again
+        self.gate.open()
 
 
 class _Connection:
@@ -94,26 +122,27 @@ class _Connection:
     def __len__(self) -> int:
         return len(self._queries)
 
-    def ask(self, message: bytes, question: bytes) -> tuple[int, _Query]:
-        """Send a question; the number by which it is to be forgotten, and what its answer will be put into."""
+    @property
+    def stuck(self) -> bool:
+        """Whether the server does not read what has been asked."""
+        return len(self._out) >= MOST_WAITING
+
+    def ask(self, message: bytes, question: bytes, told: Told) -> _Query:
+        """Send a question. `told` hears of it: later on, unless the connection is stuck, which is its end."""
         number = self._next
         while number in self._queries:
             number = number + 1 & _ID
         self._next = number + 1 & _ID
-        query = self._queries[number] = _Query(question)
+        query = self._queries[number] = _Query(self._queries, number, question, told)
         self.used = query.since
-        if len(self._out) >= MOST_WAITING:
+        if self.stuck:
             self.close("the server does not read")
-            return number, query
+            return query
         self._out.append(b"%b%b%b" % (len(message).to_bytes(2, "big"), number.to_bytes(2, "big"), message[2:]))
         if not self._writing:
             self._writing = True
             launch(self._write)
-        return number, query
-
-    def forget(self, number: int) -> None:
-        """Nobody waits for that answer any more."""
-        self._queries.pop(number, None)
+        return query
 
     def broken_since(self) -> float:
         """For how many seconds something has been asked, and nothing was heard on a connection that was good before."""
@@ -127,11 +156,11 @@ class _Connection:
             return
         self.over = True
         queries, self._queries = self._queries, {}
-        for query in queries.values():
-            query.why = why
-            query.gate.open()
         self._out.clear()
         self._stream.close()
+        again = self.heard > 0
+        for query in list(queries.values()):
+            query.told.failed(why, again=again)
 
     def _write(self) -> None:
         """In a greenlet of its own, while there is something to be sent."""
@@ -198,15 +227,17 @@ class _Connection:
                 raise ProtocolError("a server that answers what nobody has asked")
             return
         self.heard = now()
-        if is_bare_error(message):
-            query.answer = with_question(message, query.question)
-        elif not answers_alike(message, query.question):
-            query.why = "an answer to another question"
+        told, question = query.told, query.question
+        if answers_wholly(message, question):
+            told.told(b"\0\0" + message[2:])
+        elif is_bare_error(message):
+            told.told(settled(with_question(message, question), question))
+        elif not answers_alike(message, question):
+            told.failed("an answer to another question", again=False)
         elif is_truncated(message):
-            query.why = "an answer that is cut off"
+            told.failed("an answer that is cut off", again=False)
         else:
-            query.answer = message
-        query.gate.open()
+            told.told(settled(message, question))
 
 
 class Pool:
@@ -233,22 +264,29 @@ class Pool:
         finally:
             self._under_way -= 1
 
+    def start(self, message: bytes, question: bytes, told: Told) -> _Query | None:
+        """See Prompt."""
+        connection = self._find(0.0)
+        if connection is None or connection.stuck or len(connection) >= MOST_WAITING:
+            return None
+        return connection.ask(message, question, told)
+
     def _exchange(self, ask: Ask) -> bytes:
         question = question_of(ask)
         since = 0.0
         left = TRIES
         while True:
-            connection = self._one(ask.session, since)
-            number, query = connection.ask(ask.message, question)
+            waiting = _Waiting()
+            query = self._one(ask.session, since).ask(ask.message, question, waiting)
             try:
-                query.gate.wait()
+                waiting.gate.wait()
             finally:
-                connection.forget(number)
-            if query.answer:
-                return settled(query.answer, question)
+                query.forget()
+            if waiting.answer:
+                return waiting.answer
             left -= 1
-            if not connection.over or not connection.heard or not left:
-                fail(self._who, query.why)
+            if not waiting.again or not left:
+                fail(self._who, waiting.why)
             since = now()
 
     def _one(self, session: Session, since: float) -> _Connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gproxy.base.iface import Stream
 from gproxy.base.session import Session
-from gproxy.dns.iface import Ask, ServerWiring
+from gproxy.dns.iface import Ask, ServerWiring, Told, UnderWay
 from gproxy.dns.servers.asked import own_session
 from gproxy.dns.servers.pipelined import Pool
 from gproxy.dns.servers.remote import Remote
@@ -32,6 +32,10 @@ class StreamServer:
     def exchange(self, ask: Ask, /) -> bytes:
         """See Server."""
         return self._pool.exchange(ask)
+
+    def start(self, message: bytes, question: bytes, told: Told, /) -> UnderWay | None:
+        """See Prompt."""
+        return self._pool.start(message, question, told)
 
     def knows(self, name: str, /) -> bool:
         """See Server: it is one for all names."""

@@ -6,6 +6,7 @@ id | flags | 1 | 0 | 0 | 0 or 1 | name type class | 00 41 size ttl length option
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gproxy.base.defaults import DNS_DATAGRAM
@@ -20,10 +21,12 @@ from gproxy.wire.dns.message import (
     Edns,
     encode_opt,
 )
+from gproxy.wire.dns.name import MAX_LABEL, MAX_NAME
 
 _ONE_QUESTION: Final = b"\0\1\0\0\0\0"
 _OPT: Final = b"\0\0\x29"
 _OPT_HEAD: Final = 11
+_REMEMBERED: Final = 16  # several look at a query, one after another
 
 # RFC 8482 section 4.2: an answer to ANY that is short and stops further ones. Its time to live is that of a few hours.
 _HINFO: Final = struct.pack("!HHHLH", 0xC00C, types.HINFO, types.IN, 3789, 9) + b"\x07RFC8482\0"
@@ -44,17 +47,24 @@ class Asked(NamedTuple):
     lower: bool
 
 
+@lru_cache(_REMEMBERED)
 def read_asked(query: bytes) -> Asked | None:
     """What a query is about; None for a message of any other kind."""
     if len(query) < HEAD + 5 or query[2] & 0xF8 or query[4:10] != _ONE_QUESTION:
         return None
     at = HEAD
-    while at < len(query) and (length := query[at]):
-        if length > 63:
-            return None
-        at += length + 1
+    try:
+        while length := query[at]:
+            if length > MAX_LABEL:
+                return None
+            at += length + 1
+    except IndexError:
+        return None
+    if at - HEAD >= MAX_NAME:
+        return None
     end = at + 5
-    lower = query[HEAD:at] == query[HEAD:at].lower()
+    name = query[HEAD:at]
+    lower = name == name.lower()
     kind = int.from_bytes(query[at + 1 : at + 3], "big")
     if query[10:12] == b"\0\0":
         return Asked(kind, end, LEAST_SIZE, False, False, lower) if end == len(query) else None

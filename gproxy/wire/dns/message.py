@@ -194,13 +194,24 @@ def make_query(
     checking_disabled: bool = False,
 ) -> bytes:
     """A query with the id 0. Raises ValueError for a bad name."""
+    opt = b"" if edns is None else encode_opt(edns)
+    head = query_head(
+        recursion_desired=recursion_desired,
+        authentic=authentic,
+        checking_disabled=checking_disabled,
+        additional=1 if opt else 0,
+    )
+    return head + encode_name(name) + _PAIR.pack(type, cls) + opt
+
+
+def query_head(*, recursion_desired: bool, authentic: bool, checking_disabled: bool, additional: int) -> bytes:
+    """The head of a query with the id 0, one question, and so many additional records."""
     flags = (
         (RECURSION_DESIRED if recursion_desired else 0)
         | (AUTHENTIC if authentic else 0)
         | (CHECKING_DISABLED if checking_disabled else 0)
     )
-    opt = b"" if edns is None else encode_opt(edns)
-    return _HEAD.pack(0, flags, 1, 0, 0, 1 if opt else 0) + encode_name(name) + _PAIR.pack(type, cls) + opt
+    return _HEAD.pack(0, flags, 1, 0, 0, additional)
 
 
 def error_reply(query: bytes, rcode: int) -> bytes:

@@ -109,7 +109,8 @@ def prepare(answer: bytes) -> Prepared:
     before_additional = answers + authorities
     try:
         for index in range(before_additional + additionals):
-            at = at + 2 if answer[at] >= 0xC0 else skip_name(answer, at)
+            first = answer[at]
+            at = at + 2 if first >= 0xC0 else skip_name(answer, at) if first else at + 1
             kind, _, ttl, length = unpack(answer, at)
             if kind == types.OPT:
                 if index != before_additional + additionals - 1 or index < before_additional:

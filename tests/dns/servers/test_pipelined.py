@@ -369,3 +369,98 @@ def test_closing_ends_what_is_asked():
         with pytest.raises(DialError):
             ends.pool.exchange(ask("site.test"))
         assert all(each.closed for each in ends.near)
+
+
+def framing(far):
+    served(far, lambda query: framed(reply(query)))
+
+
+class Heard:
+    """See Told."""
+
+    def __init__(self):
+        self.said = []
+
+    def told(self, answer):
+        self.said.append(answer)
+
+    def failed(self, why, *, again):
+        self.said.append((why, again))
+
+
+def started(ends, name, heard):
+    one = ask(name)
+    return ends.pool.start(one.message, one.message[12 : 12 + len(name) + 6], heard)
+
+
+def test_who_does_not_wait_is_told():
+    with Ends(framing) as ends:
+        heard = Heard()
+        assert started(ends, "a.test", heard) is None  # there is no connection yet
+        ends.pool.exchange(ask("first.test"))
+        assert started(ends, "a.test", heard) is not None
+        assert not heard.said
+        wait_until(lambda: heard.said, "it is not told")
+        assert parse(heard.said[0]) == expected(ask("a.test"))
+        assert len(ends.near) == 1
+
+
+def test_who_does_not_wait_may_forget():
+    with Ends(framing) as ends:
+        heard, other = Heard(), Heard()
+        ends.pool.exchange(ask("first.test"))
+        started(ends, "a.test", heard).forget()
+        started(ends, "b.test", other)
+        wait_until(lambda: other.said, "the other one is not told")
+        assert not heard.said
+
+
+def test_who_does_not_wait_hears_of_the_end_and_may_ask_again():
+    with Ends(good_for(1)) as ends:
+        heard = Heard()
+        ends.pool.exchange(ask("first.test"))
+        under = started(ends, "a.test", heard)
+        wait_until(lambda: heard.said, "it is not told")
+        assert heard.said == [("the server has closed the connection", True)]
+        under.forget()
+        assert started(ends, "a.test", heard) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (lambda q: framed(reply(q, truncated=True)), "an answer that is cut off"),
+        (lambda q: framed(reply(q).replace(b"\x01a\x04", b"\x01b\x04")), "an answer to another question"),
+    ],
+)
+def test_who_does_not_wait_hears_of_an_answer_that_is_none(answer, why):
+    def serve(far):
+        left = [reply]
+
+        def say(query):
+            return framed(left.pop()(query)) if left else answer(query)
+
+        served(far, say)
+
+    with Ends(serve) as ends:
+        heard = Heard()
+        ends.pool.exchange(ask("first.test"))
+        started(ends, "a.test", heard)
+        wait_until(lambda: heard.said, "it is not told")
+        assert heard.said == [(why, False)]
+
+
+def test_nothing_is_begun_where_too_much_is_under_way(monkeypatch):
+    monkeypatch.setattr(pipelined, "MOST_WAITING", 2)
+    monkeypatch.setattr(pipelined, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(pipelined, "DEPTH", 1)
+
+    def serve(far):
+        left = [reply]
+        served(far, lambda query: framed(left.pop()(query)) if left else b"")
+
+    with Ends(serve) as ends:
+        ends.pool.exchange(ask("first.test"))
+        heard = Heard()
+        under = [started(ends, name, heard) for name in ("a.test", "b.test", "c.test")]
+        assert [each is not None for each in under] == [True, True, False]
