@@ -15,12 +15,13 @@ import dataclasses
 import math
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import (
     Annotated,
     Any,
     ClassVar,
     Literal,
+    NamedTuple,
     Protocol,
     TypeVar,
     Union,
@@ -51,6 +52,36 @@ def doc(text: str, **schema: object) -> Doc:
     return Doc(text, schema)
 
 
+class _Shape(NamedTuple):
+    """The fields of a model, by name."""
+
+    names: frozenset[str]
+    required: frozenset[str]
+    made: tuple[tuple[str, Callable[[], Any]], ...]  # those whose default is another one each time
+    compared: tuple[str, ...]
+    shown: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: type[Any]) -> _Shape:
+        """Looks at a dataclass, and sees to it that its defaults are its attributes, also where a base has others."""
+        fields = dataclasses.fields(model)
+        required, made = [], []
+        for field in fields:
+            if field.default_factory is not dataclasses.MISSING:
+                made.append((field.name, field.default_factory))
+            elif field.default is dataclasses.MISSING:
+                required.append(field.name)
+            elif getattr(model, field.name) is not field.default:
+                setattr(model, field.name, field.default)
+        return cls(
+            frozenset([field.name for field in fields]),
+            frozenset(required),
+            tuple(made),
+            tuple([field.name for field in fields if field.compare]),
+            tuple([field.name for field in fields if field.repr]),
+        )
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 class Options:
     """A table of a configuration. Unknown keys are refused; the `not_yet` keys of all its bases are refused by name."""
@@ -59,8 +90,52 @@ class Options:
     retired: ClassVar[Mapping[str, str]] = {}
     """Keys that sing-box had, each with what has taken its place; those of all bases are refused, and that is told."""
 
+    _shape: ClassVar[_Shape]
+
     def __init_subclass__(cls) -> None:
-        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        # What dataclass would write for each model is done here for all: there are many of them, and compiling all that
+        # took a quarter of every start.
+        dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=True, match_args=False)(cls)
+        cls._shape = _Shape.of(cls)
+
+    def __init__(self, **values: Any) -> None:
+        """What is not said is the model's own: many rules of many keys, most of them unsaid, shall not fill memory.
+
+        Raises TypeError.
+        """
+        shape = self._shape
+        if not shape.required <= values.keys() or not values.keys() <= shape.names:
+            wrong = sorted((shape.required - values.keys()) | (values.keys() - shape.names))
+            raise TypeError(f"{type(self).__qualname__}: missing or unknown: {', '.join(wrong)}")
+        own = self.__dict__
+        for name, make in shape.made:
+            own[name] = make()
+        own.update(values)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """For models that complete themselves, by object.__setattr__."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return self._compared() == other._compared()
+
+    def __hash__(self) -> int:
+        return hash(self._compared())
+
+    def _compared(self) -> tuple[Any, ...]:
+        return tuple([getattr(self, name) for name in self._shape.compared])
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._shape.shown)
+        return f"{type(self).__qualname__}({shown})"
 
     def check(self) -> Iterator[tuple[str, str]]:
         """What is wrong between the fields: pairs of a key and a message. Called when each field by itself is right."""

@@ -139,6 +139,65 @@ def test_models_are_frozen_and_take_keywords_only():
         Inner(1)  # type: ignore[misc]
 
 
+def test_models_are_as_dataclasses_are():
+    assert dataclasses.is_dataclass(Inner)
+    one = Outer(name="x")
+    assert one == Outer(name="x", count=0)
+    assert hash(Inner()) == hash(Inner(size=Inner().size))
+    assert one != Outer(name="y")
+    assert Inner() != object()
+    assert dataclasses.replace(one, name="y") == Outer(name="y")
+    assert repr(Inner(size=5)).startswith("Inner(size=5")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del Inner().size  # type: ignore[misc]
+    with pytest.raises(TypeError, match="Outer: missing or unknown: name"):
+        Outer()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="Outer: missing or unknown: colour, name"):
+        Outer(colour="red")  # type: ignore[call-arg]
+
+
+def test_the_default_of_a_field_is_that_of_the_first_base_in_order():
+    """As dataclasses have it, which is not always where Python would look an attribute up."""
+
+    class Base(Options):
+        size: int = 1
+
+    class Other(Base):
+        size: int = 2
+
+    class Third(Base):
+        pass
+
+    class Both(Third, Other):
+        pass
+
+    assert Both().size == next(each.default for each in dataclasses.fields(Both) if each.name == "size") == 1
+
+
+def test_a_default_that_can_change_belongs_to_one_alone():
+    class Holder(Options):
+        things: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    assert Holder().things == {}
+    assert Holder().things is not Holder().things
+
+
+def test_one_holds_what_was_said_alone():
+    """A rule has some ninety keys, and a configuration may have many thousand rules."""
+    assert vars(Inner(size=5)) == {"size": 5}
+    assert vars(Outer(name="x")) == {"name": "x", "headers": {}}
+
+
+def test_one_may_complete_itself():
+    class Usual(Options):
+        port: int = 0
+
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "port", self.port or 53)
+
+    assert (Usual().port, Usual(port=5).port) == (53, 5)
+
+
 def test_groups_combine_and_a_secret_is_hidden_in_the_model():
     class Combined(Listen, NetworkChoice):
         users: tuple[User, ...] = ()
