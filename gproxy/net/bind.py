@@ -19,6 +19,7 @@ from gproxy.net import sockopt
 Kind = Literal["stream", "packet"]
 
 _FASTOPEN_QUEUE = 1024
+_INTERFACE_NAME = 16  # netdevice(7): IFNAMSIZ
 _ANY6 = IPv6Address("::")
 
 
@@ -67,6 +68,36 @@ class Endpoint:
             sock.close()
             raise
         return sock
+
+    def follows(self, other: Endpoint) -> bool:
+        """Whether an open socket of the other one can be made one of ours, by `reshape`."""
+        mine, its = (
+            (each.kind, each.host, each.port, each.bind_interface, each.tcp_multi_path) for each in (self, other)
+        )
+        return bool(self.is_unix or self.port) and mine == its
+
+    def is_settled(self, sock: socket) -> bool:
+        """Whether a socket that is bound to our address has, besides, what can't be changed any more."""
+        if self.is_unix:
+            return True
+        device = sock.getsockopt(consts.SOL_SOCKET, consts.SO_BINDTODEVICE, _INTERFACE_NAME).rstrip(b"\0").decode()
+        mptcp = sock.getsockopt(consts.SOL_SOCKET, consts.SO_PROTOCOL) == sockopt.IPPROTO_MPTCP
+        return device == self.bind_interface and mptcp == self.tcp_multi_path
+
+    def reshape(self, sock: socket) -> None:
+        """Give our options to the open socket of an endpoint that we follow. Raises OSError."""
+        if self.is_unix:
+            return
+        if sock.getsockopt(consts.SOL_SOCKET, sockopt.SO_MARK) != self.routing_mark:
+            sock.setsockopt(consts.SOL_SOCKET, sockopt.SO_MARK, self.routing_mark)
+        if self.kind == "packet":
+            sock.setsockopt(consts.SOL_SOCKET, consts.SO_REUSEADDR, self.reuse_addr)
+            return
+        if self.keep_alive is None:
+            sock.setsockopt(consts.SOL_SOCKET, consts.SO_KEEPALIVE, 0)
+        if not self.tcp_fast_open:
+            sock.setsockopt(consts.IPPROTO_TCP, consts.TCP_FASTOPEN, 0)
+        self._shape_tcp(sock)
 
     def _family(self) -> int:
         if isinstance(self.host, str):

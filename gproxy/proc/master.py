@@ -235,7 +235,7 @@ class Master:
             self.upgrade(request)
         elif asked == "stop":
             self.stop(request)
-        elif asked in {"debug", "explain"}:
+        elif asked in ("debug", "explain"):
             self._debug.ask(request)
         elif asked == "ban":
             plan = self.current.plan if self.current is not None else None
@@ -345,8 +345,8 @@ class Master:
         """Pass flows on to the generation that takes over, if it has their socket too."""
         endpoint = generation.endpoints[message.endpoint]
         coming = self.coming
-        if coming is not None and endpoint in coming.endpoints:
-            index = coming.endpoints.index(endpoint)
+        index = None if coming is None else self.slots.heir(endpoint, coming.endpoints)
+        if coming is not None and index is not None:
             self.tell(coming, Handover(index, message.slot, message.clients), tuple(descriptors))
         for fd in descriptors:
             os.close(fd)

@@ -12,13 +12,15 @@ import contextlib
 import hashlib
 import socket as consts
 from _socket import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gproxy.base.errors import ConfigError
 from gproxy.net.bind import Endpoint
 from gproxy.proc.notify import Notifier
+
+_OURS = "gproxy-"  # how our names begin
 
 # tcpmux: reserved, and never used over UDP.
 _NOBODY = 1
@@ -31,24 +33,27 @@ class Slots:
         self._sockets: dict[Endpoint, list[socket]] = {}
         self._spare: list[tuple[str, socket]] = []  # handed over by the service manager, and not asked for yet
         self._retired: set[int] = set()  # ports of datagrams that older planes may have copies of
+        self._misnamed: list[str] = []  # names under which the service manager has copies of what now has others
         self.stored: set[str] = set()  # names of those that the service manager has copies of
 
     def open(self, endpoints: Iterable[Endpoint], count: int = 1, *, shared: bool = False) -> list[Endpoint]:
         """Open those that are not open yet, with `count` slots each; which they were.
 
-        Shared ones can be followed by others at the same address, with other options. All or none: half a server never
-        starts. Raises ConfigError that names all that failed.
+        One with other options than what is open at its address gets the same sockets, so that nobody who waits in their
+        queues is lost. All or none: half a server never starts. Raises ConfigError that names all that failed.
         """
         opened: list[Endpoint] = []
         failures = []
-        for endpoint in dict.fromkeys(endpoints):
+        wanted = dict.fromkeys(endpoints)
+        for endpoint in wanted:
             if endpoint in self._sockets:
                 continue
             opened.append(endpoint)
-            slots = self._sockets[endpoint] = self._take_spare(endpoint)
-            if slots:
-                continue
+            slots = self._sockets[endpoint] = self._take_spare(endpoint) or self._inherited(endpoint, wanted)
             try:
+                if slots:
+                    _reshape(slots, endpoint)
+                    continue
                 if shared and not (endpoint.is_unix or self._is_ours(endpoint)):
                     endpoint.open().close()  # shared sockets would let us in beside another process that shares too
                 bound = endpoint
@@ -62,6 +67,18 @@ class Slots:
             self.remove(opened)
             raise ConfigError("\n".join(failures))
         return opened
+
+    def _inherited(self, endpoint: Endpoint, wanted: Container[Endpoint]) -> list[socket]:
+        """The sockets of one that this one replaces; none if there is no such one."""
+        for other, slots in self._sockets.items():
+            if other not in wanted and endpoint.follows(other):
+                return list(slots)
+        return []
+
+    def heir(self, endpoint: Endpoint, among: Sequence[Endpoint]) -> int | None:
+        """Which of these has the same sockets as an endpoint that is open."""
+        slots = self._sockets.get(endpoint, [])
+        return next((index for index, other in enumerate(among) if slots and self._sockets.get(other) == slots), None)
 
     def _is_ours(self, endpoint: Endpoint) -> bool:
         """Whether its port is taken by ourselves, for an endpoint with other options, or by what still drains."""
@@ -78,19 +95,32 @@ class Slots:
             self._spare.append((name, sock))
 
     def _take_spare(self, endpoint: Endpoint) -> list[socket]:
-        """Our own from an earlier life by their names, or one that the manager has opened at the same address."""
-        prefix = name_of(endpoint) + "."
-        ours = [(name, sock) for name, sock in self._spare if name.startswith(prefix)]
-        ours.sort(key=lambda each: int(each[0].removeprefix(prefix)))
-        found = ours or [each for each in self._spare if _listens_at(each[1], endpoint)][:1]
+        """Our own from an earlier life, which may have had other options, or one that the manager has opened there."""
+        there = [each for each in self._spare if _listens_at(each[1], endpoint)]
+        theirs = [each for each in there if not each[0].startswith(_OURS)]
+        ours = []
+        for name, sock in there:
+            if not name.startswith(_OURS):
+                continue
+            if endpoint.is_settled(sock):
+                ours.append((name, sock))
+            else:
+                with contextlib.suppress(OSError):  # it makes room
+                    _retire(sock, endpoint)
+        ours.sort(key=lambda each: int(each[0].rpartition(".")[2]))
+        found = ours or theirs[:1]
         self._spare = [each for each in self._spare if each not in found]
+        names = {f"{name_of(endpoint)}.{number}" for number in range(len(found))}
+        self._misnamed += [name for name, _ in found if name not in names]
         return [sock for _, sock in found]
 
     def store(self, notifier: Notifier) -> None:
         """Let the service manager keep copies of what is open now, and of nothing else."""
-        for name, _ in self._spare:  # nobody serves them any more, yet clients would queue as long as there is a copy
+        # Nobody serves what is spare, yet clients would queue as long as there is a copy.
+        for name in (*(name for name, _ in self._spare), *self._misnamed):
             notifier.remove(name)
         self._drop_spare()
+        self._misnamed.clear()
         if not notifier.managed:
             return
         names = {
@@ -122,8 +152,14 @@ class Slots:
         return list(self._sockets)
 
     def remove(self, endpoints: Iterable[Endpoint]) -> None:
-        """Listen there no more, whoever still has copies of these sockets."""
+        """Listen there no more, whoever still has copies of these sockets; unless another one has the same."""
         for endpoint in list(endpoints):
+            others = [each for each in self._sockets if each != endpoint]
+            heir = self.heir(endpoint, others)
+            if heir is not None:
+                with contextlib.suppress(OSError):  # it had these options before
+                    _reshape(self._sockets.pop(endpoint), others[heir])
+                continue
             for sock in self._sockets.get(endpoint, []):
                 with contextlib.suppress(OSError):  # a copy of it would go on queueing for nobody
                     _retire(sock, endpoint)
@@ -146,6 +182,12 @@ class Slots:
                 Path(endpoint.host).unlink()
 
 
+def _reshape(slots: Iterable[socket], endpoint: Endpoint) -> None:
+    """Give them the endpoint's options. Raises OSError."""
+    for sock in slots:
+        endpoint.reshape(sock)
+
+
 def _retire(sock: socket, endpoint: Endpoint) -> None:
     """Make the kernel bring nothing more to a socket, whoever has copies of it. Raises OSError."""
     if endpoint.kind == "stream":
@@ -161,13 +203,15 @@ def _retire(sock: socket, endpoint: Endpoint) -> None:
 def name_of(endpoint: Endpoint) -> str:
     """A name that only an equal endpoint has, in the characters that systemd allows."""
     digest = hashlib.sha256(repr(endpoint).encode()).hexdigest()[:16]
-    return f"gproxy-{endpoint.kind}-{endpoint.port}-{digest}"
+    return f"{_OURS}{endpoint.kind}-{endpoint.port}-{digest}"
 
 
 def _listens_at(sock: socket, endpoint: Endpoint) -> bool:
     kind = consts.SOCK_STREAM if endpoint.kind == "stream" else consts.SOCK_DGRAM
     if sock.type & ~(consts.SOCK_NONBLOCK | consts.SOCK_CLOEXEC) != kind:
         return False
+    if endpoint.kind == "stream" and not sock.getsockopt(consts.SOL_SOCKET, consts.SO_ACCEPTCONN):
+        return False  # it was shut down
     name = sock.getsockname()
     if isinstance(endpoint.host, str):
         return (name.decode() if isinstance(name, bytes) else name) == endpoint.host

@@ -14,6 +14,7 @@ import pytest
 
 from gproxy.proc.admin import ask
 from tests.e2e.clients import connect, everything, exactly, tunnel
+from tests.e2e.load import watchful_echo
 from tests.e2e.proxy import inbound
 from tests.e2e.servers import CrowdEcho
 from tests.e2e.supervised import Supervised, alive, children, family, kill, pss, tunnel_config
@@ -179,7 +180,7 @@ def test_other_numbers_of_workers(processes: Processes, site: Server) -> None:
 
 
 def test_options_of_a_listener_change(gproxy: Supervised, echo: Server, site: Server) -> None:
-    """The same port with other options is another socket."""
+    """Its sockets stay, with who waits there."""
     port = port_of(gproxy)
     with tunnel(port, (echo.host, echo.port)) as open_session:
         for workers in (2, 1, 1):
@@ -191,6 +192,23 @@ def test_options_of_a_listener_change(gproxy: Supervised, echo: Server, site: Se
             assert all(fetched(port, site) for _ in range(4))
             still_echoes(open_session)
     gproxy.stop()
+
+
+def test_flows_outlive_the_options_of_their_listener(processes: Processes) -> None:
+    port = free_port()
+    with watchful_echo() as echo, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        gproxy = Supervised.start(processes, tunnel_config(port, echo.port, "udp"))
+        client.connect((LOOPBACK, port))
+        client.settimeout(15)
+        for reuse in (True, False, True):
+            client.send(b"still here?")
+            assert client.recv(100) == b"still here?"
+            gproxy.write(inbounds=[{**tunnel_config(port, echo.port, "udp"), "reuse_addr": reuse}])
+            assert gproxy.ask("reload")["ok"]
+        client.send(b"still here?")
+        assert client.recv(100) == b"still here?"
+        assert len(echo.sources) == 1
+        gproxy.stop()
 
 
 def test_a_unix_listener_outlives_generations(processes: Processes, site: Server, tmp_path: Path) -> None:

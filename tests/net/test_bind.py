@@ -5,6 +5,7 @@ import os
 import socket as consts
 from _socket import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -196,3 +197,56 @@ def test_how_they_are_written(endpoint: Endpoint, text: str) -> None:
 def test_equal_endpoints_are_one_key() -> None:
     assert {Endpoint("stream", LOOPBACK, 80): 1}[Endpoint("stream", IPv4Address("127.0.0.1"), 80)] == 1
     assert Endpoint("stream", LOOPBACK, 80) != Endpoint("stream", LOOPBACK, 80, tcp_fast_open=True)
+
+
+PLAIN = Endpoint("stream", LOOPBACK, 80)
+
+
+@pytest.mark.parametrize(
+    ("changed", "follows"),
+    [
+        (replace(PLAIN, tcp_fast_open=True, keep_alive=KeepAlive(7, 5), routing_mark=3), True),
+        (replace(PLAIN, port=81), False),
+        (replace(PLAIN, kind="packet"), False),
+        (replace(PLAIN, host=LOOPBACK6), False),
+        (replace(PLAIN, bind_interface="lo"), False),
+        (replace(PLAIN, tcp_multi_path=True), False),
+    ],
+)
+def test_other_options_can_be_given_to_an_open_socket(changed: Endpoint, follows: bool) -> None:
+    assert changed.follows(PLAIN) is PLAIN.follows(changed) is follows
+
+
+def test_a_port_that_the_system_chooses_is_another_one_each_time() -> None:
+    assert not Endpoint("stream", LOOPBACK).follows(Endpoint("stream", LOOPBACK))
+    assert Endpoint("stream", "/run/socket", routing_mark=1).follows(Endpoint("stream", "/run/socket"))
+
+
+def test_a_socket_has_the_options_of_its_endpoint_whichever_it_had_before(opened: Opened, tmp_path: Path) -> None:
+    other = replace(PLAIN, port=free_port(), tcp_fast_open=True, keep_alive=KeepAlive(77, 11))
+    plain = replace(PLAIN, port=other.port)
+    sock = opened(plain)
+    watched = [(consts.SOL_SOCKET, consts.SO_KEEPALIVE), (consts.IPPROTO_TCP, consts.TCP_FASTOPEN)]
+    before = [option(sock, *each) for each in watched]
+    other.reshape(sock)
+    assert [bool(option(sock, *each)) for each in watched] == [True, True]
+    assert option(sock, consts.IPPROTO_TCP, consts.TCP_KEEPIDLE) == 77
+    plain.reshape(sock)
+    assert [option(sock, *each) for each in watched] == before
+    assert option(sock, consts.IPPROTO_TCP, consts.TCP_NODELAY)
+    unix = Endpoint("stream", str(tmp_path / "sock"), keep_alive=KeepAlive(7, 5))
+    unix.reshape(opened(unix))
+    packets = Endpoint("packet", LOOPBACK, free_port())
+    sock = opened(packets)
+    replace(packets, reuse_addr=True).reshape(sock)
+    assert option(sock, consts.SOL_SOCKET, consts.SO_REUSEADDR)
+
+
+def test_what_was_settled_when_a_socket_was_bound_is_seen(opened: Opened, tmp_path: Path) -> None:
+    plain = replace(PLAIN, port=free_port())
+    sock = opened(plain)
+    assert plain.is_settled(sock)
+    assert not replace(plain, bind_interface="lo").is_settled(sock)
+    assert not replace(plain, tcp_multi_path=True).is_settled(sock)
+    unix = Endpoint("stream", str(tmp_path / "sock"))
+    assert unix.is_settled(opened(unix))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import Any, cast
 
 import pytest
 
-from gproxy.app.messages import Debugged, Reopen, Serve, Stop, StopNow, Traffic, Users
+from gproxy.app.messages import Debugged, Handover, Reopen, Serve, Stop, StopNow, Traffic, Users
+from gproxy.net.bind import Endpoint
 from gproxy.proc import master as module
 from gproxy.proc import orders
 from gproxy.proc.arguments import Sources
@@ -205,6 +208,26 @@ def test_patience_with_a_hand_over_is_for_one_generation(master: Master, held_cl
     held_clock.advance(5.0)
     master.timers.run_due()
     assert master.coming.state == "starting"
+
+
+@pytest.mark.parametrize(("port", "taken"), [(53, True), (54, False)])
+def test_flows_go_to_whoever_has_their_socket(master: Master, port: int, taken: bool) -> None:
+    """It may have other options by now."""
+    before = Endpoint("packet", IPv4Address("127.0.0.1"), 53)
+    elsewhere = Endpoint("packet", IPv4Address("127.0.0.1"), 55)
+    after = replace(before, port=port, reuse_addr=True)
+    sock = cast(Any, object())
+    master.slots.adopt(before, [sock])
+    master.slots.adopt(elsewhere, [cast(Any, object())])
+    master.slots.adopt(after, [sock if taken else cast(Any, object())])
+    old, coming = made(1, "serving"), made(2, "taking over")
+    old.endpoints, coming.endpoints = [elsewhere, before], [elsewhere, after]
+    master.current, master.coming = old, coming
+    fd = os.dup(0)
+    master._hand_over(old, Handover(1, 0, ["client"]), [fd])
+    assert said(coming) == ([Handover(1, 0, ["client"])] if taken else [])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
 
 
 def test_too_many_generations(master: Master) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket as consts
 from _socket import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -116,6 +116,112 @@ def test_our_own_from_an_earlier_life_come_back_in_their_order(slots: Slots) -> 
     slots.inherit([(names[number], mine[number].detach()) for number in (2, 0, 1)])
     slots.open([endpoint], count=3, shared=True)
     assert [os.fstat(sock.fileno()).st_ino for sock in slots.of(endpoint)] == inodes
+
+
+def test_our_own_come_back_with_other_options(slots: Slots, tmp_path: Path) -> None:
+    """Or of other code, with other names for them. All of them, or who waits in the others' queues would be lost."""
+    before = stream(free_port())
+    endpoint = replace(before, tcp_fast_open=True)
+    mine = [before.open(shared=True) for _ in range(3)]
+    inodes = [os.fstat(sock.fileno()).st_ino for sock in mine]
+    names = [f"{name_of(before)}.{number}" for number in (0, 9, 10)]
+    dead = before.open(shared=True)
+    dead.shutdown(consts.SHUT_RDWR)
+    slots.inherit([(f"{name_of(endpoint)}.3", dead.detach())])
+    slots.inherit([(names[number], mine[number].detach()) for number in (2, 0, 1)])
+    slots.open([endpoint], count=3, shared=True)
+    assert [os.fstat(sock.fileno()).st_ino for sock in slots.of(endpoint)] == inodes
+    assert all(sock.getsockopt(consts.IPPROTO_TCP, consts.TCP_FASTOPEN) for sock in slots.of(endpoint))
+    with consts.socket(consts.AF_UNIX, consts.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        slots.store(Notifier({"NOTIFY_SOCKET": manager.getsockname()}))
+        told = [manager.recv(4096).decode() for _ in range(7)]
+    gone = [f"{name_of(endpoint)}.3", *names]
+    assert told[:4] == [f"FDSTOREREMOVE=1\nFDNAME={name}" for name in gone]
+    assert slots.stored == {f"{name_of(endpoint)}.{number}" for number in range(3)}
+    assert all(any(name in each for each in told[4:]) for name in slots.stored)
+
+
+def test_our_own_with_what_can_not_be_changed_make_room_for_others(slots: Slots) -> None:
+    before = stream(free_port())
+    slots.inherit([(f"{name_of(before)}.0", before.open(shared=True).detach())])
+    after = replace(before, bind_interface="lo")
+    slots.open([after], shared=True)
+    (sock,) = slots.of(after)
+    assert after.is_settled(sock)
+    client = client_of(after)
+    assert queued([sock]) == 1
+    client.close()
+    slots._drop_spare()
+
+
+def client_of(endpoint: Endpoint) -> socket:
+    client = socket(consts.AF_INET, consts.SOCK_STREAM)
+    client.connect(("127.0.0.1", endpoint.port))
+    return client
+
+
+def queued(socks: Iterable[socket]) -> int:
+    """How many clients wait to be accepted. They are let go."""
+    count = 0
+    for sock in socks:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.close(sock._accept()[0])  # type: ignore[attr-defined]
+                count += 1
+    return count
+
+
+def test_other_options_lose_nobody_in_the_queues(slots: Slots) -> None:
+    before = stream(free_port())
+    after = replace(before, tcp_fast_open=True)
+    slots.open([before], 3, shared=True)
+    clients = [client_of(before) for _ in range(12)]
+    assert slots.open([after], 3, shared=True) == [after]
+    assert slots.heir(before, [stream(1), after]) == 1
+    clients += [client_of(after) for _ in range(12)]
+    slots.remove([before])
+    assert slots.endpoints() == [after]
+    assert slots.heir(before, [after]) is None
+    assert all(sock.getsockopt(consts.IPPROTO_TCP, consts.TCP_FASTOPEN) for sock in slots.of(after))
+    assert queued(slots.of(after)) == len(clients)
+    for client in clients:
+        client.close()
+
+
+def test_options_that_were_refused_are_taken_back(slots: Slots) -> None:
+    before, taken = stream(free_port()), stream(free_port())
+    other = taken.open()
+    slots.open([before], 2, shared=True)
+    client = client_of(before)
+    with pytest.raises(ConfigError):
+        slots.open([replace(before, tcp_fast_open=True), taken], 2, shared=True)
+    assert slots.endpoints() == [before]
+    assert not any(sock.getsockopt(consts.IPPROTO_TCP, consts.TCP_FASTOPEN) for sock in slots.of(before))
+    assert queued(slots.of(before)) == 1
+    client.close()
+    other.close()
+
+
+def test_two_that_are_wanted_have_sockets_of_their_own(slots: Slots) -> None:
+    one = stream(free_port())
+    other = replace(one, tcp_fast_open=True)
+    slots.open([one, other], 2, shared=True)
+    assert not set(slots.of(one)) & set(slots.of(other))
+
+
+def test_a_unix_socket_may_change_its_options(slots: Slots, tmp_path: Path) -> None:
+    before = Endpoint("stream", str(tmp_path / "sock"))
+    slots.open([before], 2, shared=True)
+    (sock,) = slots.of(before)
+    after = replace(before, routing_mark=1)
+    slots.open([after], 2, shared=True)
+    slots.remove([before])
+    assert slots.of(after) == [sock]
+    assert (tmp_path / "sock").exists()
+    slots.remove([after])
+    assert not (tmp_path / "sock").exists()
 
 
 def test_the_service_manager_drops_what_nobody_serves_any_more(slots: Slots, tmp_path: Path) -> None:
