@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gproxy.app.bans import build_bans
 from gproxy.app.certificates import Certificates, build_certificates
 from gproxy.app.explaining import Explainer
 from gproxy.app.inbounds import Door, Inside, build_doors
 from gproxy.app.limits import build_limits
-from gproxy.app.metrics import Counting, build_counting, furnish
 from gproxy.app.names import Names
 from gproxy.app.outbounds import build_decider, build_ways
 from gproxy.app.plugins import Plugins
@@ -23,7 +21,6 @@ from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.table import Table
 from gproxy.layers.mux.uot import Unwrapping
 from gproxy.layers.plugin.external import Plugin
-from gproxy.limit.bans import Bans
 from gproxy.limit.breaker import Breaker
 from gproxy.limit.limits import Limits
 from gproxy.limit.memory import Memory
@@ -36,7 +33,10 @@ from gproxy.service.management import Management
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gproxy.app.metrics import Counting
+    from gproxy.limit.bans import Bans
     from gproxy.route.context import RuleSet
+    from gproxy.service.bans import BanKeeper
     from gproxy.service.rule_sets.keeper import Updates
 
 
@@ -74,7 +74,7 @@ def build(root: Root, memory: Memory | None = None) -> House:
     `memory` is what other generations remember too; without it the house has a memory of its own.
     """
     memory = memory or Memory()
-    counting = build_counting(root, memory)
+    counting = _counting(root, memory)
     table, meter = Table(), Meter(detailed=counting is not None)
     plugins = Plugins()
     context = build_context(root)
@@ -83,7 +83,7 @@ def build(root: Root, memory: Memory | None = None) -> House:
     decider = build_decider(root, outbounds, names, context)
     explainer = Explainer(root, names, context, decider, root.route.final or outbounds.default, ways.breakers)
     limits = build_limits(root, memory)
-    bans, kept = build_bans(root, memory)
+    bans, kept = _bans(root, memory)
     certificates = build_certificates(root, names)
     inside = Inside(
         Unwrapping(RoutingDispatcher(decider, meter)), table, meter, open_replays(memory), plugins, certificates,
@@ -93,6 +93,8 @@ def build(root: Root, memory: Memory | None = None) -> House:
     view = counting.view if counting is not None else None
     services = build_services(root, certificates, kept, view)
     if view is not None:
+        from gproxy.app.metrics import furnish
+
         furnish(view, root, outbounds, services.expiry, bans)
         if kept is not None:
             view.files.append(kept.path)
@@ -102,3 +104,21 @@ def build(root: Root, memory: Memory | None = None) -> House:
         updates=build_updates(root, context, outbounds), bans=bans, counting=counting,
         explainer=explainer,
     )  # fmt: skip
+
+
+def _counting(root: Root, memory: Memory) -> Counting | None:
+    """What counts for metrics; None if no service tells them. Raises OSError."""
+    if not any(options.type == "metrics" for options in root.services):
+        return None
+    from gproxy.app.metrics import build_counting
+
+    return build_counting(root, memory)
+
+
+def _bans(root: Root, memory: Memory) -> tuple[Bans | None, BanKeeper | None]:
+    """See `build_bans`."""
+    if root.bans is None or not root.bans.enabled:
+        return None, None
+    from gproxy.app.bans import build_bans
+
+    return build_bans(root, memory)

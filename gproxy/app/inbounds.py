@@ -28,8 +28,6 @@ from gproxy.engine.decide import Straight
 from gproxy.engine.detour import DetourDispatcher
 from gproxy.engine.dispatcher import RoutingDispatcher
 from gproxy.engine.table import Table
-from gproxy.limit.bans import Bans
-from gproxy.limit.limits import Limits
 from gproxy.net.bind import Endpoint
 from gproxy.net.udp import UdpConn, bind_udp
 from gproxy.observe.meter import Meter
@@ -40,6 +38,8 @@ from gproxy.schema.groups import Listen, Manageable
 
 if TYPE_CHECKING:
     from gproxy.layers.tls.supply import Supply
+    from gproxy.limit.bans import Bans
+    from gproxy.limit.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)

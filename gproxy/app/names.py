@@ -94,7 +94,11 @@ class Names:
 
     def fakes(self) -> list[FakeAddresses]:
         """The addresses that stand for names."""
-        return [each.addresses for each in self.servers.values() if hasattr(each, "addresses")]
+        if not self.servers:
+            return []
+        from gproxy.dns.servers.fakeip import FakeIpServer
+
+        return [each.addresses for each in self.servers.values() if isinstance(each, FakeIpServer)]
 
     def furnish(self, outbounds: Mapping[str, Outbound], context: Context, trusted: layers.Trusted) -> None:
         """Build the servers and the resolver, if there is anybody to ask them. Raises ConfigError."""

@@ -14,7 +14,6 @@ from gproxy.app.rules import build_context
 from gproxy.base.iface import Outbound
 from gproxy.base.wiring import OutboundWiring
 from gproxy.config.root import Root
-from gproxy.dns.hijack import Hijack
 from gproxy.engine.decide import Decider
 from gproxy.engine.outbounds import Outbounds
 from gproxy.limit.breaker import Breaker
@@ -87,7 +86,16 @@ def build_ways(root: Root, plugins: Plugins, context: Context | None = None, mem
 def build_decider(root: Root, outbounds: Outbounds, names: Names, context: Context) -> Decider:
     """What decides where sessions go, once all ways are there."""
     router = Router(root.route.rules, root.route.final or outbounds.default, context)
-    return Decider(router, outbounds, names.resolve, Hijack(names.resolver), names.name_of(), names.fakes())
+    return Decider(router, outbounds, names.resolve, _hijack(root, names), names.name_of(), names.fakes())
+
+
+def _hijack(root: Root, names: Names) -> Outbound | None:
+    """Where rules lead that have questions answered here; None if there are none."""
+    if all(rule.action != "hijack-dns" for rule in root.route.rules):
+        return None
+    from gproxy.dns.hijack import Hijack
+
+    return Hijack(names.resolver)
 
 
 def straight_way(names: Names) -> Outbound:

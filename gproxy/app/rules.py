@@ -13,14 +13,12 @@ from gproxy.config.root import Root
 from gproxy.route.context import Context, Mode, RuleSet
 from gproxy.route.facts import Facts
 from gproxy.route.leases import USUAL, Leases
-from gproxy.route.sets.live import LiveSet
-from gproxy.route.sets.packed import BadPacked
-from gproxy.service.rule_sets.source import Source, sources
-from gproxy.service.rule_sets.store import Store
 
 if TYPE_CHECKING:
     from gproxy.engine.outbounds import Outbounds
+    from gproxy.route.sets.live import LiveSet
     from gproxy.service.rule_sets.keeper import Updates
+    from gproxy.service.rule_sets.source import Source
 
 _log = logging.getLogger("gproxy.app")
 
@@ -49,11 +47,12 @@ def build_context(root: Root) -> Context:
 
 def build_updates(root: Root, context: Context, outbounds: Outbounds) -> Updates | None:
     """What keeps the rule sets of the context up to date; None if there is nothing that could change."""
-    from gproxy.service.rule_sets.keeper import Updates
-
     moving = [source for source in _sources(root) if source.path() or source.url()]
     if not moving:
         return None
+    from gproxy.route.sets.live import LiveSet
+    from gproxy.service.rule_sets.keeper import Updates
+
     by_tag = {tag: each for tag, each in context.rule_sets.items() if isinstance(each, LiveSet)}
     return Updates(
         [(source, by_tag[source.tag]) for source in moving],
@@ -64,6 +63,9 @@ def build_updates(root: Root, context: Context, outbounds: Outbounds) -> Updates
 
 def take_rule_set(rule_sets: Mapping[str, RuleSet], message: RuleSetChanged, descriptor: int) -> None:
     """Obey the message, and close the descriptor that came with it."""
+    from gproxy.route.sets.live import LiveSet
+    from gproxy.route.sets.packed import BadPacked
+
     live = rule_sets.get(message.tag)
     try:
         if isinstance(live, LiveSet) and live.digest != message.digest:
@@ -75,10 +77,17 @@ def take_rule_set(rule_sets: Mapping[str, RuleSet], message: RuleSetChanged, des
 
 
 def _sources(root: Root) -> list[Source]:
+    if not root.route.rule_set:
+        return []
+    from gproxy.service.rule_sets.source import sources
+    from gproxy.service.rule_sets.store import Store
+
     return list(sources(root.route.rule_set, Store()))
 
 
 def _loaded(source: Source, context: Context) -> LiveSet:
+    from gproxy.route.sets.live import LiveSet
+
     live = LiveSet(source.tag, context)
     ready = source.load()
     if ready is not None:

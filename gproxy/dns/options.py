@@ -7,7 +7,7 @@ The match items are those of `route`, and some that look at the question, or at 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from gproxy.route.fields import Word
 from gproxy.route.further_options import MEANINGLESS
@@ -24,8 +24,10 @@ from gproxy.schema.fields import Cidr, Duration
 from gproxy.schema.groups import MAX_TTL, Lookups
 from gproxy.schema.model import Options, doc, fields_of, read_integer
 from gproxy.schema.problem import BadValue, KeyPath, Problem, expected, near_miss
-from gproxy.wire.dns.message import Record
 from gproxy.wire.dns.types import RCODES, TYPES, rcode_name, rcode_number, type_name, type_number
+
+if TYPE_CHECKING:
+    from gproxy.wire.dns.message import Record
 
 OPTIMISTIC: Final = 3 * 86400.0
 """Seconds that answers are given beyond their end, if nothing is said; as in sing-box."""

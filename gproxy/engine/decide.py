@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gproxy.base.address import IP, Address
 from gproxy.base.defaults import RESOLVE_TIMEOUT
 from gproxy.base.errors import DialError
 from gproxy.base.iface import Outbound
 from gproxy.base.session import LookupOptions, Session, Sniffed
-from gproxy.dns.fakeip import FakeAddresses
 from gproxy.engine.outbounds import Outbounds
 from gproxy.engine.sniffing import SERVER_FIRST_PORTS, Opening, ServerFirst, settle
 from gproxy.net.resolve import resolve
 from gproxy.route.action import HijackDns, Reject, Resolve, RouteTo, SetOptions, Sniff
 from gproxy.route.rule import Router
 from gproxy.rt.deadline import deadline
+
+if TYPE_CHECKING:
+    from gproxy.dns.fakeip import FakeAddresses
 
 Names = Callable[[str, Session, LookupOptions], tuple[IP, ...]]
 """The addresses of a domain, looked up in this way; see Resolver. Raises DialError and Rejected."""

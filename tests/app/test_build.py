@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.conformance.streams import tcp_pair
 from tests.support.origin import HELLO, http_origin
 from tests.support.pipe import pipe
 from tests.support.playbook import new_session, play
+from tests.support.procs import run
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -131,3 +133,18 @@ def test_what_is_no_datagram_has_one_word(inbound: dict[str, Any], said: bytes, 
     far.close_write()
     door.boundary.stream(door.entrance.accept, near, ("192.0.2.7", 1), Address(IPv4Address("127.0.0.1"), 7))
     assert house.meter.statuses == {status: 1}
+
+
+def test_what_is_not_configured_is_not_even_imported() -> None:
+    """A start takes the longer, and each process the more memory."""
+    config = {"inbounds": [{"type": "mixed", "listen_port": 1}], "outbounds": [{"type": "direct"}]}
+    asks = f"import sys; from tests.app.rooms import house_of; house_of(**{config}); print(*sys.modules)"
+    done = run(sys.executable, "-c", asks)
+    modules = done.stdout.decode().split()
+    assert "gproxy.protocol.mixed.inbound" in modules, done.stderr.decode()
+    absent = (
+        "gproxy.app.bans", "gproxy.app.metrics", "gproxy.dns.hijack", "gproxy.dns.resolver", "gproxy.dns.servers",
+        "gproxy.limit.bans", "gproxy.protocol.shadowsocks", "gproxy.protocol.trojan", "gproxy.route.sets.live",
+        "gproxy.service.metrics", "gproxy.service.rule_sets", "gproxy.service.ssm", "gproxy.wire.dns.message",
+    )  # fmt: skip
+    assert [each for each in modules if each.startswith(absent)] == []
