@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import os
-from typing import Protocol
+from typing import Final, Protocol
 
-from gproxy.base.clock import now, wall
-from gproxy.base.errors import ConfigError
+from gproxy.base.clock import wall
 from gproxy.base.session import Session, Sniffed
+from gproxy.observe import linefile
+from gproxy.observe.linefile import LineFile
 from gproxy.observe.lines import Clients, End, compiled, facts, shown, timestamp
-from gproxy.observe.sink import Sink
 
 _log = logging.getLogger("gproxy.session")
-_own_log = logging.getLogger("gproxy.log")
 
-# While lines are lost, this is told so often at most, in seconds.
-_TELL_LOST = 60.0
+_NAME: Final = "access log"
 
 
 class Settings(Protocol):
@@ -35,16 +33,10 @@ class AccessLog:
     """A file of its own, with lines of its own form. Writing never waits; what can't be written is lost, and told."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises OSError when the file can't be opened."""
-        self._sink = Sink(settings.output, held=True)
-        self._sink.tell_lost = None
-        self._sink.report = self._report
+        self.file = LineFile(_NAME, settings.output)
         self._line = _json if settings.format == "json" else compiled(settings.format)
         self._sample = settings.sample
         self._due = 1.0 - settings.sample if settings.sample else 0.0  # the first is written
-        self._lost = 0
-        self._losing = False
-        self._quiet_until = 0.0
 
     def write(self, end: End) -> None:
         """Write this session's line, unless it went well and is not among those that are sampled."""
@@ -53,33 +45,7 @@ class AccessLog:
             if self._due < 1:
                 return
             self._due -= 1
-        self._sink.write(self._line(end))
-
-    def _report(self, lost: int, why: str) -> None:
-        """Tell of lines that were lost, without filling the other log by that."""
-        self._lost += lost
-        if lost:
-            self._losing = True
-            if now() >= self._quiet_until:
-                _own_log.error("%d lines of the access log were lost: %s", self._lost, why)
-                self._lost = 0
-                self._quiet_until = now() + _TELL_LOST
-        elif self._losing:
-            self._losing = False
-            _own_log.warning("the access log can be written again; %d more lines were lost", self._lost)
-            self._lost = 0
-
-    def start(self) -> None:
-        """From now on a background writer does the writing."""
-        self._sink.start()
-
-    def reopen(self) -> None:
-        """Raises OSError and keeps the old file."""
-        self._sink.reopen()
-
-    def close(self) -> None:
-        """Write what is left."""
-        self._sink.close()
+        self.file.write(self._line(end))
 
 
 def _json(end: End) -> str:
@@ -93,57 +59,40 @@ def _json(end: End) -> str:
 
 
 _book: AccessLog | None = None
-_missing: Settings | None = None  # of a file that could not be opened
 _clients: Clients = "whole"
 
 
 def setup(settings: Settings | None, clients: Clients = "whole") -> None:
-    """Keep an access log from now on, or none; and write as much of clients' addresses.
-
-    A file that can't be opened stops nobody (`probe` has refused it before): that is told, and `reopen` tries again.
-    """
-    global _book, _clients, _missing  # noqa: PLW0603 - as with loggers, there is one in a process
+    """Keep an access log from now on, or none; and write as much of clients' addresses. See LineFile."""
+    global _book, _clients  # noqa: PLW0603 - as with loggers, there is one in a process
     _clients = clients
-    _book = _missing = None
-    if settings is not None:
-        try:
-            _book = AccessLog(settings)
-        except OSError as error:
-            _missing = settings
-            _own_log.error("there is no access log, %s can't be opened: %s", settings.output, error.strerror)
+    _book = AccessLog(settings) if settings is not None else None
 
 
 def probe(settings: Settings | None) -> None:
     """Open the file and close it again. Raises ConfigError when that can't be done."""
     if settings is not None:
-        try:
-            os.close(Sink(settings.output).fileno())
-        except OSError as error:
-            raise ConfigError(f"can't open the access log {settings.output}: {error.strerror}") from error
+        linefile.probe(_NAME, settings.output)
 
 
 def start() -> None:
     """From now on a background writer does the writing."""
     if _book is not None:
-        _book.start()
+        _book.file.start()
 
 
 def reopen() -> None:
     """Open the file anew, after the old one was moved away. Raises OSError and keeps the old one."""
-    global _book, _missing
     if _book is not None:
-        _book.reopen()
-    elif _missing is not None:
-        _book, _missing = AccessLog(_missing), None
-        _book.start()
+        _book.file.reopen()
 
 
 def close() -> None:
     """Write what is left, and keep no access log any more."""
-    global _book, _missing  # noqa: PLW0603
+    global _book  # noqa: PLW0603
     if _book is not None:
-        _book.close()
-    _book = _missing = None
+        _book.file.close()
+    _book = None
 
 
 def finished(

@@ -5,13 +5,12 @@ Before `start` and after `close`, when there is no hub to protect, lines are wri
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
+from gproxy.observe.opening import open_lines
 from gproxy.rt.group import Group
 from gproxy.rt.offload import offload
 from gproxy.rt.sync import Event, sleep
@@ -24,10 +23,6 @@ _PAUSE = 0.02
 
 # How long a batch that is being written may take at the end, in seconds: a dead disk must not keep the process.
 _LAST_BATCH = 2.0
-
-
-# A file that is moved away in the moment when it is opened, so many times in a row, is taken as it is.
-_TRIES = 10
 
 _NEWLINE = 10
 
@@ -57,14 +52,7 @@ class Sink:
     def _open(self) -> int:
         if not self._path:
             return sys.stderr.fileno()
-        for _ in range(_TRIES):
-            # A named pipe without a reader would hold up the hub until one comes; so it is an error.
-            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
-            if not self._held or _hold(fd, self._path):
-                break
-            os.close(fd)
-        else:
-            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
+        fd = open_lines(self._path, held=self._held)
         os.set_blocking(fd, True)
         return fd
 
@@ -149,17 +137,6 @@ class Sink:
             wake.set()
             self._stuck = not self._writer.join(_LAST_BATCH)
             self._writer.kill()
-
-
-def _hold(fd: int, path: str) -> bool:
-    """Lock the file; False if it has been moved away since it was opened, and may be compressed by now."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return os.path.samestat(os.fstat(fd), Path(path).stat())
-    except (BlockingIOError, FileNotFoundError):
-        return False
-    except OSError:  # a file system without locks: whoever rotates waits a while, too
-        return True
 
 
 def _ignore(lost: int, why: str) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import stat
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +14,13 @@ import pytest
 
 from gproxy.proc.admin import ask
 from tests.e2e.clients import connect, everything, exactly
+from tests.e2e.lines import files, lines
 from tests.e2e.proxy import LOG
 from tests.e2e.servers import CrowdEcho
 from tests.e2e.supervised import Supervised, tunnel_config
 from tests.support.ports import free_port
 from tests.support.procs import Process, Processes, run
 from tests.support.wait import wait_until
-
-
-def files(path: Path) -> list[Path]:
-    """The access log and all that was moved away; what is being compressed is there as it was, until that is done."""
-    return sorted(each for each in path.parent.glob(path.name + "*") if each.suffix != ".part")
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    """All of them, of old files too."""
-    found = []
-    for each in files(path):
-        with suppress(FileNotFoundError):  # compressed at this moment
-            data = gzip.decompress(each.read_bytes()) if each.suffix == ".gz" else each.read_bytes()
-            found += [json.loads(line) for line in data.splitlines()]
-    return found
 
 
 def all_there(path: Path, count: int) -> bool:
