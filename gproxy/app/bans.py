@@ -29,7 +29,8 @@ def build_bans(root: Root, memory: Memory) -> tuple[Bans | None, BanKeeper | Non
     if table.claim_loading():
         file.load(table)
     sets = Nftables(options.nftables) if options.nftables is not None else None
-    return Bans(table, policy_of(options), CidrSet(options.allow)), BanKeeper(table, file, sets)
+    audited = root.log.audit is not None
+    return Bans(table, policy_of(options), CidrSet(options.allow)), BanKeeper(table, file, sets, audited=audited)
 
 
 def policy_of(options: BanOptions) -> Policy:

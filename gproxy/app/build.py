@@ -87,7 +87,7 @@ def build(root: Root, memory: Memory | None = None) -> House:
     certificates = build_certificates(root, names)
     inside = Inside(
         Unwrapping(RoutingDispatcher(decider, meter)), table, meter, open_replays(memory), plugins, certificates,
-        context.facts.needs, names, limits, bans,
+        context.facts.needs, names, limits, bans, root.log.audit is not None,
     )  # fmt: skip
     doors = build_doors(root, inside)
     view = counting.view if counting is not None else None

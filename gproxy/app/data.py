@@ -44,7 +44,7 @@ from gproxy.net.bind import Endpoint
 from gproxy.net.demux import ClientConn, Demux
 from gproxy.net.listen import StreamListener
 from gproxy.net.stream import SocketStream
-from gproxy.observe import access, debug
+from gproxy.observe import access, audit, debug
 from gproxy.observe.sink import Sink
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
@@ -168,7 +168,11 @@ class DataPlane:
         server.handed_over()
 
     def _reopen(self) -> None:
-        for what, reopen in (("log file", self._sink.reopen), ("access log", access.reopen)):
+        for what, reopen in (
+            ("log file", self._sink.reopen),
+            ("access log", access.reopen),
+            ("audit log", audit.reopen),
+        ):
             try:
                 reopen()
             except OSError as error:

@@ -65,6 +65,7 @@ class Inside:
     names: Names
     limits: Limits | None
     bans: Bans | None = None
+    audited: bool = False  # there is an audit log
     managed: dict[str, Managed] = field(default_factory=dict)  # those whose users are ruled by services, by tag
 
     def admission(self, options: Listen) -> Admission | None:
@@ -73,7 +74,9 @@ class Inside:
         bans = self.bans
         looks = allow is not None or deny is not None or bans is not None
         access = Access(allow, deny, bans) if looks else None
-        return Admission(access, self.limits, bans) if access is not None or self.limits is not None else None
+        if access is None and self.limits is None and not self.audited:
+            return None
+        return Admission(access, self.limits, bans, audited=self.audited)
 
 
 def build_doors(root: Root, inside: Inside) -> list[Door]:
@@ -83,6 +86,7 @@ def build_doors(root: Root, inside: Inside) -> list[Door]:
     doors: list[Door] = []
     straight = RoutingDispatcher(Straight(straight_way(inside.names), IMPLICIT_OUTBOUND), inside.meter)
     shared = shares(root.inbounds)
+    successes = root.log.audit is not None and root.log.audit.successes
     for index, options in enumerate(root.inbounds):
         tag = options.tag or str(index)
         dispatcher = inside.dispatcher
@@ -94,6 +98,10 @@ def build_doors(root: Root, inside: Inside) -> list[Door]:
         timeout = options.udp_timeout or UDP_IDLE
         boundary = Boundary(tag, inside.table, inside.meter, timeout, inside.needs, admission)
         dispatcher = dispatching(options, dispatcher, boundary.branch, log)
+        if successes:
+            from gproxy.engine.witness import Witness
+
+            dispatcher = Witness(dispatcher)
         wiring = InboundWiring(
             tag, dispatcher, _bind_packets, inside.replays, log, straight, boundary.branch, inside.names.resolver,
             boundary.counted_one,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gproxy.app.certificates import Certificates
 from gproxy.app.listening import endpoints
-from gproxy.base.address import UNSPECIFIED
+from gproxy.base.address import UNSPECIFIED, Address, parse_ip
 from gproxy.base.iface import Accept, Stream, StreamEntrance
 from gproxy.base.session import Session
 from gproxy.config.root import Root
@@ -18,12 +18,13 @@ from gproxy.limit.room import Room
 from gproxy.net.bind import Endpoint
 from gproxy.net.listen import StreamListener
 from gproxy.net.stream import SocketStream
+from gproxy.route.owner import credentials_of_peer
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
 from gproxy.schema.groups import Manageable
 from gproxy.schema.tls import TlsListen
 from gproxy.service import SERVICES
-from gproxy.service.management import Management, Service, ServiceWiring
+from gproxy.service.management import NOBODY, Management, Peer, Service, ServiceWiring
 
 if TYPE_CHECKING:
     from gproxy.service.acme.manager import Manager
@@ -45,7 +46,7 @@ _SAVE_EVERY = 60.0
 class Answering(Protocol):
     """Whoever has clients of its own: a service, or who answers authorities."""
 
-    def accept(self, stream: Stream) -> None:
+    def accept(self, stream: Stream, peer: Peer) -> None:
         """Serve one client; returns when that is over. The caller closes the stream. Raises GproxyError."""
 
 
@@ -117,16 +118,16 @@ class _Behind:
         self._tag = tag
         self._accept = accept
 
-    def accept(self, stream: Stream) -> None:
+    def accept(self, stream: Stream, peer: Peer) -> None:
         """See Answering."""
-        self._accept(stream, Session(0, "tcp", self._tag, UNSPECIFIED, UNSPECIFIED))
+        self._accept(stream, Session(0, "tcp", self._tag, peer.source, UNSPECIFIED))
 
 
 def _behind_tls(options: TlsListen, service: Service) -> _Behind:
     from gproxy.layers.tls.layer import TlsServer
 
-    def accept(stream: Stream, _: Session) -> None:
-        service.accept(stream)
+    def accept(stream: Stream, session: Session) -> None:
+        service.accept(stream, Peer(session.source))
 
     return _Behind("", TlsServer(options.tls).accepting(accept))
 
@@ -243,11 +244,20 @@ class _Guest:
         self._room = room
 
     def welcome(self, stream: SocketStream, name: Any) -> None:
-        self._clients.spawn(self._serve, stream)
+        self._clients.spawn(self._serve, stream, name)
 
-    def _serve(self, stream: SocketStream) -> None:
+    def _serve(self, stream: SocketStream, name: Any) -> None:
         try:
-            self._service.accept(stream)
+            self._service.accept(stream, _peer(stream, name))
         finally:
             stream.close()
             self._room.leave()
+
+
+def _peer(stream: SocketStream, name: Any) -> Peer:
+    """Who has connected; `name` is the kernel's name of the peer."""
+    if isinstance(name, tuple):
+        return Peer(Address(parse_ip(name[0]), name[1]))
+    fd = stream.bare()
+    credentials = credentials_of_peer(fd) if fd is not None else None
+    return Peer(uid=credentials[1], pid=credentials[0]) if credentials is not None else NOBODY

@@ -78,6 +78,12 @@ class Held(Protocol):
     def close(self) -> None: ...
 
 
+class Watcher(Protocol):
+    """Whoever looks at the failures of clients."""
+
+    def failed(self, session: Session, why: Exception) -> None: ...
+
+
 @dataclass(slots=True)
 class Session:
     """One connection, or one client's packets, from its inbound to its end."""
@@ -107,6 +113,13 @@ class Session:
     outbound: str = ""  # tag of the outbound that was chosen
     carries: bool = False  # its stream is a link, whose streams are sessions of their own
     began: float = 0.0  # when its handshake began, by `now`; 0.0 when that is over
+    watcher: Watcher | None = None  # who is to be told if that fails
+
+    def fail(self, why: Exception) -> None:
+        """Its handshake has failed: say so as soon as that is known. Who has been told is told no more."""
+        watcher, self.watcher = self.watcher, None
+        if watcher is not None:
+            watcher.failed(self, why)
 
 
 _facts = attrgetter(*[field.name for field in fields(Session)])

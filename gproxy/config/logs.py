@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Collection, Iterator
+from typing import Annotated, Any, ClassVar, Literal, Self
 
+from gproxy.observe.events import NAMES
 from gproxy.observe.lines import FIELDS, names_in
 from gproxy.schema.fields import ByteSize, Duration
 from gproxy.schema.model import Options, doc
@@ -18,10 +19,13 @@ class LineFormat(str):
 
     __slots__ = ()
 
+    fields: ClassVar[Collection[str]] = FIELDS
+    example: ClassVar[str] = "$remote_addr"
+
     @classmethod
     def parse(cls, value: object) -> Self:
         """Read it. Raises BadValue."""
-        what = "`json`, or a format string with fields such as `$remote_addr`"
+        what = f"`json`, or a format string with fields such as `{cls.example}`"
         if not isinstance(value, str):
             raise expected(what, value)
         names = names_in(value)
@@ -30,14 +34,23 @@ class LineFormat(str):
         if "\n" in value:
             raise BadValue("a line has no line break: one is added to each")
         for name in names:
-            if name not in FIELDS:
-                raise BadValue(f"there is no field `${name}`", near_miss(name, list(FIELDS)))
+            if name not in cls.fields:
+                raise BadValue(f"there is no field `${name}`", near_miss(name, list(cls.fields)))
         return cls(value)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
         """Text."""
         return {"anyOf": [{"const": "json"}, {"type": "string", "pattern": "\\$"}]}
+
+
+class AuditFormat(LineFormat):
+    """The same, with the fields of the audit log."""
+
+    __slots__ = ()
+
+    fields = NAMES
+    example = "$event"
 
 
 class Rotated(Options):
@@ -78,6 +91,27 @@ class AccessLogOptions(Rotated):
     ] = 1.0
 
 
+class AuditLogOptions(Rotated):
+    """Acts of administrators, who was not let in and why, and bans, in a file of its own."""
+
+    format: Annotated[
+        AuditFormat,
+        doc("`json` for one JSON object a line, or a format string: `$name` stands for a field (docs/logs.md)."),
+    ] = AuditFormat("json")
+    successes: Annotated[
+        bool, doc("Write also when a client has shown who he is: a line for each connection, unbounded.")
+    ] = False
+    rate: Annotated[
+        int,
+        doc(
+            "So many events of a kind that strangers can cause are written in a second, by each process. "
+            "How many were left out is written after that.",
+            minimum=1,
+            maximum=100_000,
+        ),
+    ] = 20
+
+
 class LogOptions(Options):
     """The log."""
 
@@ -98,3 +132,12 @@ class LogOptions(Options):
     access: Annotated[
         AccessLogOptions | None, doc("An access log in a file of its own, whatever `level` is. Not in sing-box.")
     ] = None
+    audit: Annotated[
+        AuditLogOptions | None,
+        doc("An audit log in a file of its own: who has ordered what, and who was not let in. Not in sing-box."),
+    ] = None
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Each file has one kind of lines."""
+        if self.access is not None and self.audit is not None and self.access.output == self.audit.output:
+            yield "audit.output", "the access log has the same file"

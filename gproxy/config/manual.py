@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from gproxy.config.bytype import DNS_SERVER, INBOUND, OUTBOUND, SERVICE, ByType
-from gproxy.config.logs import AccessLogOptions, LogOptions
+from gproxy.config.logs import AccessLogOptions, AuditLogOptions, LogOptions
 from gproxy.config.root import DnsTable, Root
 from gproxy.config.runtime import RuntimeOptions
 from gproxy.dns.options import DnsRuleOptions, OptimisticOptions
@@ -66,6 +66,7 @@ def _sections() -> Iterator[str]:
     yield from _section("Top level", Root)
     yield from _section("`log`", LogOptions)
     yield from _section("`log.access`", AccessLogOptions, level=3)
+    yield from _section("`log.audit`", AuditLogOptions, level=3)
     yield from _section("`runtime`", RuntimeOptions)
     yield from _section("`limits[]`", LimitOptions)
     yield from _section("`bans`", BanOptions)

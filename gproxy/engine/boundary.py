@@ -74,7 +74,8 @@ class Boundary:
             session.held.settled()
         if self._admission is not None:
             accept = self._admission.streams(accept)
-        self._serve(accept, stream, dataclasses.replace(session, id=self._table.next_id(), carries=False, held=None))
+        branch = dataclasses.replace(session, id=self._table.next_id(), carries=False, held=None, watcher=None)
+        self._serve(accept, stream, branch)
 
     def burst(self, run: Callable[[], None]) -> None:
         """Run in the hub what answers datagrams one by one (see Keeper). Never raises."""
@@ -117,6 +118,7 @@ class Boundary:
         try:
             accept(opened, session)
         except GproxyError as error:
+            session.fail(error)
             self._meter.record(error.word, 0, 0, session)
             quiet = error.reason == "empty" or isinstance(error, Limited | Denied)
             access.finished(session, error.word, 0, 0, now() - began, str(error), quiet=quiet)

@@ -23,6 +23,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from math import inf
 from typing import Final, Literal, NamedTuple, get_args
 
 from gproxy.base.address import IP
@@ -57,6 +58,7 @@ _EPOCH_AT: Final = 32  # counts the changes of who is banned
 _TOTAL_AT: Final = 40  # how many bans there have been
 _LATEST_AT: Final = 48  # when the last ban ends
 _LOADED_AT: Final = 56  # whether somebody has put in what was kept in a file
+_TOLD_AT: Final = 320  # bans that have ended by then were told
 _LENGTHS_AT: Final = {4: 64, 6: 128}  # a byte for each length of a prefix, which is not 0 if there are bans of it
 _TAGS_AT: Final = PAGE
 _UNTIL_AT: Final = _TAGS_AT + ROWS * 8
@@ -145,10 +147,13 @@ class BanTable:
         self._total = view[_TOTAL_AT : _TOTAL_AT + 8].cast("Q")
         self._latest = view[_LATEST_AT : _LATEST_AT + 8].cast("d")
         self._loaded = view[_LOADED_AT : _LOADED_AT + 8].cast("Q")
+        self._told = view[_TOLD_AT : _TOLD_AT + 8].cast("d")
         self._tags = view[_TAGS_AT:_UNTIL_AT].cast("Q")
         self._until = view[_UNTIL_AT:_RECORDS_AT].cast("d")
         self._seen = -1  # the epoch when the lengths were last looked at
         self._lengths: dict[int, list[int]] = {4: [], 6: []}
+        self._looked = -1  # the epoch when ends were last looked for
+        self._next_end = 0.0  # when the first of those that were found comes
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -200,6 +205,21 @@ class BanTable:
             if until > at:
                 record = self._read(row)
                 yield row, Ban(record.network, until - at, record.length, record.times, _REASONS[record.reason])
+
+    def ended(self) -> list[Ban]:
+        """Those whose time is over since this was asked last, in whatever process. One process asks."""
+        at, since, epoch = now(), self._told[0], self._epoch[0]
+        self._told[0] = at
+        if not since or (at < self._next_end and epoch == self._looked):  # nobody has asked before, or nothing ends
+            return []
+        later = [(row, until) for row, until in enumerate(self._until.tolist()) if until > since]
+        self._looked, self._next_end = epoch, min((until for _, until in later if until > at), default=inf)
+        found: list[Ban] = []
+        for row, until in later:
+            if until <= at:
+                record = self._read(row)
+                found.append(Ban(record.network, 0.0, record.length, record.times, _REASONS[record.reason]))
+        return found
 
     def known(self) -> Iterator[tuple[_Record, float]]:
         """All that were ever banned and are not forgotten, each with the end of its last ban."""
@@ -364,15 +384,16 @@ class Bans:
     def __contains__(self, ip: IP) -> bool:
         return self.table.holds(ip) and ip not in self._allow
 
-    def failed(self, ip: IP, why: GproxyError) -> None:
-        """A client with this address, which is really its own, has failed in its handshake."""
+    def failed(self, ip: IP, why: GproxyError) -> Ban | None:
+        """A client with this address, which is really its own, has failed in its handshake; its ban, if it has one."""
         offence = offence_of(why)
         if offence is None or ip in self._allow:
-            return
+            return None
         ban = self.table.fail(ip, offence, self._policy)
         if ban is not None:
             _log.warning("%s is banned for %.0f s, for the %s time: %s",
                          shown(ban.network), ban.length, ordinal(ban.times), WORDS[ban.reason])  # fmt: skip
+        return ban
 
 
 WORDS: Final[Mapping[Reason, str]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from gproxy.base.clock import now
 from gproxy.base.errors import GproxyError, StreamClosed
 from gproxy.base.iface import Stream
+from gproxy.base.session import Session
 from gproxy.rt.deadline import deadline
 from gproxy.rt.sync import sleep
 
@@ -20,8 +21,12 @@ class _Over(GproxyError):
     """The time is over."""
 
 
-def swallow(stream: Stream, until: float) -> None:
-    """Read and forget until the peer ends or the clock shows `until`. Never raises for what the peer does."""
+def swallow(stream: Stream, until: float, session: Session, why: GproxyError) -> None:
+    """Read and forget until the peer ends or the clock shows `until`. Never raises for what the peer does.
+
+    `why` the session has failed counts from now on, not only when this is over: meanwhile he could try it again.
+    """
+    session.fail(why)
     seconds = until - now()
     if seconds <= 0:
         return

@@ -47,8 +47,8 @@ def timestamp(at: float) -> str:
     return f"{_second[1]}.{int((at - whole) * 1000):03d}{_second[2]}"
 
 
-# The networks that are left of clients' addresses, in bits: what one household or one site usually has.
-_PREFIX: Final = {4: 24, 6: 48}
+PREFIX: Final = {4: 24, 6: 48}
+"""The networks that are left of clients' addresses, in bits: what one household or one site usually has."""
 
 
 def shown(source: Address, clients: Clients) -> str | None:
@@ -58,7 +58,7 @@ def shown(source: Address, clients: Clients) -> str | None:
     host = source.host
     if clients == "hidden" or source is UNSPECIFIED or isinstance(host, str):
         return None
-    return str(ip_network((int(host), _PREFIX[host.version]), strict=False))
+    return str(ip_network((int(host), PREFIX[host.version]), strict=False))
 
 
 def facts(end: End) -> Iterator[tuple[str, Any]]:
@@ -187,16 +187,14 @@ def names_in(text: str) -> list[str]:
 
 def compiled(text: str) -> Callable[[End], str]:
     """A format string as a function. Raises KeyError for fields that are none."""
-    parts: list[str] = []
-    values: list[Value] = []
-    for match in _PART.finditer(text):
-        if match[3] is not None:
-            parts.append(match[3].replace("%", "%%"))
-        else:
-            parts.append("%s")
-            values.append(FIELDS[match[1] or match[2] or ""][0])
-    template = "".join(parts)
+    values = [FIELDS[name][0] for name in names_in(text)]
+    template = template_of(text)
     return lambda end: template % tuple([escaped(value(end)) for value in values])
+
+
+def template_of(text: str) -> str:
+    """A format string in which `%s` stands for each of its fields, in their order."""
+    return "".join("%s" if match[3] is None else match[3].replace("%", "%%") for match in _PART.finditer(text))
 
 
 def escaped(value: object) -> str:

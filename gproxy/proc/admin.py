@@ -11,6 +11,7 @@ import json
 import os
 import selectors
 import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from gproxy.net.bind import remove_stale
 _LARGEST_REQUEST = 4096
 _MOST_CLIENTS = 32
 _ANSWER_TIMEOUT = 5.0  # seconds for a client to take its answer
+_CREDENTIALS = struct.Struct("=3i")  # struct ucred of unix(7): process, user and group id
 
 SYSTEM_PATH = "/run/gproxy/control.sock"
 
@@ -39,11 +41,14 @@ def default_path() -> str:
 
 
 class Request:
-    """A client's question; `answer` is called once, at once or later."""
+    """A client's question; `answer` is called once, at once or later. Who it is has been told by the kernel."""
 
     def __init__(self, client: socket.socket, values: dict[str, Any]) -> None:
         self._client = client
         self.values = values
+        self.pid, self.uid, _ = _CREDENTIALS.unpack(
+            client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        )
 
     def answer(self, **values: Any) -> None:
         """Send the answer and hang up. A client that has gone gets none."""

@@ -34,7 +34,7 @@ from gproxy.app.services import ServicePlane
 from gproxy.config.root import Root
 from gproxy.layers.plugin.keeper import Keeper
 from gproxy.net.bind import Endpoint
-from gproxy.observe import debug
+from gproxy.observe import audit, debug
 from gproxy.observe.books import Row
 from gproxy.observe.log import setup
 from gproxy.observe.rotation import rotations
@@ -134,8 +134,9 @@ class Control:
         elif isinstance(message, AskStatus):
             self.report(message.request)
         elif isinstance(message, Reopen):
-            with contextlib.suppress(OSError):  # the workers say so
-                self._sink.reopen()
+            for reopen in (self._sink.reopen, audit.reopen):
+                with contextlib.suppress(OSError):  # the workers say so
+                    reopen()
         else:
             self._change(message)
 
@@ -172,7 +173,9 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
     """
     begin_anew()
     sink = setup(root.log)
+    audit.setup(root.log.audit, root.log.clients)
     sink.start()
+    audit.start()
     readable, writable = Readiness(place.channel.fileno(), READ), Readiness(place.channel.fileno(), WRITE)
     post = Post(place.channel, KINDS, lambda _: readable.wait(), lambda _: writable.wait())
     channel = Channel(post)
@@ -186,13 +189,14 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
     sockets = _sockets(house, descriptors)
     manager, updates = house.certificates.manager, house.updates
     with Keeper(house.plugins) as keeper, ServicePlane(house.services, sockets, manager, updates) as plane:
-        rotor = Rotor(rotations([root.log.access]), lambda: channel.tell(Rotated()))
+        rotor = Rotor(rotations([root.log.access, root.log.audit]), lambda: channel.tell(Rotated()))
         control = Control(house, sink, keeper, plane, channel, rotor)
         with contextlib.suppress(PostClosed):
             while True:
                 message, received = post.receive()
                 control.obey(message, received)
     control.report(0)
+    audit.close()
     sink.close()
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from gproxy import __version__
 from gproxy.app.messages import AskDebug, Snapshot
 from gproxy.base.clock import now, wall
+from gproxy.observe import audit
+from gproxy.proc.acts import acted
 from gproxy.proc.admin import AdminServer, Request
 from gproxy.proc.debug import checked
 from gproxy.proc.watching import HubWatch
@@ -49,6 +51,7 @@ class SoloDesk:
         self._tasks.kill()
 
     def _answer(self, request: Request) -> None:
+        request = acted(request, audit.write)
         asked = request.values.get("ask")
         if asked == "status":
             request.answer(ok=True, **self._facts())

@@ -33,6 +33,7 @@ from gproxy.base.clock import now, wall
 from gproxy.base.errors import ConfigError
 from gproxy.limit.memory import Memory
 from gproxy.proc import orders, resume
+from gproxy.proc.acts import Act, Record, acted
 from gproxy.proc.admin import AdminServer, Request, default_path
 from gproxy.proc.arguments import Sources
 from gproxy.proc.banning import BanDesk
@@ -83,6 +84,7 @@ class Master:
         self._selector = selectors.DefaultSelector()
         self.admin = AdminServer(self._selector, self._answer)
         self._voice = Voice()
+        self._record = Record(self._say)
         self._notifier = Notifier()
         self.timers = Timers()
         self._crashes = Crashes()
@@ -107,8 +109,9 @@ class Master:
         if self.current is not None and self.current.plan is not None:
             self._served = True
             self._voice.become(self.current.plan.log)
+            self._record.become(self.current.plan.audit)
         self.slots.inherit(inherited())
-        self.reload()
+        self.reload(self._act("start", "start") if self.current is None else self._act("reload", "upgrade"))
         self._pat()
         while self.current or self.coming or self.draining or self._retrying:
             for key, _ in self._selector.select(self.timers.next_in()):
@@ -138,15 +141,19 @@ class Master:
             number = self._signals.pop(0)
             if number == signal.SIGHUP:
                 if signal.SIGUSR2 not in self._signals:  # an upgrade is a reload, too
-                    self.reload()
+                    self.reload(self._act("reload"))
             elif number == signal.SIGUSR1:
                 self._reopen()
+                self._act("reopen").answer(ok=True)
             elif number == signal.SIGUSR2:
-                self.upgrade()
+                self.upgrade(self._act("upgrade"))
             elif number == signal.SIGCHLD:
                 self._reap()
             else:
-                self.stop()
+                self.stop(self._act("stop"))
+
+    def _act(self, event: str, by: str = "signal") -> Act:
+        return Act(self._record.write, event, by=by)
 
     def _reopen(self) -> None:
         for generation in self.generations():
@@ -203,6 +210,7 @@ class Master:
             resume.execute(self)
         except OSError as error:
             self._say("error", f"no upgrade: {error}")
+            self._act("upgrade").answer(ok=False, error=str(error))
 
     def stop(self, request: Request | None = None) -> None:
         """The first time, let sessions end for a while; the second time, end them at once."""
@@ -226,6 +234,7 @@ class Master:
 
     def _answer(self, request: Request) -> None:
         """The control socket's questions."""
+        request = acted(request, self._record.write)
         asked = request.values.get("ask")
         if asked == "status":
             self._desk.ask(request)
@@ -368,6 +377,7 @@ class Master:
         generation.state = "serving"
         self._served = True
         self._voice.become(generation.plan.log)
+        self._record.become(generation.plan.audit)
         if old is not None:
             self._retire(old, generation.plan.grace)
         self.slots.remove(endpoint for endpoint in self.slots.endpoints() if endpoint not in generation.endpoints)
@@ -376,6 +386,7 @@ class Master:
         self._say("info", f"generation {generation.number} serves with {generation.plan.workers} workers: {listening}")
         self._notifier.ready(f"generation {generation.number}, {generation.plan.workers} workers, {listening}")
         self._tell_verdict(ok=True, generation=generation.number)
+        self._record.settle()
 
     def _retire(self, old: Generation, grace: float) -> None:
         old.state = "draining"
@@ -432,7 +443,8 @@ class Master:
             self.code = _REFUSED if generation.misconfigured else _FAILED
         else:
             self._go_on(self.current, yielded=generation.state in {"taking over", "starting"})
-        self._tell_verdict(ok=False, error=report, code=_REFUSED if generation.misconfigured else _FAILED)
+        code = _REFUSED if generation.misconfigured else _FAILED
+        self._tell_verdict(ok=False, error=report, code=code, generation=generation.number)
 
     def _not_begun(self, why: str) -> None:
         """There is no process for a new generation: whoever was serving goes on."""
@@ -443,7 +455,7 @@ class Master:
             self._start_over()
         else:
             self.code = _FAILED
-        self._tell_verdict(ok=False, error=why, code=_FAILED)
+        self._tell_verdict(ok=False, error=why, code=_FAILED, generation=self.number)
 
     def _go_on(self, current: Generation, *, yielded: bool) -> None:
         """As if nothing had happened."""

@@ -31,6 +31,7 @@ class Plan:
     managed: list[str] = field(default_factory=list)  # tags of the inbounds whose users services rule
     bans: list[str] | None = None  # the prefixes that are never banned; None: nobody is
     debug: bool = False  # it knows AskDebug, which older code takes for nonsense
+    audit: dict[str, Any] | None = None  # `output`, `format` and `clients` of the audit log, if there is one
 
 
 @dataclass(frozen=True, slots=True)

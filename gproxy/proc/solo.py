@@ -28,12 +28,13 @@ from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root
 from gproxy.layers.plugin.keeper import Keeper
 from gproxy.limit.room import share
-from gproxy.observe import access
+from gproxy.observe import access, audit
 from gproxy.observe.books import Row
 from gproxy.observe.log import setup
 from gproxy.observe.rotation import rotations
 from gproxy.observe.rotor import Rotor
 from gproxy.observe.sink import Sink
+from gproxy.proc.acts import Act
 from gproxy.proc.admin import default_path
 from gproxy.proc.desk import SoloDesk
 from gproxy.proc.heap import settle
@@ -58,7 +59,9 @@ def run(root: Root, *, colour: bool = True) -> None:
     except OSError as error:
         raise ConfigError(f"can't open the log {root.log.output}: {error.strerror}") from error
     access.probe(root.log.access)
+    audit.probe(root.log.audit)
     access.setup(root.log.access, root.log.clients)
+    audit.setup(root.log.audit, root.log.clients)
     raise_descriptor_limit()
     limits = Limits.find(root.runtime.max_connections, root.runtime.memory_limit)
     house = build(root)
@@ -74,6 +77,7 @@ def run(root: Root, *, colour: bool = True) -> None:
     finally:
         slots.close()
         access.close()
+        audit.close()
         sink.close()
 
 
@@ -91,20 +95,21 @@ class Control:
         self._notifier = Notifier()
         self._stopping = False
         self._management = house.services.management
-        self._rotor = Rotor(rotations([root.log.access]), self._reopen)
+        self._rotor = Rotor(rotations([root.log.access, root.log.audit]), self._reopen)
 
     def heed_signals(self) -> None:
         """From now on a signal is a message, which waits for the data plane if need be."""
-        on_signal(signal.SIGTERM, self._stop)
-        on_signal(signal.SIGINT, self._stop)
-        on_signal(signal.SIGUSR1, self._reopen)
-        on_signal(signal.SIGHUP, _cannot_reload)
-        on_signal(signal.SIGUSR2, _cannot_reload)
+        on_signal(signal.SIGTERM, self._stop_signalled)
+        on_signal(signal.SIGINT, self._stop_signalled)
+        on_signal(signal.SIGUSR1, self._reopen_signalled)
+        on_signal(signal.SIGHUP, lambda: _cannot_reload("reload"))
+        on_signal(signal.SIGUSR2, lambda: _cannot_reload("upgrade"))
 
     def run(self) -> None:
         """Start the data plane and stay until it has stopped."""
         self._sink.start()
         access.start()
+        audit.start()
         sockets = {endpoint: dict(enumerate(self._slots.of(endpoint))) for endpoint in self._slots.endpoints()}
         plane = DataPlane(self._house, sockets, self._sink, self._limits.memory_each())
         manager = self._house.certificates.manager
@@ -177,14 +182,23 @@ class Control:
         self._channel.order(StopNow() if self._stopping else Stop(self._stop_grace))
         self._stopping = True
 
+    def _stop_signalled(self) -> None:
+        Act(audit.write, "stop").answer(ok=True)
+        self._stop()
+
     def _reopen(self) -> None:
         self._channel.order(Reopen())
+
+    def _reopen_signalled(self) -> None:
+        self._reopen()
+        Act(audit.write, "reopen").answer(ok=True)
 
     def _say_ready(self) -> None:
         for endpoint in self._slots.endpoints():
             _log.info("listening on %s", endpoint)
         _log.info("limits: %s", self._limits)
         _log.info("gproxy %s is ready", __version__)
+        Act(audit.write, "start", by="start").answer(ok=True)
         self._slots.store(self._notifier)
         self._notifier.ready(", ".join(map(str, self._slots.endpoints())))
 
@@ -196,9 +210,10 @@ class Control:
             sleep(interval)
 
 
-def _cannot_reload() -> None:
+def _cannot_reload(event: str) -> None:
     """A generation is made of processes: there is nothing here that could take over without losing sessions."""
     _log.warning("reload and upgrade need worker processes (runtime.workers): nothing has changed")
+    Act(audit.write, event).answer(ok=False, error="it needs worker processes (runtime.workers)")
 
 
 def _say_stopped(message: Stopped, last: Snapshot | None) -> None:

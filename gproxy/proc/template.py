@@ -47,7 +47,7 @@ from gproxy.base.errors import ConfigError
 from gproxy.config.load import load
 from gproxy.config.root import Root, read_root
 from gproxy.limit.memory import Memory
-from gproxy.observe import access
+from gproxy.observe import access, audit
 from gproxy.observe.books import Books
 from gproxy.observe.log import setup
 from gproxy.observe.sink import Sink
@@ -469,7 +469,16 @@ def _open_log(root: Root) -> Sink:
     except OSError as error:
         raise ConfigError(f"can't open the log {root.log.output}: {error.strerror}") from error
     access.probe(root.log.access)
+    audit.probe(root.log.audit)
     return sink
+
+
+def _audit(root: Root) -> dict[str, str] | None:
+    """What the master has to know of the audit log."""
+    options = root.log.audit
+    if options is None:
+        return None
+    return {"output": options.output, "format": options.format, "clients": root.log.clients}
 
 
 def main() -> int:
@@ -497,6 +506,7 @@ def main() -> int:
             house.services.management.inbounds(),
             list(map(str, root.bans.allow)) if root.bans is not None and root.bans.enabled else None,
             debug=True,
+            audit=_audit(root),
         )
     )  # fmt: skip
     Template(master, root, house, workers, sink).run()

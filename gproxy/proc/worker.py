@@ -13,7 +13,7 @@ from gproxy.app.messages import Stop, Stopped, ToControl, ToData
 from gproxy.config.root import Root
 from gproxy.limit.room import share as share_places
 from gproxy.net.bind import Endpoint
-from gproxy.observe import access
+from gproxy.observe import access, audit
 from gproxy.observe.log import setup
 from gproxy.proc.beat import EVERY
 from gproxy.proc.limits import Limits
@@ -36,8 +36,10 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
     # A hung worker is told to write down where it hangs: that goes where its log goes.
     faulthandler.enable(sink.fileno())
     access.setup(root.log.access, root.log.clients)
+    audit.setup(root.log.audit, root.log.clients)
     sink.start()
     access.start()
+    audit.start()
     house.table.number(place.worker, place.workers)
     if house.counting is not None:
         house.counting.join(house, place.worker, place.generation)
@@ -52,6 +54,7 @@ def main(place: Place, root: Root, house: House, descriptors: dict[tuple[int, in
         group.spawn(_live, place, plane, channel)
         channel.stopped.wait()
     access.close()
+    audit.close()
     sink.close()
 
 

@@ -193,6 +193,12 @@ class Owners:
 
 def owner_of_peer(fd: int) -> Owner | None:
     """The process that has connected to a unix socket, as the kernel noted then; None of any other descriptor."""
+    credentials = credentials_of_peer(fd)
+    return offload(_described, *credentials) if credentials is not None else None
+
+
+def credentials_of_peer(fd: int) -> tuple[int, int] | None:
+    """The ids of that process, and of its user."""
     copy = os.dup(fd)
     try:
         sock = socket(fileno=copy)
@@ -207,7 +213,7 @@ def owner_of_peer(fd: int) -> Owner | None:
         return None
     finally:
         sock.close()
-    return offload(_described, pid, user_id)
+    return pid, user_id
 
 
 def _described(pid: int, user_id: int) -> Owner:

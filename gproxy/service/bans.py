@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from gproxy.base.clock import now
-from gproxy.limit.bans import Ban, BanTable, Kept
+from gproxy.limit.bans import Ban, BanTable, Kept, shown
+from gproxy.observe import audit
+from gproxy.observe.events import Event
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
 from gproxy.service.files import write
@@ -111,7 +113,9 @@ class Sets(Protocol):
 class BanKeeper:
     """Looks after both, while it is started."""
 
-    def __init__(self, table: BanTable, file: BanFile, sets: Sets | None = None) -> None:
+    def __init__(self, table: BanTable, file: BanFile, sets: Sets | None = None, *, audited: bool = False) -> None:
+        """`audited`: there is an audit log, in which the ends of bans stand, too."""
+        self._audited = audited
         self._table = table
         self._file = file
         self._sets = sets
@@ -151,6 +155,10 @@ class BanKeeper:
         if show and self._sets is not None:
             self._show(self._sets, epoch)
 
+        if show and self._audited:
+            for ban in self._table.ended():
+                audit.bounded(_ended(ban))
+
     def _show(self, sets: Sets, epoch: int) -> None:
         """What has changed at once, unless it has failed just now; and all of it now and then."""
         due = now() >= self._again
@@ -159,3 +167,7 @@ class BanKeeper:
             self._shown = epoch if went else None
             if due or not went:
                 self._again = now() + (_ANEW if went else _RETRY)
+
+
+def _ended(ban: Ban) -> Event:
+    return Event("ban-end", prefix=shown(ban.network), seconds=ban.length, times=ban.times, reason=ban.reason)

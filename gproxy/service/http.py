@@ -15,6 +15,7 @@ from gproxy.net.body import read_body
 from gproxy.net.buffered import Buffered
 from gproxy.net.farewell import hear_out
 from gproxy.rt.deadline import deadline
+from gproxy.service.management import NOBODY, Peer
 from gproxy.wire.http1 import MAX_HEAD, Fields, RequestHead, ResponseHead, check_host, decode_request
 
 # How long a client may take for its request, and then for taking the answer, in seconds.
@@ -33,6 +34,7 @@ class Request:
     query: dict[str, list[str]]
     body: bytes
     fields: Fields = field(default_factory=lambda: Fields([]))
+    peer: Peer = NOBODY
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object. Raises ValueError."""
@@ -83,7 +85,7 @@ class Answer:
         return ResponseHead(1, self.status, HTTPStatus(self.status).phrase.encode(), fields).encode() + self.body
 
 
-def serve(stream: Stream, handle: Callable[[Request], Answer]) -> None:
+def serve(stream: Stream, handle: Callable[[Request], Answer], peer: Peer = NOBODY) -> None:
     """Take one request and answer it. The caller closes the stream. Raises ProtocolError and StreamClosed.
 
     A browser says where a page comes from that makes it send a request (Origin). No page has business here, and one
@@ -94,7 +96,7 @@ def serve(stream: Stream, handle: Callable[[Request], Answer]) -> None:
         try:
             head = client.decode(decode_request, MAX_HEAD)
             check_host(head)
-            request = _request(head, read_body(client, head, MOST))
+            request = _request(head, read_body(client, head, MOST), peer)
         except ProtocolError as error:
             if error.reason not in {"empty", "truncated"}:
                 _answer(stream, Answer.of_text(_status_of(error), str(error)))
@@ -115,7 +117,7 @@ def _status_of(error: ProtocolError) -> int:
     return 501 if isinstance(error, Unsupported) else 400
 
 
-def _request(head: RequestHead, body: bytes) -> Request:
+def _request(head: RequestHead, body: bytes, peer: Peer) -> Request:
     target = head.target.decode("ascii")
     if not target.startswith("/"):
         raise ProtocolError("expected a path")
@@ -124,4 +126,5 @@ def _request(head: RequestHead, body: bytes) -> Request:
         parts = [unquote(part, errors="strict") for part in path.split("/") if part]
     except UnicodeDecodeError as error:
         raise ProtocolError("a path that is not UTF-8") from error
-    return Request(head.method.decode("ascii"), parts, parse_qs(query, keep_blank_values=True), body, head.fields)
+    asked = parse_qs(query, keep_blank_values=True)
+    return Request(head.method.decode("ascii"), parts, asked, body, head.fields, peer)

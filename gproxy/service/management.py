@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from gproxy.base.address import UNSPECIFIED, Address
 from gproxy.base.iface import Stream
 from gproxy.observe.books import Books, Row
 
@@ -97,13 +98,26 @@ class ServiceWiring:
     view: View | None = None  # of what is counted, for those that tell it
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who asks: an address, or on a unix socket the program that has connected, as the kernel says."""
+
+    source: Address = UNSPECIFIED
+    uid: int | None = None
+    pid: int | None = None
+
+
+NOBODY: Final = Peer()
+"""One of whom nothing is known."""
+
+
 class Service(Protocol):
     """A configured service."""
 
     def load(self, inbounds: Collection[str]) -> None:
         """Take up what was saved about these inbounds. Never raises for what is wrong with that: it is logged."""
 
-    def accept(self, stream: Stream) -> None:
+    def accept(self, stream: Stream, peer: Peer = NOBODY) -> None:
         """Serve one client; returns when that is over. The caller closes the stream. Raises GproxyError."""
 
     def hold(self) -> None:

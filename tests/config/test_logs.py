@@ -61,3 +61,44 @@ def test_all_of_it() -> None:
 )
 def test_mistakes(access: dict[str, Any], message: str) -> None:
     assert problem({"output": "a.log", **access} if access else {}).startswith(message)
+
+
+# -- the audit log -----------------------------------------------------------------------------------------------------
+
+
+def audited(audit: dict[str, Any], **more: Any) -> LogOptions | str:
+    """The options, or the first problem."""
+    problems: list[Problem] = []
+    found = read(LogOptions, {"audit": audit, **more}, (), problems)
+    return found or f"{'.'.join(map(str, problems[0].path))}: {problems[0].message} {problems[0].hint}".strip()
+
+
+def test_an_audit_log() -> None:
+    found = audited({"output": "a.log"})
+    assert isinstance(found, LogOptions)
+    assert found.audit is not None
+    assert [found.audit.format, found.audit.successes, found.audit.rate] == ["json", False, 20]
+    found = audited({"output": "a.log", "format": "$event ${prefix}", "successes": True, "rate": 1, "keep": 3})
+    assert isinstance(found, LogOptions)
+
+
+@pytest.mark.parametrize(
+    ("audit", "message"),
+    [
+        ({"format": "$evnt"}, "audit.format: there is no field `$evnt` did you mean `event`?"),
+        ({"format": "$target"}, "audit.format: there is no field `$target`"),
+        ({"format": "jsn"}, "audit.format: expected `json`, or a format string with fields such as `$event`"),
+        ({"rate": 0}, "audit.rate: expected 1 to 100000"),
+        ({"rotate_size": 10}, "audit.rotate_size: expected 1 KB at least"),
+        ({"sample": 0.5}, "audit.sample: "),
+    ],
+)
+def test_mistakes_of_the_audit_log(audit: dict[str, Any], message: str) -> None:
+    found = audited({"output": "a.log", **audit})
+    assert isinstance(found, str)
+    assert found.startswith(message)
+
+
+def test_each_file_has_one_kind_of_lines() -> None:
+    assert audited({"output": "a.log"}, access={"output": "a.log"}) == "audit.output: the access log has the same file"
+    assert isinstance(audited({"output": "a.log"}, access={"output": "b.log"}), LogOptions)

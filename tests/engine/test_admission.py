@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -9,10 +10,12 @@ from gproxy.base.address import IP, UNSPECIFIED, Address
 from gproxy.base.errors import AuthError, Denied, DialError, GproxyError, Limited, ProtocolError, ReplayError
 from gproxy.base.iface import QueryEntrance
 from gproxy.engine.admission import Access, Admission
+from gproxy.limit.bans import Ban, network_of
 from gproxy.limit.ledger import Ledger
 from gproxy.limit.limits import Limit, Limits
 from gproxy.limit.memory import Memory
 from gproxy.route.cidrs import CidrSet
+from tests.support.audit import AuditFile
 from tests.support.playbook import new_session
 
 
@@ -77,38 +80,82 @@ def test_questions_without_a_session() -> None:
 
 
 class Watch:
+    """Bans for the third failure."""
+
     def __init__(self) -> None:
         self.failures: list[tuple[str, str]] = []
 
-    def failed(self, ip: IP, why: GproxyError) -> None:
+    def failed(self, ip: IP, why: GproxyError) -> Ban | None:
         self.failures.append((str(ip), why.word))
+        return Ban(network_of(ip), 60.0, 60.0, 1, "auth") if len(self.failures) == 3 else None
 
 
-@pytest.mark.parametrize(
-    ("why", "user", "began", "counts"),
-    [
-        (AuthError("wrong"), None, 1.0, True),
-        (ReplayError("again"), "ada", 1.0, True),  # whose salt it was is known by then
-        (ProtocolError("garbage"), None, 1.0, True),
-        (ProtocolError("garbage"), "ada", 1.0, False),
-        (AuthError("a record fails its tag"), "ada", 0.0, False),  # not of the handshake
-        (DialError("not reached"), None, 1.0, False),
-    ],
-)
+FAILURES = [
+    (AuthError("wrong"), None, 1.0, True),
+    (ReplayError("again"), "ada", 1.0, True),  # whose salt it was is known by then
+    (ProtocolError("garbage"), None, 1.0, True),
+    (ProtocolError("garbage"), "ada", 1.0, False),
+    (AuthError("a record fails its tag"), "ada", 0.0, False),  # not of the handshake
+    (DialError("not reached"), None, 1.0, False),
+]
+
+
+@pytest.mark.parametrize(("why", "user", "began", "counts"), FAILURES)
 def test_failures_of_handshakes_are_looked_at(why: GproxyError, user: str | None, began: float, counts: bool) -> None:
     watch = Watch()
 
     def fail(stream: Any, session: Any) -> None:
         session.user, session.began = user, began
-        raise why
+        session.fail(why)
+        session.fail(why)
 
-    session = new_session(Address.parse("192.0.2.1:9"))
-    with pytest.raises(type(why)):
-        Admission(None, None, watch).streams(fail)(cast(Any, object()), session)
+    Admission(None, None, watch).streams(fail)(cast(Any, object()), new_session(Address.parse("192.0.2.1:9")))
     assert watch.failures == ([("192.0.2.1", why.word)] if counts else [])
-    with pytest.raises(type(why)):  # anybody can write any address into a datagram
-        Admission(None, None, watch).packets(fail)(cast(Any, object()), session)
+    session = new_session(Address.parse("192.0.2.1:9"))  # anybody can write any address into a datagram
+    Admission(None, None, watch).packets(fail)(cast(Any, object()), session)
     assert len(watch.failures) == counts
+
+
+def test_who_is_not_let_in_has_not_failed() -> None:
+    """Nor has a balancer whose header can't be read: who comes is not known then."""
+    watch = Watch()
+    session = new_session(Address.parse("192.0.2.9:9"))
+    session.began = 1.0
+    with pytest.raises(Denied):
+        Admission(Access(None, cidrs("192.0.2.9")), None, watch).streams(lambda *_: None)(cast(Any, None), session)
+    session.fail(ProtocolError("no header"))
+    assert watch.failures == []
+
+
+def test_what_the_audit_log_gets(tmp_path: Path) -> None:
+    log = AuditFile(tmp_path)
+    watch = Watch()
+    with log.open():
+        accept = Admission(None, None, watch, audited=True).streams(lambda stream, session: session.fail(stream))
+        for why in (AuthError("wrong"), ReplayError("again"), ProtocolError("garbage"), AuthError(reason="missing")):
+            session = new_session(Address.parse("192.0.2.1:9"))
+            session.began = 1.0
+            accept(cast(Any, why), session)
+    assert log.events() == [
+        {"event": "auth-failure", "result": "refused", "source": "192.0.2.1:9", "session": 1, "inbound": "in",
+         "detail": "wrong"},
+        {"event": "auth-replay", "result": "refused", "source": "192.0.2.1:9", "session": 1, "inbound": "in",
+         "detail": "again"},
+        {"event": "ban", "source": "192.0.2.1:9", "session": 1, "inbound": "in", "prefix": "192.0.2.1", "seconds": 60,
+         "times": 1, "reason": "auth"},
+    ]  # fmt: skip
+    assert len(watch.failures) == 4
+
+
+def test_an_audit_log_alone(tmp_path: Path) -> None:
+    log = AuditFile(tmp_path)
+    with log.open():
+        session = new_session(UNSPECIFIED)
+        session.began = 1.0
+        Admission(None, None, audited=True).streams(lambda stream, session: session.fail(stream))(
+            cast(Any, AuthError("wrong")), session
+        )
+    assert [each["event"] for each in log.events()] == ["auth-failure"]
 
 
 def test_clients_without_an_address_fail_unseen() -> None:
@@ -116,8 +163,7 @@ def test_clients_without_an_address_fail_unseen() -> None:
 
     def fail(stream: Any, session: Any) -> None:
         session.began = 1.0
-        raise AuthError("wrong")
+        session.fail(AuthError("wrong"))
 
-    with pytest.raises(AuthError):
-        Admission(None, None, watch).streams(fail)(cast(Any, object()), new_session(UNSPECIFIED))
+    Admission(None, None, watch).streams(fail)(cast(Any, object()), new_session(UNSPECIFIED))
     assert watch.failures == []

@@ -8,12 +8,14 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from gproxy.app.messages import Debugged, Handover, Reopen, Serve, Stop, StopNow, Traffic, Users
 from gproxy.net.bind import Endpoint
+from gproxy.observe.events import Event
 from gproxy.proc import master as module
 from gproxy.proc import orders
 from gproxy.proc.arguments import Sources
@@ -40,6 +42,8 @@ class Channel:
 
 class Asked:
     """Stands for a request of the control socket."""
+
+    uid, pid = 1000, 4711
 
     def __init__(self, **values: Any) -> None:
         self.values = values
@@ -124,7 +128,7 @@ def test_a_refusal_changes_nothing(misconfigured: bool, code: int, master: Maste
     master._lost(coming)
     assert (master.current, master.coming, master.draining) == (first, None, [])
     assert said(first) == [Serve()], "when it began"
-    assert asked.answers == [{"ok": False, "error": "the report", "code": code}]
+    assert asked.answers == [{"ok": False, "error": "the report", "code": code, "generation": 2}]
 
 
 def test_one_that_dies_after_the_old_has_yielded(master: Master) -> None:
@@ -287,9 +291,7 @@ def test_signals_in_one_go(master: Master) -> None:
     master.reload()
     current = serve(master)
     upgrades: list[int] = []
-    master.upgrade = lambda: upgrades.append(1)  # type: ignore[method-assign,assignment]
-    import os
-
+    master.upgrade = lambda request=None: upgrades.append(1)  # type: ignore[method-assign,assignment,misc]
     read, write = os.pipe2(os.O_NONBLOCK)
     master._signals = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD]
     master._signalled(read)
@@ -398,3 +400,40 @@ def test_a_look_into_the_processes(master: Master, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(current.post, "receive", lambda: (told, []), raising=False)
     master._hear(current)
     assert asked.answers == [{"ok": True, "processes": [{"generation": 1, "worker": 0, "pid": 17, "resident": 5}]}]
+
+
+def test_what_is_ordered_stands_in_the_audit_log(master: Master, tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    audit = {"output": str(path), "format": "$event $result $by $uid $generation", "clients": "whole"}
+    master.reload(master._act("start", "start"))
+    assert master.coming is not None
+    assert master.coming.plan is not None
+    master.coming.plan = replace(master.coming.plan, audit=audit)
+    serve(master)
+    asked = Asked(ask="reload")
+    master._answer(cast(Any, asked))
+    serve(master)  # without an audit log: this is its last line
+    master._answer(cast(Any, Asked(ask="ban", do="add")))
+    assert path.read_text() == "start ok start - 1\nreload ok control 1000 2\n"
+    assert asked.answers == [{"ok": True, "generation": 2}]
+
+
+def test_signals_stand_in_the_audit_log(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Event] = []
+    monkeypatch.setattr(master._record, "write", written.append)
+    monkeypatch.setattr(module.resume, "trial", lambda: "it does not start")
+    master.reload()
+    serve(master)
+    read, write = os.pipe2(os.O_NONBLOCK)
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
+        master._signals = [number]
+        master._signalled(read)
+        if master.coming is not None and not master._stopping:
+            serve(master)
+    os.close(read)
+    os.close(write)
+    assert [(each.event, each.result, each.generation, each.detail) for each in written] == [
+        ("reopen", "ok", None, ""), ("upgrade", "refused", None, "it does not start"), ("reload", "ok", 2, ""),
+        ("stop", "ok", None, ""),
+    ]  # fmt: skip
+    assert {each.by for each in written} == {"signal"}

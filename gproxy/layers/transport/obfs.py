@@ -63,8 +63,8 @@ class _Server(ABC):
             try:
                 with deadline(HANDSHAKE_TIMEOUT, ProtocolError("no obfs request in time", reason="timeout")):
                     opened = self._open(client)
-            except (ProtocolError, StreamClosed):
-                swallow(client, until)
+            except (ProtocolError, StreamClosed) as why:
+                swallow(client, until, session, why)
                 raise
             then(opened, session)
 

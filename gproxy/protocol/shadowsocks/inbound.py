@@ -75,8 +75,8 @@ class ShadowsocksInbound:
         try:
             with deadline(HANDSHAKE_TIMEOUT, ProtocolError("no Shadowsocks request in time", reason="timeout")):
                 opened = self._handshake(client, session)
-        except (ProtocolError, StreamClosed):
-            swallow(client, until)
+        except (ProtocolError, StreamClosed) as why:
+            swallow(client, until, session, why)
             raise
         self._dispatcher.stream(session, opened, ResetReply(opened))
 

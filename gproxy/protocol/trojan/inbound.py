@@ -94,7 +94,7 @@ class TrojanInbound:
     def _turn_away(self, client: Buffered, session: Session, why: ProtocolError, until: float) -> None:
         site = self._site_for(session.alpn)
         if site is None:
-            swallow(client, until)
+            swallow(client, until, session, why)
             raise why
         self._log.debug("session %d is handed on to %s: %s", session.id, site.address, why)
         session.target, session.rule = site.address, "fallback"

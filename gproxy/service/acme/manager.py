@@ -24,6 +24,7 @@ from gproxy.service.acme.order import Prover
 from gproxy.service.acme.proofs import InHandshakes, OnPort80, Pages
 from gproxy.service.acme.store import Store
 from gproxy.service.acme.web import Web
+from gproxy.service.management import NOBODY, Peer
 
 
 class Outlet(Protocol):
@@ -100,9 +101,9 @@ class Manager:
             self._keepers.kill()
             self._keepers = None
 
-    def accept(self, stream: Stream) -> None:
+    def accept(self, stream: Stream, peer: Peer = NOBODY) -> None:
         """Answer an authority, or anybody else. The caller closes the stream. Raises GproxyError."""
-        http.serve(stream, self._pages.answer)
+        http.serve(stream, self._pages.answer, peer)
 
     def _provers(self, wanted: Wanted, web: Web, log: logging.Logger) -> list[Callable[[], Prover]]:
         options = wanted.options

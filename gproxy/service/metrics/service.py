@@ -11,10 +11,12 @@ import hmac
 from collections.abc import Collection
 
 from gproxy.base.iface import Stream
+from gproxy.observe import audit
+from gproxy.observe.events import Event
 from gproxy.rt.offload import offload
 from gproxy.service import http
 from gproxy.service.http import Answer, Request
-from gproxy.service.management import ServiceWiring
+from gproxy.service.management import NOBODY, Peer, ServiceWiring
 from gproxy.service.metrics.options import MetricsOptions
 from gproxy.service.metrics.readiness import Readiness
 from gproxy.service.metrics.scrape import scrape
@@ -27,12 +29,13 @@ class Metrics:
     def __init__(self, options: MetricsOptions, wiring: ServiceWiring) -> None:
         assert wiring.view is not None, "the assembly gives it to services of this type"
         self._view = wiring.view
+        self._tag = wiring.tag
         self._token = options.token.reveal().encode()
         self._readiness = Readiness(self._view, options.upstreams)
 
-    def accept(self, stream: Stream) -> None:
+    def accept(self, stream: Stream, peer: Peer = NOBODY) -> None:
         """See Service."""
-        http.serve(stream, self._answer)
+        http.serve(stream, self._answer, peer)
 
     def _answer(self, request: Request) -> Answer:
         if request.parts not in (["metrics"], ["health"], ["ready"]):
@@ -44,7 +47,19 @@ class Metrics:
             return Answer.of_text(200, "alive")
         if request.parts == ["ready"]:
             return self._ready(details=allowed)
-        return self._metrics(request) if allowed else Answer(401, b"a token is asked for\n", challenge="Bearer")
+        if allowed:
+            return self._metrics(request)
+        self._tell_refused(request)
+        return Answer(401, b"a token is asked for\n", challenge="Bearer")
+
+    def _tell_refused(self, request: Request) -> None:
+        peer, shown = request.peer, request.fields.values(b"authorization")
+        audit.bounded(
+            Event(
+                "token-refused", "refused", "api", peer.uid, peer.pid, peer.source, service=self._tag,
+                detail="a wrong token" if shown else "no token",
+            )
+        )  # fmt: skip
 
     def _may(self, request: Request) -> bool:
         if not self._token:

@@ -14,10 +14,13 @@ A user is {"username", "uPSK", "downlinkBytes", "uplinkBytes", "downlinkPackets"
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from gproxy import __version__
+from gproxy.observe import audit
 from gproxy.observe.books import Traffic
+from gproxy.observe.events import Event
 from gproxy.service.http import Answer, Request
 from gproxy.service.management import Management
 
@@ -28,9 +31,11 @@ _LONGEST_NAME = 255
 class Api:
     """The API of one inbound."""
 
-    def __init__(self, inbound: str, management: Management) -> None:
+    def __init__(self, inbound: str, management: Management, service: str = "") -> None:
+        """`service` is its name in the audit log."""
         self._inbound = inbound
         self._management = management
+        self._service = service
 
     def answer(self, request: Request, parts: list[str]) -> Answer:
         """Obey. `parts` are those of the path behind the configured one."""
@@ -66,7 +71,7 @@ class Api:
             return Answer.of_text(400, f"username: expected 1 to {_LONGEST_NAME} characters, without a slash")
         if name in self._management.users(self._inbound):
             return Answer.of_text(400, f"user {name} already exists")
-        return self._set(name, password, Answer(201))
+        return self._told(request, "user-add", name, self._set(name, password, Answer(201)))
 
     def _user(self, request: Request, name: str) -> Answer:
         users = self._management.users(self._inbound)
@@ -78,12 +83,12 @@ class Api:
             return Answer.of_json(self._shown(name, users[name]))
         if request.method == "DELETE":
             self._management.replace(self._inbound, {each: users[each] for each in users if each != name})
-            return Answer(204)
+            return self._told(request, "user-remove", name, Answer(204))
         try:
             password = _text(request.json(), "uPSK")
         except ValueError as error:
             return Answer.of_text(400, str(error))
-        return self._set(name, password, Answer(204))
+        return self._told(request, "user-change", name, self._set(name, password, Answer(204)))
 
     def _set(self, name: str, password: str, done: Answer) -> Answer:
         users = self._management.users(self._inbound)
@@ -100,6 +105,19 @@ class Api:
         answer = Answer.of_json({**_fields(books.total(self._inbound)), "users": users})
         if request.query.get("clear") == ["true"]:
             self._management.clear(self._inbound)
+            return self._told(request, "stats-clear", "", answer)
+        return answer
+
+    def _told(self, request: Request, event: str, user: str, answer: Answer) -> Answer:
+        """The answer, when it stands in the audit log."""
+        if audit.wanted():
+            done, peer = answer.status < HTTPStatus.BAD_REQUEST, request.peer
+            audit.write(
+                Event(
+                    event, "ok" if done else "refused", "api", peer.uid, peer.pid, peer.source, inbound=self._inbound,
+                    service=self._service, user=user, detail="" if done else answer.body.decode().strip(),
+                )
+            )  # fmt: skip
         return answer
 
     def _shown(self, name: str, password: str = "") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from gproxy.rt.offload import offload
 from gproxy.rt.sync import Lock
 from gproxy.service import files, http
 from gproxy.service.http import Answer, Request
-from gproxy.service.management import ServiceWiring
+from gproxy.service.management import NOBODY, Peer, ServiceWiring
 from gproxy.service.ssm import cache
 from gproxy.service.ssm.api import Api
 from gproxy.service.ssm.cache import Saved
@@ -26,7 +26,7 @@ class SsmApi:
         self._log = wiring.log
         self._servers = dict(options.servers)  # as they are written, since the file names them so
         self._apis = {
-            tuple(part for part in path.split("/") if part): Api(inbound, wiring.management)
+            tuple(part for part in path.split("/") if part): Api(inbound, wiring.management, wiring.tag)
             for path, inbound in self._servers.items()
         }
         self._path = Path(options.cache_path) if options.cache_path else None
@@ -34,9 +34,9 @@ class SsmApi:
         self._saving: Lock | None = None  # made when it is first needed: not in the process that others are forked from
         self._held = False
 
-    def accept(self, stream: Stream) -> None:
+    def accept(self, stream: Stream, peer: Peer = NOBODY) -> None:
         """See Service."""
-        http.serve(stream, self._answer)
+        http.serve(stream, self._answer, peer)
 
     def _answer(self, request: Request) -> Answer:
         if self._held and (request.method != "GET" or "clear" in request.query):
