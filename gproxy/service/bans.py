@@ -154,7 +154,6 @@ class BanKeeper:
             self._saved = epoch
         if show and self._sets is not None:
             self._show(self._sets, epoch)
-
         if show and self._audited:
             for ban in self._table.ended():
                 audit.bounded(_ended(ban))

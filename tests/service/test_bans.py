@@ -12,6 +12,7 @@ import pytest
 from gproxy.limit.bans import Ban, BanTable
 from gproxy.limit.memory import Memory
 from gproxy.service.bans import BanFile, BanKeeper
+from tests.support.audit import AuditFile
 from tests.support.clock import HeldClock, held_clock
 from tests.support.wait import wait_until
 
@@ -168,3 +169,25 @@ def test_where_it_fails_it_is_tried_again_and_all_is_shown_now_and_then(tmp_path
     bans.add(ip_network("192.0.2.3/32"), 100)
     assert shown(9) == 1
     assert shown(2) == 1
+
+
+def test_ends_of_bans_stand_in_the_audit_log(tmp_path: Path, held_clock: HeldClock) -> None:
+    """Also those between two keepers; but not those that an administrator has ended."""
+    log, memory = AuditFile(tmp_path), Memory()
+    bans = BanTable(memory)
+    keeper = BanKeeper(bans, BanFile(tmp_path / "bans.json"), audited=True)
+    with log.open():
+        keeper.look()
+        for text, seconds in (("192.0.2.1/32", 10), ("192.0.2.2/32", 20), ("192.0.2.3/32", 10), ("192.0.2.4/32", 30)):
+            bans.add(ip_network(text), seconds)
+        bans.remove(ip_network("192.0.2.3"))
+        keeper.look()
+        held_clock.advance(15)
+        keeper.look()
+        keeper.look()
+        held_clock.advance(10)
+        again = BanKeeper(BanTable(memory), BanFile(tmp_path / "bans.json"), audited=True)
+        again.look()
+    assert [(each["event"], each["prefix"], each["seconds"], each["reason"]) for each in log.events()] == [
+        ("ban-end", "192.0.2.1", 10, "manual"), ("ban-end", "192.0.2.2", 20, "manual"),
+    ]  # fmt: skip

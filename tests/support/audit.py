@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,10 +33,15 @@ class AuditFile:
     def open(self, form: str = "json", rate: int = 20, clients: Clients = "whole") -> Iterator[None]:
         """What is told in here is written, each line at once."""
         audit.setup(Settings(str(self.path), form, rate), clients)
+        book = audit._book
+        assert book is not None
+        sink = book.file._sink
+        assert sink is not None
         try:
             yield
         finally:
             audit.close()
+            os.close(sink.fileno())  # a process leaves that to its end
 
     def events(self) -> list[dict[str, Any]]:
         """All lines, without the time and who has written them."""

@@ -44,6 +44,19 @@ def new_session(source: Address = CLIENT, *, inbound: str = "in") -> Session:
     return Session(id=1, network="tcp", inbound=inbound, source=source, target=UNSPECIFIED)
 
 
+class Watched:
+    """Who is told that sessions have failed; `session` is a new one that is watched."""
+
+    def __init__(self) -> None:
+        self.failures: list[Exception] = []
+        self.session = new_session()
+        self.session.watcher = self
+
+    def failed(self, session: Session, why: Exception) -> None:
+        """See Watcher."""
+        self.failures.append(why)
+
+
 def play(accept: Accept, session: Session | None = None, *, chunk: int = 0, bound: Address | None = None) -> Talk[None]:
     """Talk to an inbound. `chunk`: how many bytes it gets at most in one read."""
     facts = session or new_session()

@@ -15,7 +15,7 @@ from gproxy.protocol.shadowsocks.wire.methods import METHODS
 from tests.protocol.shadowsocks.lab import METHODS_NOW, NAME, RETIRED, V4, door, first_words, make_inbound, secret
 from tests.support.dispatch import RecordingDispatcher
 from tests.support.pipe import pipe
-from tests.support.playbook import new_session, play
+from tests.support.playbook import Watched, new_session, play
 from tests.support.replays import no_replays
 from tests.support.wait import wait_until
 
@@ -230,3 +230,14 @@ def test_no_door_for_streams():
     assert not [
         each for each in make_inbound(method=AEAD, password="pw", network="udp").entrances() if each.kind == "stream"
     ]
+
+
+def test_that_it_has_failed_is_told_while_it_is_swallowed():
+    """Who guesses could go on meanwhile."""
+    watched = Watched()
+    talk = play(accepting(**single(AEAD)), watched.session) >> os.urandom(500)
+    wait_until(lambda: watched.failures, "not told")
+    assert talk._error is None, "it is over"
+    talk.end()
+    assert [talk.error()] == watched.failures
+    assert isinstance(watched.failures[0], AuthError)

@@ -18,7 +18,7 @@ from gproxy.wire.smux import Smux
 from tests.protocol.trojan.lab import NAME, NAME_BYTES, V4, V4_BYTES, accepting, key, packet, request
 from tests.support.dispatch import RecordingDispatcher
 from tests.support.pipe import pipe
-from tests.support.playbook import CLIENT, new_session, play
+from tests.support.playbook import CLIENT, Watched, new_session, play
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -298,3 +298,14 @@ def test_a_silent_client_without_a_site():
 def test_an_unknown_command_is_no_fault_of_ours(users):
     talk = play(accepting(users)) >> key() + request(command=9)
     assert isinstance(talk.error(), Unsupported)
+
+
+def test_that_it_has_failed_is_told_while_it_is_swallowed():
+    """Who guesses could go on meanwhile."""
+    watched = Watched()
+    talk = play(accepting(None), watched.session) >> NO_TROJAN["a wrong password"]
+    wait_until(lambda: watched.failures, "not told")
+    assert talk._error is None, "it is over"
+    talk.end()
+    assert [talk.error()] == watched.failures
+    assert isinstance(watched.failures[0], AuthError)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -19,6 +20,7 @@ from gproxy.service.metrics.service import Metrics
 from gproxy.service.metrics.totals import Totals
 from gproxy.service.metrics.view import View
 from gproxy.wire.http1 import MAX_HEAD
+from tests.support.audit import AuditFile
 from tests.support.pipe import pipe
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -165,3 +167,14 @@ def test_newer_code_may_count_what_is_not_known() -> None:
     case.view.board.show(Shown(0, 3, "serving", gauges=[("unheard of", ["x"], 1)]))
     status, _, body = case.ask("/metrics")
     assert (status, "unheard" in body) == (200, False)
+
+
+def test_who_has_no_token_stands_in_the_audit_log(tmp_path: Path) -> None:
+    log, case = AuditFile(tmp_path), Case(token=TOKEN)
+    with log.open():
+        assert case.ask("/metrics")[0] == 401
+        assert case.ask("/metrics", "Authorization: Bearer another token")[0] == 401
+        assert case.ask("/metrics", f"Authorization: Bearer {TOKEN}")[0] == 200
+        assert case.ask("/health")[0] == 200
+    told = {"event": "token-refused", "result": "refused", "by": "api", "service": "0"}
+    assert log.events() == [{**told, "detail": "no token"}, {**told, "detail": "a wrong token"}]

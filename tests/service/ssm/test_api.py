@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from gproxy import __version__
 from gproxy.service.http import Answer, Request
 from gproxy.service.management import Management
 from gproxy.service.ssm.api import Api
+from tests.support.audit import AuditFile
 
 ADA = ["in", "ada", 1, 2, 3, 4, 5, 6]
 NOTHING = {
@@ -26,7 +28,7 @@ class Asked:
         self.management = Management({"in": lambda password: "" if len(password) > 1 else "expected a key"})
         self.management.replace("in", {"ada": "key of ada"})
         self.management.books.add([ADA])
-        self._api = Api("in", self.management)
+        self._api = Api("in", self.management, "api")
 
     def __call__(self, method: str, path: str, body: Any = None, **query: str) -> Answer:
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
@@ -136,3 +138,24 @@ def test_nothing_is_there(ask: Asked, path: str) -> None:
 def test_not_by_that_method(ask: Asked, method: str, path: str, allow: str) -> None:
     assert ask(method, path) == Answer(405, allow=allow)
     assert b"\r\nAllow: " + allow.encode() + b"\r\n" in ask(method, path).encode()
+
+
+def test_what_is_changed_stands_in_the_audit_log(ask: Asked, tmp_path: Path) -> None:
+    log = AuditFile(tmp_path)
+    with log.open():
+        ask("POST", "server/v1/users", {"username": "bob", "uPSK": "key of bob"})
+        ask("POST", "server/v1/users", {"username": "eve", "uPSK": "x"})
+        ask("PUT", "server/v1/users/ada", {"uPSK": "a new key"})
+        ask("PUT", "server/v1/users/nobody", {"uPSK": "a new key"})
+        ask("DELETE", "server/v1/users/ada")
+        ask("GET", "server/v1/users")
+        ask("GET", "server/v1/stats")
+        ask("GET", "server/v1/stats", clear="true")
+    facts = [(each["event"], each["result"], each.get("user"), each.get("detail")) for each in log.events()]
+    assert facts == [
+        ("user-add", "ok", "bob", None), ("user-add", "refused", "eve", "uPSK: expected a key"),
+        ("user-change", "ok", "ada", None), ("user-remove", "ok", "ada", None), ("stats-clear", "ok", None, None),
+    ]  # fmt: skip
+    assert {(each["by"], each["inbound"], each["service"]) for each in log.events()} == {("api", "in", "api")}
+    assert "key of" not in log.path.read_text()
+    assert "new key" not in log.path.read_text()
