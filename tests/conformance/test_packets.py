@@ -89,7 +89,7 @@ def test_closing_wakes_the_reader(pair: PacketPair) -> None:
         sleep(0)
         assert not got
         pair.conn.close()
-        assert group.join(5)
+        assert group.join(30)
     assert isinstance(got[0], StreamClosed)
 
 
@@ -186,7 +186,7 @@ def test_what_is_not_taken_is_for_the_reader(prompt_pair: PacketPair) -> None:
         for word in (b"yes", b"no, thanks", b"yes again", b"no, really"):
             prompt_pair.say(word)
         assert taker.wait(2) == [b"yes", b"yes again"]
-        assert group.join(5)
+        assert group.join(30)
     data, address = got[0]
     assert (bytes(data), address) == (b"no, thanks", prompt_pair.address)
     assert bytes(taker.conn.recv_from()[0]) == b"no, really"
@@ -207,7 +207,7 @@ def test_the_end_is_for_the_reader(prompt_pair: PacketPair) -> None:
         group.spawn(outcome, got, taker.conn.recv_from)
         sleep(0)
         taker.conn.close()
-        assert group.join(5)
+        assert group.join(30)
     assert isinstance(got[0], StreamClosed)
     with pytest.raises(StreamClosed):
         taker.conn.recv_from()

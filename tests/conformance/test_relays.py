@@ -170,7 +170,7 @@ def test_every_byte_arrives_both_ways_and_is_counted(big: Sides, size: int) -> N
         run.group.spawn(lambda: got.update(down=read_all(big.client)))
         run.group.spawn(lambda: got.update(up=read_all(big.server)))
         outcome = run.end()
-        run.group.join(5)
+        run.group.join(30)
     assert sha(got["up"]) == sha(up)
     assert sha(got["down"]) == sha(down)
     assert (outcome.up, outcome.down, outcome.ended, outcome.culprit) == (size, size, "ok", "")
@@ -199,7 +199,7 @@ def test_what_is_moved_is_paid_for(big: Sides, kind: str, piece: int) -> None:
         run.group.spawn(lambda: got.update(down=read_all(big.client)))
         run.group.spawn(lambda: got.update(up=read_all(big.server)))
         outcome = run.end()
-        run.group.join(5)
+        run.group.join(30)
     assert sha(got["up"]) == sha(CONTENT[: MIB + 17])
     assert sha(got["down"]) == sha(CONTENT[-MIB:])
     assert (outcome.up, outcome.down, outcome.ended) == (MIB + 17, MIB, "ok")
@@ -462,7 +462,7 @@ def test_expiry_and_the_end_at_the_same_turn(sides: Sides, held_clock: HeldClock
         sides.client.close_write()
         sides.server.close_write()
         wait_until(lambda: not SWEEPER._all or SWEEPER.sweep(), "the relay does not end")
-        group.join(5)
+        group.join(30)
     assert after == []
 
 
@@ -515,7 +515,7 @@ def test_relays_side_by_side_do_not_mix(kind: str) -> None:
             sides.server.close_write()
         for run in runs:
             run.end()
-        group.join(5)
+        group.join(30)
     for number, sides in enumerate(everyone):
         assert got[number] == bytes([number]) * (300_000 + number)
         sides.close()

@@ -89,7 +89,7 @@ class Attempt:
             self.over.set()
 
     def wait(self) -> Any:
-        assert self.over.wait(5), "the call does not return"
+        assert self.over.wait(30), "the call does not return"
         return self.result
 
 
@@ -316,7 +316,7 @@ def test_killed_and_closed_at_the_same_turn(ends: Pair, group: Group) -> None:
     near.close()
     reading.greenlet.kill(block=False)
     writing.greenlet.kill(block=False)
-    group.join(5)
+    group.join(30)
     assert reading.over.is_set()
     assert writing.over.is_set()
 

@@ -135,7 +135,7 @@ def test_the_same_is_asked_for_once() -> None:
         while not server.asked:
             group.join(0.001)
         server.go.set()
-        group.join(5)
+        group.join(30)
     assert (len(found), len(server.asked)) == (5, 1)
 
 

@@ -394,7 +394,7 @@ def test_many_wait_for_one_exchange(group: Group):
     other.join()
     assert (len(got), upstream.asked) == (1, 1)
     upstream.alive.set()
-    group.join(5)
+    group.join(30)
     assert len(got) == 101
     assert upstream.asked == 1
     assert {last_of(hit) for hit in got} == {1}
@@ -419,7 +419,7 @@ def test_when_the_exchange_fails_soon_all_who_wait_fail(group: Group):
         group.spawn(client)
     sleep(0)
     go.set()
-    group.join(5)
+    group.join(30)
     assert (len(asked), len(failed)) == (1, 50)
     assert len(set(map(id, failed))) == 50  # each has an exception of its own
     assert {error.word for error in failed} == {"dial-dns"}
@@ -437,7 +437,7 @@ def test_when_who_asks_is_killed_another_one_asks(group: Group):
     first.kill()
     wait_until(lambda: upstream.asked == 2, "nobody has taken over")
     upstream.alive.set()
-    group.join(5)
+    group.join(30)
     assert (len(got), upstream.asked) == (10, 2)
 
 
@@ -461,7 +461,7 @@ def test_when_who_asks_runs_out_of_time_another_one_asks(group: Group, held_cloc
     wait_until(lambda: failed, "the deadline is not its own")
     wait_until(lambda: upstream.asked == 2, "nobody has taken over")
     upstream.alive.set()
-    group.join(5)
+    group.join(30)
     assert len(got) == 1
 
 
@@ -473,7 +473,7 @@ def test_who_waits_has_a_deadline_of_its_own(group: Group):
     with pytest.raises(DialError, match="late"), deadline(0.02, DialError("late", reason="timeout")):
         cache.through(key("a"), upstream.asks("a"))
     upstream.alive.set()
-    group.join(5)
+    group.join(30)
     assert (len(got), upstream.asked) == (1, 1)
 
 
@@ -490,7 +490,7 @@ def test_an_exchange_that_takes_long_is_not_all_that_is_tried(group: Group, held
     assert (dead.asked, alive.asked) == (1, 0)
     held_clock.advance(0.1)
     assert last_of(cache.through(key("a"), alive.asks("a"))) == 1
-    assert group.join(5)
+    assert group.join(30)
     assert (len(got), dead.asked, alive.asked) == (21, 1, 1)
     assert cache.get(key("a")) is not None
 
@@ -520,7 +520,7 @@ def test_when_the_last_of_several_exchanges_fails_another_one_is_tried(group: Gr
     assert not got
     held_clock.advance(0.6)
     failing[0].set()
-    group.join(5)
+    group.join(30)
     assert len(got) == 1
 
 
@@ -542,7 +542,7 @@ def test_a_mistake_in_asking_is_each_ones_own(group: Group):
         group.spawn(client)
     sleep(0)
     go.set()
-    group.join(5)
+    group.join(30)
     assert len(wrong) == 5
 
 
@@ -568,7 +568,7 @@ def test_closing_ends_what_is_asked_for_behind(held_clock: HeldClock, group: Gro
     wait_until(lambda: failed, "it still waits")
     assert not got
     upstream.alive.set()
-    group.join(5)
+    group.join(30)
     assert (len(failed), len(got)) == (1, 1)
     cache.close()
 

@@ -15,7 +15,7 @@ from tests.support.ports import LOOPBACK
 from tests.support.procs import Process, Processes
 from tests.support.wait import wait_until
 
-START = 20.0
+START = 60.0
 
 
 class Supervised:

@@ -57,7 +57,7 @@ class NameServer:
 
     def stop(self) -> None:
         self._sock.sendto(b"", (LOOPBACK, self.port))
-        self._thread.join(5)
+        self._thread.join(30)
         self._sock.close()
 
 

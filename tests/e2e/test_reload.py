@@ -161,7 +161,7 @@ def test_other_numbers_of_workers(processes: Processes, site: Server) -> None:
         gproxy = Supervised.start(
             processes, inbound("mixed", port), tunnel_config(datagram_port, target.port, "udp"), log={"level": "debug"}
         )
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.connect((LOOPBACK, datagram_port))
         for workers in (2, 3, 1, 2):
             gproxy.write(runtime={**gproxy.config["runtime"], "workers": workers})
@@ -170,7 +170,7 @@ def test_other_numbers_of_workers(processes: Processes, site: Server) -> None:
             for number in range(20):  # more than enough to meet every slot
                 assert fetched(port, site) if number < 5 else connect(port).close() is None
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-                    stranger.settimeout(5)
+                    stranger.settimeout(30)
                     stranger.connect((LOOPBACK, datagram_port))
                     stranger.send(b"hello")
                     assert stranger.recv(10) == b"hello"
@@ -409,7 +409,7 @@ def test_the_template_has_no_hub(gproxy: Supervised) -> None:
 def test_hostile_questions(gproxy: Supervised) -> None:
     for text in (b"", b"\n", b"[" * 4000 + b"\n", b"x" * 100_000, b'{"ask": {}}\n', b"\xff\xfe\n", b"1" * 4090 + b"\n"):
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(5)
+            sock.settimeout(30)
             sock.connect(gproxy.control)
             sock.sendall(text)
             sock.shutdown(socket.SHUT_WR)

@@ -59,7 +59,7 @@ class Lists:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
-        self.thread.join(5)
+        self.thread.join(30)
 
 
 @pytest.fixture

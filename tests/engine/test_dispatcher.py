@@ -85,7 +85,7 @@ class Case:
             self.stream.close()  # as the boundary does
 
     def end(self) -> None:
-        assert self._group.join(5), "the session does not end"
+        assert self._group.join(30), "the session does not end"
         self.client.close()
         self.server.close()
         self.upstream.close()
@@ -161,7 +161,7 @@ def test_a_user_s_datagrams_are_counted() -> None:
         SWEEPER.sweep()
         assert meter.take_traffic() == [[session.inbound, "ada", 3, 6, 2, 1, 0, 1]]
         conn.close()
-        child.join(5)
+        child.join(30)
     assert meter.take_traffic() == []
     assert meter._accounts == {}
 
@@ -273,7 +273,7 @@ def test_datagrams_are_logged_and_counted_too(caplog: pytest.LogCaptureFixture) 
         out.upstreams[0].deliver(b"yes", BOUND)
         conn.wait_sent(1)
         conn.close()
-        assert group.join(5)
+        assert group.join(30)
     assert (meter.up, meter.down, meter.statuses) == (8, 3, {"ok": 1})
     assert "up 8 down 3" in caplog.records[0].getMessage()
 

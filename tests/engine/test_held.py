@@ -106,7 +106,7 @@ class House:
 
     def end(self) -> None:
         self.table.end_all("killed")
-        assert self.group.join(5), "not all sessions end"
+        assert self.group.join(30), "not all sessions end"
         for far in self.far:
             far.close()
         gc.collect()  # the house and its decider know each other

@@ -56,7 +56,7 @@ class Flow:
         return self.wait()
 
     def wait(self) -> tuple[str, str]:
-        assert self._group.join(5), "the session does not end"
+        assert self._group.join(30), "the session does not end"
         assert self.result is not None
         return self.result
 

@@ -69,7 +69,7 @@ def test_all_are_ended() -> None:
     with Group("test") as group:
         clients = [Client(table, group) for _ in range(3)]
         assert table.end_all("drained") == 3
-        assert group.join(5)
+        assert group.join(30)
     assert [client.ended for client in clients] == ["drained"] * 3
     assert table.end_all("drained") == 0
 
@@ -81,7 +81,7 @@ def test_ending_one_that_is_over_or_never_was() -> None:
         client = Client(table, group)
         assert table.end(client.session.id, "killed")
         assert table.end(client.session.id, "drained")  # at the same turn: the first one counts
-        assert group.join(5)
+        assert group.join(30)
     assert client.ended == "killed"
     assert not table.end(client.session.id, "killed")
 

@@ -230,7 +230,7 @@ def servers() -> Iterator[dict[str, int]]:
         for tag, sock in sockets.items():
             sock.sendto(b"", (LOOPBACK, ports[tag]))
         for thread, sock in zip(threads, sockets.values(), strict=True):
-            thread.join(5)
+            thread.join(30)
             sock.close()
 
 

@@ -249,7 +249,7 @@ def outbound_padded(kind: str) -> dict[str, Any]:
 def check_unserved(port: int, far: Far) -> None:
     """Nothing gets through. Raises AssertionError."""
     with contextlib.suppress(AssertionError, ConnectionError), dial(port, (LOOPBACK, far.tcp.port)) as stream:
-        stream.settimeout(5)
+        stream.settimeout(30)
         stream.sendall(b"hello")
         answer = stream.recv(5)
         if answer:

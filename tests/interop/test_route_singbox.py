@@ -226,7 +226,7 @@ def teller(word: bytes) -> Iterator[int]:
         thread.start()
         yield server.getsockname()[1]
         server.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(30)
 
 
 def _tell(server: socket.socket, word: bytes) -> None:

@@ -99,7 +99,7 @@ def test_clocks_that_differ(server: Server, processes: Processes, far: Far) -> N
     check_unanswered(port, [Request(key(MODERN), target, b"hello", late=late).first for late in wrong])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.connect((LOOPBACK, port))
-        client.settimeout(5)
+        client.settimeout(30)
         for late in wrong:
             client.send(Packets(key(MODERN)).seal(packet_target, b"bad", late=late))
         for late in (25, -25):
@@ -128,7 +128,7 @@ def test_datagrams_that_are_dropped(method: str, server: Server, processes: Proc
     ]  # fmt: skip
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.connect((LOOPBACK, port))
-        client.settimeout(5)
+        client.settimeout(30)
         for packet in bad:
             client.send(packet)
         client.send(good)
@@ -152,7 +152,7 @@ def test_datagrams_that_come_twice(server: Server, processes: Processes, far: Fa
     numbered = [packets.seal(target, f"{number}".encode(), number=number) for number in (0, 7, 3, 100_000)]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.connect((LOOPBACK, port))
-        client.settimeout(5)
+        client.settimeout(30)
         for packet, payload in zip(numbered[:3], (b"0", b"7", b"3"), strict=True):
             client.send(packet)
             assert packets.open(client.recv(65535))[1] == payload

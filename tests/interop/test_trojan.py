@@ -156,7 +156,7 @@ def _look(certificate: Certificate, port: int, path: str, *arguments: str) -> by
 
 
 def _read(stream: socket.socket) -> bytes:
-    stream.settimeout(5)
+    stream.settimeout(30)
     with contextlib.suppress(ConnectionError):
         return stream.recv(100)
     return b""

@@ -20,7 +20,7 @@ def test_it_says_that_this_was_all_and_listens_until_the_peer_has_closed() -> No
         far.sendall(b"still talking")
         assert not ending.ready()
         far.close_write()
-        assert group.join(5)
+        assert group.join(30)
     near.close()
     far.close()
 

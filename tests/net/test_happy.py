@@ -73,7 +73,7 @@ def test_a_preferred_family_that_opens_in_time_is_alone() -> None:
 
 def test_one_that_fails_is_replaced_at_once() -> None:
     world = World(x="refuses", y="refuses")
-    with deadline(5, Late()):
+    with deadline(30, Late()):
         assert race([X, A, Y], world.connect, NEVER) is world.opened[A]
     assert world.tried == [X, Y, A]
 

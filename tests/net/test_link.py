@@ -75,7 +75,7 @@ class Ends:
     def end(self) -> Any:
         """Close the client's link; what the server's has come to."""
         self.client.close()
-        assert self.over.wait(5)
+        assert self.over.wait(30)
         wait_until(lambda: self.near.closed, "the client's stream is open")
         return self.outcome
 
@@ -163,7 +163,7 @@ def test_without_windows_a_slow_reader_stops_the_link_and_what_it_holds_is_bound
     wait_until(lambda: len(far._outgoing.data) == 1 << 14, "the link goes on reading")
     assert 1 << 16 <= stream.unread < (1 << 16) + room.LINK_TURN
     assert read(stream, 500_000) == bytes(500_000)
-    writing.get(timeout=5)
+    writing.get(timeout=30)
     stream.close()
     link.close()
     far.close()
@@ -262,7 +262,7 @@ def test_a_deadline_in_a_sendall_cuts_no_frame(group: Group) -> None:
                 heard[number] += value
     assert heard[patient.number] == b"whole" * 1000
     assert BULK.startswith(heard[hasty.number])
-    sent.get(timeout=5)
+    sent.get(timeout=30)
     link.close()
     far.close()
 
@@ -431,7 +431,7 @@ def test_a_peer_that_breaks_the_protocol_hears_it_and_the_link_ends(group: Group
     near.sendall(b"\x09" + bytes(11))
     assert near.recv()[:2] == b"\x00\x03"
     assert near.recv() == b""
-    outcome.join(5)
+    outcome.join(30)
     assert far.closed
     near.close()
 
@@ -529,7 +529,7 @@ def test_a_retired_link_ends_with_its_last_stream(group: Group) -> None:
     stream.sendall(b"still here")
     assert stream.recv() == b"still here"
     stream.close()
-    assert ends.over.wait(5)
+    assert ends.over.wait(30)
     assert ends.outcome == "ended"
     ends.client.retire()
 
@@ -575,7 +575,7 @@ def used() -> None:
     stream.close()
     wait_until(lambda: not len(server), "it is served")
     client.close()
-    assert over.wait(5)
+    assert over.wait(30)
     sleep(0.01)
     far.close()
 

@@ -123,13 +123,13 @@ class Talk:
 
     def hear(self, size: int) -> bytes:
         said = b""
-        with deadline(5, TimeoutError("no answer")):
+        with deadline(30, TimeoutError("no answer")):
             while len(said) < size and (data := self.client.recv()):
                 said += data
         return said
 
     def wait(self) -> None:
-        assert self.over.wait(5), "it does not end"
+        assert self.over.wait(30), "it does not end"
 
     def close(self) -> None:
         self.client.close()

@@ -43,7 +43,7 @@ def together(way: Way) -> list[object]:
             group.spawn(way.ask)
         group.join(0.01)
         way.opens.set()
-        assert group.join(5)
+        assert group.join(30)
     return way.got
 
 
@@ -70,5 +70,5 @@ def test_a_dial_that_is_broken_off_leaves_the_turn_to_the_next() -> None:
         group.join(0.01)
         first.kill()
         way.opens.set()
-        assert group.join(5)
+        assert group.join(30)
     assert (way.got, way.dials) == (["link"], 2)

@@ -30,7 +30,7 @@ INITS = {
 }
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SOURCE = "deb [trusted=yes] file:/srv/repository ./\n"
-LONG = 120.0
+LONG = 300.0
 
 
 def base(init: str) -> Path:
@@ -56,13 +56,13 @@ class Box:
 
     def attach(self) -> None:
         """Find the box's process 1; wait until its init has finished booting."""
-        wait_for(lambda: bool(self._inits()), 20, "nspawn has started an init")
+        wait_for(lambda: bool(self._inits()), 60, "nspawn has started an init")
         self._leader = self._inits()[0]
         self.root = Path(f"/proc/{self._leader}/root")  # as the box itself sees it, with what it has mounted
         if (self.root / "usr/bin/systemctl").exists():
-            wait_for(lambda: "running" in self.try_("systemctl is-system-running").stdout, 60, "the box runs")
+            wait_for(lambda: "running" in self.try_("systemctl is-system-running").stdout, 180, "the box runs")
         else:
-            wait_for(lambda: self.try_("runlevel").stdout.strip() == "N 2", 60, "the box is in runlevel 2")
+            wait_for(lambda: self.try_("runlevel").stdout.strip() == "N 2", 180, "the box is in runlevel 2")
         self.run("ip link set lo up")
 
     def _inits(self) -> list[int]:
@@ -76,12 +76,12 @@ class Box:
         variables = [f"PATH={PATH}", "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"]
         return [*enter, "--root", "--wd", "env", "-i", *variables, "sh", "-c", script]
 
-    def try_(self, script: str, limit: float = 30.0) -> subprocess.CompletedProcess[str]:
+    def try_(self, script: str, limit: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a script; its end, whatever it is. Raises subprocess.TimeoutExpired."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         return subprocess.run(self.command(script), text=True, timeout=limit, check=False, **pipes)  # type: ignore[call-overload]
 
-    def run(self, script: str, limit: float = 30.0) -> str:
+    def run(self, script: str, limit: float = 60.0) -> str:
         """Run a script that must succeed; what it printed."""
         done = self.try_(script, limit)
         assert done.returncode == 0, f"`{script}` ended with {done.returncode}:\n{done.stdout}\n{self._journal()}"
@@ -146,7 +146,7 @@ def booted(init: str, repository: Path) -> Iterator[Box]:
     ):
         root = Path(folder) / "root"
         root.mkdir()
-        subprocess.run(["tar", "-C", str(root), "-xf", str(tar)], check=True, timeout=120)
+        subprocess.run(["tar", "-C", str(root), "-xf", str(tar)], check=True, timeout=300)
         shutil.copytree(repository, root / "srv/repository")
         (root / "etc/apt/sources.list").write_text(SOURCE)
         for other in (root / "etc/apt/sources.list.d").iterdir():

@@ -25,7 +25,7 @@ good, bad = 0, []
 print("going", flush=True)
 while going:
     try:
-        with socket.create_connection(("127.0.0.1", 1080), timeout=20) as client:
+        with socket.create_connection(("127.0.0.1", 1080), timeout=60) as client:
             client.sendall(b"GET http://127.0.0.1:8000/hello HTTP/1.0\\r\\nHost: 127.0.0.1:8000\\r\\n\\r\\n")
             answer = b""
             while data := client.recv(65536):
@@ -45,13 +45,13 @@ def origin(box: Box) -> Iterator[None]:
     """A web server in the box."""
     box.write("/srv/www/hello", GREETING)
     with box.background("python3.11 -m http.server 8000 --bind 127.0.0.1 --directory /srv/www 2>/dev/null"):
-        wait_for(lambda: box.try_(f"curl -sf {ORIGIN}").returncode == 0, 10, "the origin answers")
+        wait_for(lambda: box.try_(f"curl -sf {ORIGIN}").returncode == 0, 30, "the origin answers")
         yield
 
 
 def fetch(box: Box, port: int = PORT) -> str:
     """What the origin says through the proxy; empty if nothing."""
-    return box.try_(f"curl -sf --max-time 10 -x http://127.0.0.1:{port} {ORIGIN}").stdout
+    return box.try_(f"curl -sf --max-time 30 -x http://127.0.0.1:{port} {ORIGIN}").stdout
 
 
 @contextlib.contextmanager

@@ -142,7 +142,7 @@ def container(image_: Unpacked, mounts: str) -> Iterator[subprocess.Popen[str]]:
 def first_process(engine: subprocess.Popen[str]) -> int:
     """The number, outside, of the container's process 1."""
     children = Path(f"/proc/{engine.pid}/task/{engine.pid}/children")
-    wait_for(lambda: children.read_text().split() != [], 10, "the container has a process")
+    wait_for(lambda: children.read_text().split() != [], 30, "the container has a process")
     return int(children.read_text().split()[0])
 
 
@@ -173,12 +173,12 @@ def test_it_serves_and_ends(unpacked: Unpacked, tmp_path: Path, mounts: str) -> 
         command = ["nsenter", "--target", str(pid), "--net", sys.executable, *server]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as origin:
             fetch = ["curl", "-sf", "--max-time", "10", "-x"]
-            wait_for(lambda: inside(pid, "curl", "-sf", ORIGIN).stdout == GREETING, 10, "the origin answers")
+            wait_for(lambda: inside(pid, "curl", "-sf", ORIGIN).stdout == GREETING, 30, "the origin answers")
             for proxy in ("http://127.0.0.1:1080", "socks5h://127.0.0.1:1080", "http://[::1]:1080"):
                 assert inside(pid, *fetch, proxy, ORIGIN).stdout == GREETING
             origin.terminate()
         os.kill(pid, signal.SIGTERM)
-        assert engine.wait(8) == 0
+        assert engine.wait(30) == 0
 
 
 def test_with_no_place_for_its_control_socket_it_says_so(unpacked: Unpacked) -> None:

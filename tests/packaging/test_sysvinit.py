@@ -120,11 +120,11 @@ def test_the_log_goes_on_after_rotation(sysvinit: Box) -> None:
     with edited(sysvinit, sysvinit.read(CONFIG).replace("[log]", f'[log]\noutput = "{log}"')):
         assert verdict(sysvinit, "restart") == 0
         assert fetch(sysvinit) == GREETING
-        wait_for(lambda: "8000" in sysvinit.read(log), 10, "the session is in the log")
+        wait_for(lambda: "8000" in sysvinit.read(log), 30, "the session is in the log")
         sysvinit.run("logrotate --force /etc/logrotate.d/gproxy")
         assert "8000" in sysvinit.read(f"{log}.1")
         assert fetch(sysvinit) == GREETING
-        wait_for(lambda: "8000" in sysvinit.read(log), 10, "the next one is in the new log")
+        wait_for(lambda: "8000" in sysvinit.read(log), 30, "the next one is in the new log")
     assert verdict(sysvinit, "restart") == 0
 
 

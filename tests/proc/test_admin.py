@@ -73,7 +73,7 @@ def loop(tmp_path: Path) -> Iterator[Loop]:
 def client(loop: Loop) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(loop.path)
-    sock.settimeout(5)
+    sock.settimeout(30)
     return sock
 
 

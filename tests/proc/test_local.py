@@ -30,5 +30,5 @@ def test_both_ends_wait_for_each_other() -> None:
         assert heard == []
         channel.tell(Prepared())
         channel.order(Serve())
-        assert group.join(5)
+        assert group.join(30)
     assert heard == [Prepared(), (Serve(), None)]

@@ -22,7 +22,7 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
     """The receiving end of NOTIFY_SOCKET."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(5)
+        sock.settimeout(30)
         yield sock
 
 
@@ -72,7 +72,7 @@ def test_watchdog(notifier: Notifier, manager: socket.socket) -> None:
 def test_an_abstract_socket() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind("")  # the kernel chooses an abstract name
-        manager.settimeout(5)
+        manager.settimeout(30)
         Notifier({"NOTIFY_SOCKET": "@" + manager.getsockname()[1:].decode()}).watchdog()
         assert said(manager) == ["WATCHDOG=1"]
 

@@ -134,7 +134,7 @@ def test_our_own_come_back_with_other_options(slots: Slots, tmp_path: Path) -> N
     assert all(sock.getsockopt(consts.IPPROTO_TCP, consts.TCP_FASTOPEN) for sock in slots.of(endpoint))
     with consts.socket(consts.AF_UNIX, consts.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(5)
+        manager.settimeout(30)
         slots.store(Notifier({"NOTIFY_SOCKET": manager.getsockname()}))
         told = [manager.recv(4096).decode() for _ in range(7)]
     gone = [f"{name_of(endpoint)}.3", *names]
@@ -229,7 +229,7 @@ def test_the_service_manager_drops_what_nobody_serves_any_more(slots: Slots, tmp
     earlier = [(f"{name_of(each)}.0", each.open().detach()) for each in (wanted, unwanted)]
     with consts.socket(consts.AF_UNIX, consts.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(5)
+        manager.settimeout(30)
         slots.inherit(earlier)
         slots.open([wanted])
         slots.store(Notifier({"NOTIFY_SOCKET": manager.getsockname()}))
@@ -242,7 +242,7 @@ def test_what_was_stored_before_an_upgrade_is_dropped_when_it_goes(slots: Slots,
     endpoint = stream(free_port())
     with consts.socket(consts.AF_UNIX, consts.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(5)
+        manager.settimeout(30)
         notifier = Notifier({"NOTIFY_SOCKET": manager.getsockname()})
         slots.open([endpoint])
         slots.store(notifier)

@@ -59,13 +59,13 @@ def test_it_serves_and_stops_when_its_sessions_have_ended(processes: Processes) 
 def test_a_second_signal_ends_at_once_what_does_not_end(processes: Processes) -> None:
     port = free_port()
     with socket.create_server((LOOPBACK, 0)) as target:
-        gproxy = processes.gproxy(tunnel(port, target.getsockname()[1]))
+        gproxy = processes.gproxy(tunnel(port, target.getsockname()[1], runtime={"stop_grace": "1h"}))
         with socket.create_connection((LOOPBACK, port)):
             server, _ = target.accept()
             with server:
                 gproxy.signal(signal.SIGINT)
                 gproxy.signal(signal.SIGTERM)
-                assert gproxy.wait(4) == 0
+                assert gproxy.wait() == 0
     assert "1 sessions ended early" in gproxy.log
     assert "closed-drained" in gproxy.log
 

@@ -44,7 +44,7 @@ def test_waiting_for_an_order_holds_up_nobody(ends: tuple[TemplateChannel, Post]
         sleep(0.01)
         assert got == []
         template.send(Serve())
-        group.join(5)
+        group.join(30)
     assert got == [Serve()]
 
 

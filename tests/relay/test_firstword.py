@@ -35,7 +35,7 @@ class Sides:
         sleep(0)
         sleep(0)
         event()
-        assert self._group.join(5), "it does not end"
+        assert self._group.join(30), "it does not end"
         return self.word
 
 
@@ -109,7 +109,7 @@ def test_an_end_from_outside_is_told_to_the_relay(sides: Sides, reason: CloseRea
         sleep(0)
         sleep(0)
         assert table.end(session.id, reason)
-        assert group.join(5)
+        assert group.join(30)
     outcome = relay(sides.word.left, sides.word.right)
     assert (outcome.ended, outcome.culprit) == (reason, "")
 

@@ -111,7 +111,7 @@ def test_it_tells_since_when_each_is_silent(sweeper: Sweeper, held_clock: HeldCl
     silent, busy = Thing(), Thing()
     with Group("test") as group:
         tasks = [group.spawn(sweeper.add, thing) for thing in (silent, busy)]
-        assert group.join(5)
+        assert group.join(30)
     began = now()
     held_clock.advance(1)
     busy.total += 1

@@ -80,7 +80,7 @@ def carry(pieces: list[bytes]) -> tuple[bytes, Outcome]:
                 received += server.recv()
         client.close_write()
         server.close_write()
-        assert group.join(5)
+        assert group.join(30)
     for stream in (client, left, right, server):
         stream.close()
     return bytes(received), outcomes[0]

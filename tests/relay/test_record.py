@@ -53,7 +53,7 @@ class Run:
         self._over.set()
 
     def end(self) -> Outcome:
-        assert self._over.wait(5), "the relay does not end"
+        assert self._over.wait(30), "the relay does not end"
         assert self._outcome is not None
         return self._outcome
 

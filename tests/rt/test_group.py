@@ -18,7 +18,7 @@ def test_children_run_and_are_forgotten() -> None:
         for number in range(3):
             group.spawn(seen.append, number)
         assert len(group) == 3
-        assert group.join(5)
+        assert group.join(30)
         assert len(group) == 0
     assert seen == [0, 1, 2]
 
@@ -66,7 +66,7 @@ def test_an_error_in_the_block_ends_the_children_and_comes_out() -> None:
 def test_a_childs_fault_is_logged_in_full(caplog: pytest.LogCaptureFixture) -> None:
     with Group("helpers") as group:
         group.spawn(lambda: 1 // 0)
-        group.join(5)
+        group.join(30)
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert "helpers" in record.getMessage()
@@ -80,7 +80,7 @@ def test_what_the_house_understands_is_a_remark(caplog: pytest.LogCaptureFixture
 
     with caplog.at_level(logging.DEBUG), Group("helpers") as group:
         group.spawn(run)
-        group.join(5)
+        group.join(30)
     (record,) = caplog.records
     assert record.levelno == logging.DEBUG
     assert record.exc_info is None

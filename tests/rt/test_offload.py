@@ -62,4 +62,4 @@ def test_look_ups_that_hang_hold_up_nothing_else() -> None:
         assert offload_lookup(int, "7") == 7
         assert offload(int, "8") == 8
         go.set()
-        assert group.join(5)
+        assert group.join(30)

@@ -73,7 +73,7 @@ def test_both_directions_of_one_descriptor(pair: Pair, group: Group) -> None:
     group.spawn(lambda: (writable.wait(), seen.append("writable")))
     wait_until(lambda: seen == ["writable"], "a socket with room is not writable")
     far.send(b"x")
-    assert group.join(5)
+    assert group.join(30)
     assert seen == ["writable", "readable"]
     readable.close()
     writable.close()
@@ -94,7 +94,7 @@ def test_a_waiter_can_be_woken_with_an_error_and_the_watcher_closed_at_once(pair
     error = StreamClosed("over")
     readable.wake(error)
     readable.close()
-    assert group.join(5)
+    assert group.join(30)
     assert seen == [error]
 
 
@@ -120,7 +120,7 @@ def test_a_waiter_that_has_gone_by_itself_is_not_hit(pair: Pair, group: Group) -
     sleep(0)
     _throw_into(waiter, Late())
     call_soon(readable.wake, StreamClosed("too late"))
-    assert group.join(5)
+    assert group.join(30)
     assert seen == ["undisturbed"]
     readable.close()
 
@@ -146,7 +146,7 @@ def test_parking_ends_with_its_release(group: Group) -> None:
     parking.release()
     parking.release()
     assert parking.done
-    assert group.join(5)
+    assert group.join(30)
     assert seen == ["on"]
     parking.park()  # it is over: no wait
 
@@ -167,7 +167,7 @@ def test_what_is_thrown_at_a_parked_greenlet_comes_out(group: Group) -> None:
     sleep(0)
     _throw_into(waiter, StreamClosed("over", reason="killed"))
     parking.release()
-    assert group.join(5)
+    assert group.join(30)
     assert seen == ["killed", "slept"]
 
 
@@ -196,7 +196,7 @@ def test_a_gate_lets_its_waiter_through_each_time(group: Group) -> None:
         gate.open()
         gate.open()
         sleep(0)
-    assert group.join(5)
+    assert group.join(30)
     assert passed == [0, 1, 2]
 
 
@@ -207,7 +207,7 @@ def test_an_opening_survives_a_waiter_that_dies() -> None:
         sleep(0)
         _throw_into(waiter, StreamClosed("over"))
         gate.open()
-        assert group.join(5)
+        assert group.join(30)
     with deadline(1, Late()):
         gate.wait()
 
@@ -215,7 +215,7 @@ def test_an_opening_survives_a_waiter_that_dies() -> None:
 def test_a_timer_once() -> None:
     rang = Event()
     timer = Timer(0.001, rang.set)
-    assert rang.wait(5)
+    assert rang.wait(30)
     rang.clear()
     assert not rang.wait(0.005)
     timer.stop()

@@ -41,7 +41,7 @@ class Said:
             while data := client.recv():
                 self.heard += data
             client.close()
-            assert group.join(5)
+            assert group.join(30)
 
     @property
     def status(self) -> int:

@@ -18,7 +18,9 @@ from typing import Any
 
 from tests.support.ports import listening
 
-START = 15.0
+# Patience with processes: on a busy machine a start takes many times as long as on one that is idle.
+START = 60.0
+END = 30.0
 STOP = 10.0
 _STEP = 0.01
 _PR_SET_PDEATHSIG = 1
@@ -82,7 +84,7 @@ class Process:
         """Send it a signal."""
         self._popen.send_signal(number)
 
-    def wait(self, seconds: float = STOP) -> int:
+    def wait(self, seconds: float = END) -> int:
         """Its exit code, when it has ended by itself. Raises ProcessFailed."""
         try:
             return self._popen.wait(seconds)

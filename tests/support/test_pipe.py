@@ -63,7 +63,7 @@ def test_close_wakes_whoever_waits_on_both_sides() -> None:
         assert not seen
         near.close()
         near.close()
-        assert group.join(5)
+        assert group.join(30)
     assert seen == ["local", "local"]
 
 

@@ -10,7 +10,7 @@ from gproxy.rt.sync import sleep
 _STEP = 0.005
 
 
-def wait_until(condition: Callable[[], object], failing: str | Callable[[], str], seconds: float = 15.0) -> None:
+def wait_until(condition: Callable[[], object], failing: str | Callable[[], str], seconds: float = 30.0) -> None:
     """Let greenlets run until `condition()` holds. Raises AssertionError with `failing` after `seconds`."""
     end = time.monotonic() + seconds  # the real clock: the other one may be held
     while not condition():

@@ -353,7 +353,7 @@ def test_no_more_questions_than_that(monkeypatch):
         with pytest.raises(DialError, match="too many questions are under way"):
             web.server.exchange(ask("site.test"))
         gate.set()
-        assert group.join(5)
+        assert group.join(30)
 
 
 @BOTH

@@ -147,4 +147,4 @@ def test_by_tcp():
         asked = Several(Via(), DIALER.lookup, "up")
         assert parse(asked.exchange(one, Resolv(servers=(LOOPBACK,), tcp=True))) == expected(one)
         asked.close()
-        group.join(5)
+        group.join(30)

@@ -32,7 +32,7 @@ def test_it_asks_on_connections_that_are_nobodys_own():
             one = ask(name)
             assert parse(server.exchange(one)) == expected(one)
         server.close()
-        group.join(5)
+        group.join(30)
     (session,) = sessions
     assert (session.network, session.target) == ("tcp", Address("dns.test", 53))
     assert server.cacheable

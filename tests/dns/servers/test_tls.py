@@ -39,7 +39,7 @@ def test_questions_within_tls():
             one = ask(name)
             assert parse(asked.exchange(one)) == expected(one)
         asked.close()
-        group.join(5)
+        group.join(30)
     assert len(handshakes) == 1
 
 
@@ -63,4 +63,4 @@ def test_a_server_that_is_somebody_else():
         asked.close()
         for each in ends:
             each.close()
-        group.join(5)
+        group.join(30)

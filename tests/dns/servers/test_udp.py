@@ -330,7 +330,7 @@ def test_too_many_questions(monkeypatch):
         with pytest.raises(DialError, match="too many questions are under way"):
             server.exchange(ask("site.test"))
         server.close()
-        assert group.join(5), "closing ends what is asked"
+        assert group.join(30), "closing ends what is asked"
 
 
 def test_a_server_with_a_name(held_clock):

@@ -92,7 +92,7 @@ def world(protocol="yamux", *, then=None, server=None, **options):
         finally:
             for far in inner.fars:
                 far.close()
-            group.join(5)
+            group.join(30)
             wait_until(lambda: all(link.over for link in outbound._links), "a link lives")
 
 

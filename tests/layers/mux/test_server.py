@@ -88,7 +88,7 @@ class Served:
 
 def hear(stream, size):
     heard = b""
-    with deadline(5, AssertionError(f"{size} bytes expected, heard: {heard!r}")):
+    with deadline(30, AssertionError(f"{size} bytes expected, heard: {heard!r}")):
         while len(heard) < size and (piece := stream.recv()):
             heard += piece
     return heard

@@ -50,7 +50,7 @@ class Note:
 def hear(far, size):
     """The next `size` bytes at the far end."""
     heard = b""
-    with deadline(5, AssertionError(f"{size} bytes expected, heard: {heard!r}")):
+    with deadline(30, AssertionError(f"{size} bytes expected, heard: {heard!r}")):
         while len(heard) < size:
             heard += far.recv()
     assert len(heard) == size, heard[size:]
@@ -174,7 +174,7 @@ def test_a_peer_that_does_not_read_holds_nobody_up(monkeypatch):
     monkeypatch.setattr(packeted, "_MOST_WAITING", 10_000)
     conn, _, far = opened(1, capacity=1000)
     frame = encode_frame(Frame(A, bytes(500)))
-    with deadline(5, AssertionError("sending waits for the peer")):
+    with deadline(30, AssertionError("sending waits for the peer")):
         for _ in range(200):
             conn.send_to(bytes(500), A)
             sleep(0)
@@ -249,7 +249,7 @@ def test_a_close_wakes_the_reader(sent):
         sleep(0)
         sleep(0)
         conn.close()
-        assert group.join(5)
+        assert group.join(30)
     assert got == ["local"]
 
 

@@ -91,7 +91,7 @@ def test_a_rule_asks_for_it(records: bool):
         client.close_write()
         heard = read_all(server)
         server.close_write()
-        assert group.join(5)
+        assert group.join(30)
     assert (b"".join(heard) == TLS) is not records
     for each in (client, stream, upstream, server):
         each.close()

@@ -82,7 +82,7 @@ class Met:
             return
 
     def end(self) -> None:
-        assert self.group.join(5)
+        assert self.group.join(30)
 
 
 def shown(connection: SSL.Connection) -> x509.Certificate | None:

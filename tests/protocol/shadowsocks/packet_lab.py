@@ -101,7 +101,7 @@ class Network:
         """End all sessions."""
         for conn in self.conns.values():
             conn.close()
-        assert self._group.join(5), "a session does not end"
+        assert self._group.join(30), "a session does not end"
 
 
 @contextlib.contextmanager
@@ -154,7 +154,7 @@ def served(**tree):
 
 def heard(conn) -> tuple[bytes, Address]:
     """The next datagram of a packet connection."""
-    with deadline(5, AssertionError("nothing was heard")):
+    with deadline(30, AssertionError("nothing was heard")):
         data, address = conn.recv_from()
     return bytes(data), address
 

@@ -138,6 +138,6 @@ def test_datagrams_on_a_stream_leave_together_with_its_head(version):
         frame = uot.encode_frame(uot.Frame(NAME, b"q"))
         assert far.recv() == encode_address(uot.TARGETS[version]) + request + frame
         far.sendall(frame)
-        assert group.join(5)
+        assert group.join(30)
         assert reader.successful()
     conn.close()

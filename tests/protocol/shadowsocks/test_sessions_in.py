@@ -382,7 +382,7 @@ def test_who_is_asked_to_end_where_a_session_has_moved_ends_it():
         net.say(me.packet(), AWAY)
         net.heard(AWAY)
         net.conns[AWAY].close()
-        assert net._group.join(5)
+        assert net._group.join(30)
 
 
 def test_sessions_that_are_over_are_forgotten_after_a_minute(held_clock):

@@ -139,7 +139,7 @@ def test_authorities_that_ask_over_http() -> None:
         while not heard.endswith(b"token.print"):
             heard += near.recv()
         near.close()
-        group.join(5)
+        group.join(30)
     assert heard.startswith(b"HTTP/1.1 200 OK\r\n")
 
 

@@ -61,7 +61,7 @@ class Case:
             heard = b""
             while piece := client.recv():
                 heard += piece
-            assert group.join(5)
+            assert group.join(30)
         client.close()
         return heard.decode()
 
