@@ -78,11 +78,11 @@ class Share(Row):
 
     __slots__ = ("down", "up")
 
-    def __init__(self, limit: Limit, key: bytes) -> None:
+    def __init__(self, limit: Limit, key: bytes, ledger: Ledger) -> None:
         super().__init__(key)
         row = Row(key)  # not this one, which would have itself: nothing is left behind for the collector
-        self.up = (Budget(row, _BY_UP, limit.up, limit.burst),) if limit.up else ()
-        self.down = (Budget(row, _BY_DOWN, limit.down, limit.burst),) if limit.down else ()
+        self.up = SharedToll(ledger, (Budget(row, _BY_UP, limit.up, limit.burst),)) if limit.up else None
+        self.down = SharedToll(ledger, (Budget(row, _BY_DOWN, limit.down, limit.burst),)) if limit.down else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Limit:
             key += b"\0" + self._part(who, session)
         return key
 
-    def share(self, session: Session) -> Share:
+    def share(self, session: Session, ledger: Ledger) -> Share:
         """What it allows to those that this session is one of."""
         if self._by_address and type(host := session.source.host) is IPv4Address:
             known: Hashable = int(host)  # which is made faster than the key
@@ -163,7 +163,7 @@ class Limit:
         if share is None:
             if len(self._shares) >= _MOST_SHARES:
                 self._shares.clear()
-            share = self._shares[known] = Share(self, self.key(session))
+            share = self._shares[known] = Share(self, self.key(session), ledger)
         return share
 
     def source(self, address: Address) -> bytes:
@@ -224,8 +224,8 @@ class Hold:
         self,
         ledger: Ledger,
         by_stage: Sequence[tuple[Limit, ...]],
-        up: tuple[Budget, ...] = (),
-        down: tuple[Budget, ...] = (),
+        up: SharedToll | None = None,
+        down: SharedToll | None = None,
     ) -> None:
         self._ledger = ledger
         self._by_stage = by_stage
@@ -240,9 +240,12 @@ class Hold:
 
     def look(self, session: Session, stage: Stage) -> None:
         """So much is known now. Raises Limited, and has given back all by then."""
+        limits = self._by_stage[stage]
+        if not limits:
+            return
         moment = (stage == ARRIVED and session.began) or now()
         try:
-            for limit in self._by_stage[stage]:
+            for limit in limits:
                 if limit.for_all or limit.concerns(session):
                     self._enter(limit, session, moment)
         except Limited:
@@ -256,9 +259,9 @@ class Hold:
         self._handshakes = ()
 
     def _enter(self, limit: Limit, session: Session, moment: float) -> None:
-        share = limit.share(session)
+        ledger = self._ledger
+        share = limit.share(session, ledger)
         if limit.looks:
-            ledger = self._ledger
             ledger.use(share, moment)
             ceilings = limit.ceilings[session.network]
             for which, most in ceilings:
@@ -277,10 +280,10 @@ class Hold:
                     self._handshakes += (entry,)
                 else:
                     self._taken += (entry,)
-        if share.up:
-            self._up += share.up
-        if share.down:
-            self._down += share.down
+        if share.up is not None:
+            self._up = share.up if self._up is None else self._up.and_of(share.up)
+        if share.down is not None:
+            self._down = share.down if self._down is None else self._down.and_of(share.down)
 
     def _seat(self, limit: Limit, key: bytes, session: Session, moment: float) -> Row:
         """The row of this source's seat: one of as many as there may be sources, each with its holder's name."""
@@ -300,10 +303,7 @@ class Hold:
 
     def tolls(self) -> tuple[SharedToll | None, SharedToll | None]:
         """What it costs to move bytes from the client and to it."""
-        return (
-            SharedToll(self._ledger, self._up) if self._up else None,
-            SharedToll(self._ledger, self._down) if self._down else None,
-        )
+        return self._up, self._down
 
     def close(self) -> None:
         """Give back all. Idempotent."""

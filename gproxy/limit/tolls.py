@@ -11,7 +11,7 @@ from gproxy.limit.ledger import Ledger, Row
 # enough to be worth a read.
 _TURN: Final = 0.02
 _SMALLEST: Final = 4 * 1024
-_LARGEST: Final = 256 * 1024
+_LARGEST: Final = 1024 * 1024
 
 
 class Budget(NamedTuple):
@@ -24,7 +24,7 @@ class Budget(NamedTuple):
 
 
 class SharedToll:
-    """See gproxy.relay.terms.Toll: the budgets that one direction of one session spends from."""
+    """See gproxy.relay.terms.Toll: the budgets that one direction of sessions spends from, as many as there are."""
 
     __slots__ = ("_budgets", "_ledger", "piece")
 
@@ -33,6 +33,10 @@ class SharedToll:
         self._budgets = budgets
         slowest = min(budget.rate for budget in budgets)
         self.piece = int(min(max(slowest * _TURN, _SMALLEST), _LARGEST))
+
+    def and_of(self, other: SharedToll) -> SharedToll:
+        """What both ask for."""
+        return SharedToll(self._ledger, self._budgets + other._budgets)
 
     def pay(self, size: int) -> float:
         """See Toll."""

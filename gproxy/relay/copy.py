@@ -84,8 +84,8 @@ class Copy:
                 self._up += len(data)
                 if not self._sent(data):
                     return
-                if toll is not None:
-                    sleep(toll.pay(len(data)))
+                if toll is not None and (seconds := toll.pay(len(data))) > 0:
+                    sleep(seconds)
             self._ended()
             self._right.close_write()
         except StreamClosed as error:
@@ -114,8 +114,8 @@ class Copy:
                 at = "left"
                 self._left.sendall(data)
                 at = "right"
-                if toll is not None:
-                    sleep(toll.pay(len(data)))
+                if toll is not None and (seconds := toll.pay(len(data))) > 0:
+                    sleep(seconds)
             self._ended()
             self._left.close_write()
         except StreamClosed as error:

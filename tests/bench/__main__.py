@@ -47,7 +47,7 @@ def main(quick: bool, only: tuple[str, ...], rounds: int | None, peers: str, jso
     results = report.Results()
     try:
         with Bench(commands, QUICK if quick else FULL) as bench:
-            _measure(bench, measures, rounds or (2 if quick else 5), results)
+            _measure(bench, measures, rounds or (2 if quick else 5), results, least=not (rounds or quick))
     except KeyboardInterrupt:
         results.fail("interrupted")
     _print(measures, list(commands), results)
@@ -91,12 +91,13 @@ def _facts(commands: dict[str, list[str]], quick: bool) -> dict[str, str]:
     return facts
 
 
-def _measure(bench: Bench, measures: list[Measure], rounds: int, results: report.Results) -> None:
-    """Round by round, and in each round each part on every peer in turn: A B A B."""
+def _measure(bench: Bench, measures: list[Measure], rounds: int, results: report.Results, *, least: bool) -> None:
+    """Round by round, and in each round each part on every peer in turn: A B A B. `least`: see Measure.rounds."""
     for measure in measures:
         started = time.monotonic()
         broken: set[tuple[str, int]] = set()
-        for _ in range(max(1, rounds // 2) if measure.slow else rounds):
+        count = max(1, rounds // 2) if measure.slow else rounds
+        for _ in range(max(count, measure.rounds) if least else count):
             for number, part in enumerate(measure.parts):
                 for name in bench.names:
                     if (name, number) not in broken and not _sample(bench, measure, part, name, results):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import dns, floods, limits, measure, rules, shadowsocks, tls, workers
+from tests.bench import dns, floods, guarded, limits, measure, rules, shadowsocks, tls, workers
 from tests.bench.bench import Bench
 from tests.bench.doors import Door
 from tests.bench.load import Client
@@ -295,5 +295,6 @@ MEASURES = (
     *dns.MEASURES,
     *rules.MEASURES,
     *limits.MEASURES,
+    *guarded.MEASURES,
     *floods.MEASURES,
 )

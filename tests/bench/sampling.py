@@ -45,6 +45,7 @@ class Measure:
     rows: tuple[Row, ...]
     parts: tuple[Sample, ...]
     slow: bool = False  # half the rounds do
+    rounds: int = 0  # at least so many, unless it is to be quick
     group: str = ""  # another name for the command line, which several measures have in common
 
 

@@ -17,13 +17,15 @@ def ledger() -> Ledger:
 def test_pieces_are_of_the_rate() -> None:
     book = ledger()
     pieces = [SharedToll(book, (Budget(book.row(b"x"), 1, rate, 1.0),)).piece for rate in (1.0, 1e6, 1e9)]
-    assert pieces == [4096, 20_000, 256 * 1024]
-    assert SharedToll(book, (Budget(book.row(b"x"), 1, 1e9, 1.0), Budget(book.row(b"y"), 1, 1e6, 1.0))).piece == 20_000
+    assert pieces == [4096, 20_000, 1024 * 1024]
+    fast, slow = (SharedToll(book, (Budget(book.row(b"x"), 1, rate, 1.0),)) for rate in (1e9, 1e6))
+    assert fast.and_of(slow).piece == slow.and_of(fast).piece == 20_000
 
 
 def test_the_longest_wait_counts(held_clock: HeldClock) -> None:
     book = ledger()
-    toll = SharedToll(book, (Budget(book.row(b"fast"), 1, 1e6, 1e6), Budget(book.row(b"slow"), 1, 1000.0, 1000.0)))
+    fast = SharedToll(book, (Budget(book.row(b"fast"), 1, 1e6, 1e6),))
+    toll = fast.and_of(SharedToll(book, (Budget(book.row(b"slow"), 1, 1000.0, 1000.0),)))
     assert toll.pay(1000) == 0
     assert toll.pay(500) == 0.5
     held_clock.advance(0.5)
