@@ -62,6 +62,9 @@ Sockets = Mapping[Endpoint, Mapping[int, socket]]
 # How often a draining plane looks whether its last session has gone, in seconds.
 _DRAIN_LOOK = 0.05
 
+# A link ends when there has been nothing on it for so long, in seconds: what its client has begun may be on its way.
+_LINK_QUIET = 1.0
+
 # How often what users have moved is told, in seconds.
 _TELL_TRAFFIC = 1.0
 
@@ -221,9 +224,16 @@ class DataPlane:
             channel.tell(Traffic(rows))
 
     def _drain(self) -> int:
-        """Wait for the open sessions, but for links on which there are none; how many of them had to be ended."""
-        table = self._house.table
-        while (table.busy() or self._answering()) and now() < self._until:
+        """Wait for the open sessions, but not for links on which there has been nothing for a while; how many of them
+        had to be ended.
+        """
+        table, meter = self._house.table, self._house.meter
+        opened, quiet_since = meter.opened, now()
+        while (len(table) or self._answering()) and now() < self._until:
+            if table.busy() or self._answering() or meter.opened != opened:
+                opened, quiet_since = meter.opened, now()
+            elif now() - quiet_since >= _LINK_QUIET:
+                break
             sleep(_DRAIN_LOOK)
         ended = table.busy()
         table.end_all(_DRAINED)

@@ -35,6 +35,7 @@ from gproxy.app.messages import (
     Yield,
     Yielded,
 )
+from gproxy.base.clock import now
 from gproxy.base.errors import StreamClosed
 from gproxy.base.iface import Later, QueryEntrance
 from gproxy.net.bind import Endpoint
@@ -178,6 +179,24 @@ def test_a_stop_waits_for_no_link_on_which_there_is_nothing(plane: Plane) -> Non
     assert plane.hear(Stopped) == Stopped(0)
     client.close()
     target.close()
+
+
+def test_a_link_goes_on_for_a_moment_after_the_last_that_it_carried(plane: Plane) -> None:
+    """What its client has begun by then is on its way: it would be lost."""
+    plane.begin()
+    link, carried = plane.connect(), plane.connect()
+    [(session, _), _] = plane.house.table._live.values()
+    session.carries = True
+    plane.channel.order(Stop(60))
+    exchange(*carried)
+    began = now()
+    for stream in carried:
+        stream.close()
+    assert plane.hear(Snapshot).statuses == {"ok": 1, "closed-drained": 1}
+    assert now() - began >= 1.0
+    assert plane.hear(Stopped) == Stopped(0)
+    for stream in link:
+        stream.close()
 
 
 def test_a_stop_accepts_no_more_and_leaves_the_queue(plane: Plane) -> None:
