@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import signal
 
-from gproxy.proc.beat import Beats
+from gproxy.base.clock import now
+from gproxy.proc.beat import HUNG, Beats
 from gproxy.proc.orders import CONTROL
 
 
@@ -26,3 +28,22 @@ def test_another_process_s_beat_is_seen() -> None:
     os.waitpid(pid, 0)
     assert beats.silence(0) < 60
     assert beats.silence(CONTROL) > 1
+
+
+def test_a_beat_is_never_seen_half() -> None:
+    """Whoever looks in the middle of one must not find a heart that has stood still since the beginning of time."""
+    beats = Beats(1)
+    beats.beat(0)
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            beats.beat(0)
+    try:
+        end = now() + 0.5
+        worst = 0.0
+        while now() < end:
+            worst = max(worst, beats.silence(0))
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert worst < HUNG
