@@ -13,9 +13,9 @@ from gproxy.base.clock import now
 from gproxy.base.defaults import DNS_DATAGRAM
 from gproxy.base.errors import DialError, GproxyError, ProtocolError
 from gproxy.base.session import LookupOptions, Session, Strategy
-from gproxy.dns.cache import Cache, cache_key
+from gproxy.dns.cache import Cache, lower_key
 from gproxy.dns.errand import Errand, Found
-from gproxy.dns.iface import Ask, Prompt, Server, Told, UnderWay
+from gproxy.dns.iface import Ask, Server, Starting, Told, UnderWay
 from gproxy.observe.timing import Timing
 from gproxy.route.cidrs import Network
 from gproxy.rt.deadline import deadline
@@ -49,7 +49,7 @@ _HEADS: Final = {
 }
 
 Start = Callable[[bytes, bytes, Told], UnderWay | None]
-"""See Prompt."""
+"""See Starting."""
 
 
 @dataclass(slots=True)  # frozen ones take five times as long to make, and there is one for each question
@@ -102,6 +102,7 @@ class Asking:
         self._cache = cache
         self._timeout = timeout
         self._subnet = client_subnet
+        self._keys = {tag: tag.encode() for tag in servers}
         self.exchanges = {tag: Timing() for tag in servers}  # those that were answered
         self.failures: Counter[str] = Counter()  # by server
         self._starts: dict[str, Start | None] = {}  # of those that can be asked without waiting
@@ -141,7 +142,7 @@ class Asking:
         """How this server is asked without waiting, if that can be."""
         if tag not in self._starts:
             server = self._servers[tag]
-            self._starts[tag] = server.start if isinstance(server, Prompt) else None
+            self._starts[tag] = server.start if isinstance(server, Starting) else None
         return self._starts[tag]
 
     def due(self, how: LookupOptions) -> Due:
@@ -165,13 +166,13 @@ class Asking:
         return None if how.disable_cache or not server.cacheable or not query.recursion_desired else self._cache
 
     def _key(self, tag: str, query: Query, how: LookupOptions) -> bytes:
-        server = tag.encode()
+        server = self._keys[tag]
         subnet = self._subnet_for(query, how)
         if subnet is not None:
             server += b"\0" + str(subnet).encode()
         if query.type in _HINTED and (how.strategy or self.strategy) in _REFUSED_TYPES:
             server += b"\0" + (how.strategy or self.strategy).encode()
-        return cache_key(server, query.question, do=query.dnssec, checking_disabled=query.checking_disabled)
+        return lower_key(server, query.question, query.dnssec, query.checking_disabled)
 
     def _subnet_for(self, query: Query, how: LookupOptions) -> Network | None:
         if how.remove_client_subnet:

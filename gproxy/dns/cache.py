@@ -134,8 +134,12 @@ def cache_key(server: bytes, question: bytes, *, do: bool = False, checking_disa
     Letters' case makes no difference, in the name only. Queries with options, or with a client's subnet that a rule
     names, have answers of their own, and are not for this cache.
     """
-    variant = (1 if do else 0) | (2 if checking_disabled else 0)
-    return b"%b\0%c%b%b" % (server, variant, question[:-4].lower(), question[-4:])
+    return lower_key(server, question[:-4].lower() + question[-4:], do, checking_disabled)
+
+
+def lower_key(server: bytes, question: bytes, do: bool, checking_disabled: bool) -> bytes:
+    """The same for a question that is in lower case already."""
+    return b"%b\0%c%b" % (server, (1 if do else 0) | (2 if checking_disabled else 0), question)
 
 
 class Cache:
@@ -215,14 +219,14 @@ class Cache:
         """Whether somebody is asking for it just now."""
         return key in self._flights
 
-    def lead(self, key: bytes, leader: Leader) -> Flight:
+    def lead(self, key: bytes, leader: Leader, began: float) -> Flight:
         """For who can't wait, and if nobody else is at it: make the exchange for all who ask meanwhile.
 
-        It ends with `landed` or `missed`, or goes on with `go_on`; or else `leader` is fired, and the flight knows the
-        answer.
+        `began`: just now. It ends with `landed` or `missed`, or goes on with `go_on`; or else `leader` is fired, and
+        the flight knows the answer.
         """
         self.misses += 1
-        flight = self._flights[key] = Flight(now())
+        flight = self._flights[key] = Flight(began)
         flight.leaders.add(leader)
         return flight
 

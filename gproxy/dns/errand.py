@@ -84,7 +84,7 @@ class Errand:
         self._began = began
         self._ready = ready
         if cache is not None:
-            self._flight = cache.lead(self._key, self)
+            self._flight = cache.lead(self._key, self, began)
         self._due = asking.due(self._how)
         self._due.add(self, began)
         return True
@@ -99,9 +99,6 @@ class Errand:
             if self._error is not None:
                 raise self._missed(self._error, flight)
             answer = self._landed(flight)
-        return self._found(answer)
-
-    def _found(self, answer: Prepared) -> Found:
         ttl = self._how.rewrite_ttl
         return Found(answer, answer.ttl if ttl is None else ttl, self._tag)
 
@@ -112,7 +109,8 @@ class Errand:
             raise DialError(f"{self._query.name}: a DNS server would have to ask itself: {way}", reason="dns")
         ask = partial(self._asking.exchange, tag, self._query, session, how)
         if self._cache is None:
-            return self._found(_prepared(ask()))
+            answer = _prepared(ask())
+            return Found(answer, answer.ttl if how.rewrite_ttl is None else how.rewrite_ttl, tag)
         stale = not how.disable_optimistic_cache
         hit = self._cache.through(self._key, ask, stale=stale, rewrite_ttl=how.rewrite_ttl)
         return Found(hit.prepared, hit.ttl, tag)

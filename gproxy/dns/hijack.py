@@ -9,13 +9,13 @@ from typing import Final
 from gproxy.base.address import Address
 from gproxy.base.defaults import DNS_IDLE, QUERIES_OF_ONE, UDP_INBOX
 from gproxy.base.errors import StreamClosed
-from gproxy.base.iface import Buffer, Later, PacketConn, Resolver, Stream, Take
+from gproxy.base.iface import Buffer, Later, PacketConn, Resolver, Soon, Stream, Take
 from gproxy.base.session import Session
 from gproxy.net.desk import Desk
 from gproxy.net.opaque import Opaque
 from gproxy.net.questions import WORKERS, Questions
 from gproxy.rt.deadline import deadline
-from gproxy.rt.sockets import Gate
+from gproxy.rt.sockets import Gate, call_soon
 
 _MOST_DESKS: Final = 256
 
@@ -148,7 +148,9 @@ class HijackedPackets:
                 self._deliver(answer, to)
         elif self._working < QUERIES_OF_ONE:
             self._working += 1
-            WORKERS.spawn(self._one, answer, to)
+            work = partial(call_soon, WORKERS.shield, self._one, answer, to)
+            if not (isinstance(answer, Soon) and answer.soon(work)):
+                WORKERS.spawn(self._one, answer, to)
 
     def _one(self, find: Later, to: Address) -> None:
         try:

@@ -62,7 +62,7 @@ class UnderWay(Protocol):
 
 
 @runtime_checkable
-class Prompt(Protocol):
+class Starting(Protocol):
     """A server that can mostly be asked without waiting."""
 
     def start(self, message: bytes, question: bytes, told: Told, /) -> UnderWay | None:

@@ -157,9 +157,9 @@ class _Later(Soon):
 
     def __call__(self) -> bytes:
         """See Later."""
-        resolver, client = self._resolver, self._client
+        resolver, client, way = self._resolver, self._client, self._way
         try:
-            answered = resolver.find(client, self._way)
+            answered = resolver.find(client) if way is None else Answered(way.errand.found(), way.rule)
         except GproxyError as error:
             return resolver.refused(self._query, client, error)
         return resolver.given(client, answered, self._began)
@@ -276,10 +276,8 @@ class DnsResolver:
             return self.refused(query, client, error)
         return self.given(client, found, 0.0) if isinstance(found, Answered) else _Later(self, query, client, found)
 
-    def find(self, client: _Client, way: _Way | None) -> Answered:
-        """For _Later: the answer, by the way that is known. Raises GproxyError."""
-        if way is not None:
-            return Answered(way.errand.found(), way.rule)
+    def find(self, client: _Client) -> Answered:
+        """The answer for a client. Raises GproxyError."""
         return self._resolve(client.query, client.asked, DEFAULT_LOOKUP, internal=False)
 
     def refused(self, query: bytes, client: _Client, error: GproxyError) -> bytes:

@@ -84,7 +84,7 @@ class Under:
 
 
 class PromptServer(FakeServer):
-    """See Prompt. A test says itself what those are told who don't wait."""
+    """See Starting. A test says itself what those are told who don't wait."""
 
     def __init__(self, say: Say) -> None:
         super().__init__(say)

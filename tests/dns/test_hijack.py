@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from gproxy.base.address import Address
 from gproxy.base.defaults import QUERIES_OF_ONE, UDP_INBOX
 from gproxy.base.errors import StreamClosed
-from gproxy.base.iface import Buffer, Prompt
+from gproxy.base.iface import Buffer, Prompt, Soon
 from gproxy.dns import hijack as room
 from gproxy.dns.hijack import Hijack, HijackedPackets, HijackedStream
 from gproxy.rt.group import Group
@@ -160,6 +160,33 @@ def test_it_is_prompt(packets: HijackedPackets, names: FakeNames) -> None:
     assert taken == [(answer_to(QUERY), SERVER)] * 3
     assert packets.recv_from() == (answer_to(QUERY), SERVER)
     assert len(names.queries) == 1
+
+
+def test_what_needs_no_greenlet_comes_when_it_is_ready(
+    packets: HijackedPackets, names: FakeNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready: list[Callable[[], object]] = []
+
+    class Promptly(Soon):
+        def soon(self, tell: Callable[[], object], /) -> bool:
+            ready.append(tell)
+            return True
+
+        def __call__(self) -> bytes:
+            return answer_to(QUERY)
+
+    monkeypatch.setattr(names, "begin", lambda query, session: Promptly())
+    heard: list[tuple[Buffer, Address]] = []
+    packets.offer(lambda data, source: heard.append((data, source)) is None)
+    for to in (SERVER, OTHER):
+        packets.send_to(QUERY, to)
+    assert packets._working == 2
+    assert not heard
+    for tell in ready:
+        tell()
+    wait_until(lambda: len(heard) == 2, "nothing is sent")
+    assert heard == [(answer_to(QUERY), SERVER), (answer_to(QUERY), OTHER)]
+    assert not packets._working
 
 
 def test_answers_fit_into_what_the_client_takes(packets: HijackedPackets) -> None:

@@ -265,7 +265,7 @@ class Pool:
             self._under_way -= 1
 
     def start(self, message: bytes, question: bytes, told: Told) -> _Query | None:
-        """See Prompt."""
+        """See Starting."""
         connection = self._find(0.0)
         if connection is None or connection.stuck or len(connection) >= MOST_WAITING:
             return None

@@ -34,7 +34,7 @@ class StreamServer:
         return self._pool.exchange(ask)
 
     def start(self, message: bytes, question: bytes, told: Told, /) -> UnderWay | None:
-        """See Prompt."""
+        """See Starting."""
         return self._pool.start(message, question, told)
 
     def knows(self, name: str, /) -> bool:

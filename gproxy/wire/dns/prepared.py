@@ -53,6 +53,7 @@ class Prepared:
         ttl: int,
         negative: bool,
         lasting: bool,
+        size: int,
     ) -> None:
         self._flags = flags & ~_ASKERS
         self._counts = counts
@@ -62,7 +63,7 @@ class Prepared:
         self.ttl = ttl
         self.negative = negative
         self.lasting = lasting
-        self.size = sum(map(len, pieces)) + len(question) + 40 * len(pieces) + 300
+        self.size = size + 40 * len(pieces) + 300
 
     def answer(self, number: int, question: bytes, flags: int, ttl: int, opt: bytes = b"") -> bytes:
         """The whole answer to a query with this id (`number`) and flags, its records' TTL being `ttl`.
@@ -98,7 +99,6 @@ def prepare(answer: bytes) -> Prepared:
     asked_at = skip_name(answer, HEAD)
     at = start = asked_at + 4
     asked = answer[asked_at : asked_at + 2]
-    question = answer[HEAD:start]
     pieces: list[bytes] = []
     piece = at
     least = MAX_TTL
@@ -124,12 +124,14 @@ def prepare(answer: bytes) -> Prepared:
                 break
             pieces.append(answer[piece : at + 4])
             piece = at + 8
-            at += 10 + length
             if ttl < least or ttl > MAX_TTL:
                 least = ttl if ttl <= MAX_TTL else 0
             if index < answers:
-                found = found or answer[at - length - 10 : at - length - 8] == asked
-            elif kind == types.SOA and index < before_additional:
+                found = found or answer[at : at + 2] == asked
+                at += 10 + length
+                continue
+            at += 10 + length
+            if kind == types.SOA and index < before_additional:
                 minimum = _minimum(answer, at - length, at)
     except (IndexError, struct.error):
         raise ProtocolError("a DNS record that is cut off") from None
@@ -143,12 +145,13 @@ def prepare(answer: bytes) -> Prepared:
     return Prepared(
         flags,
         (questions, answers, authorities, additionals),
-        question,
+        answer[HEAD:start],
         tuple(pieces),
         rcode=rcode,
         ttl=least if pieces[1:] else 0,
         negative=negative,
         lasting=rcode in (types.NOERROR, types.NXDOMAIN) and (minimum >= 0 or not negative),
+        size=size,
     )
 
 
