@@ -61,7 +61,7 @@ class Proxy:
         """The one session with these facts, as soon as it is finished."""
         return self.wait_sessions(1, **facts)[0]
 
-    def wait_sessions(self, count: int, seconds: float = 10.0, **facts: Any) -> list[dict[str, Any]]:
+    def wait_sessions(self, count: int, seconds: float = 30.0, **facts: Any) -> list[dict[str, Any]]:
         """So many finished sessions with these facts."""
         wait_until(
             lambda: len(self.sessions(**facts)) >= count,
@@ -100,7 +100,7 @@ class Proxy:
         assert self.process.returncode == 0, self.process.log[-3000:]
         self.check_log()
 
-    def check(self, seconds: float = 10.0) -> None:
+    def check(self, seconds: float = 30.0) -> None:
         """It runs, it has closed what it opened, and it has not failed at anything."""
         assert self.process.returncode is None, f"it ended:\n{self.process.log[-3000:]}"
         wait_until(
