@@ -102,10 +102,12 @@ class Board:
     def _read(self, at: int) -> Shown | None:
         for _ in range(_TRIES):
             pid, since, sequence, length = _HEAD.unpack_from(self._mapped, at)
-            if not pid or not length or started(pid) != since:
+            if not pid or started(pid) != since:
                 return None
-            if sequence % 2 or length > _PLACE - _HEAD.size:
+            if sequence % 2 or length > _PLACE - _HEAD.size:  # it is being written: the length may be 0 just now
                 continue
+            if not length:
+                return None
             data = self._mapped[at + _HEAD.size : at + _HEAD.size + length]
             if _HEAD.unpack_from(self._mapped, at)[2] == sequence:
                 return _shown(data)

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 
 import pytest
 
-from gproxy.limit.memory import Memory
+from gproxy.limit.memory import Memory, started
 from gproxy.service.metrics.board import Board, Shown
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -47,6 +48,27 @@ def test_a_dead_process_shows_nothing_and_its_place_is_another_s() -> None:
     board.join()
     board.show(Shown(4, 1, "serving"))
     assert [each.worker for each in board.read()] == [4]
+
+
+def test_who_writes_just_now_is_seen_when_he_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half way through, his length is nothing."""
+    memory = Memory()
+    writer, reader = Board(memory), Board(memory)
+    writer.join()
+    writer.show(Shown(0, 1, "starting"))
+    mapped = memory.section("board 1", 64 * 64 * 1024).mapped
+    (sequence,) = struct.unpack_from("=Q", mapped, 16)
+    struct.pack_into("=QQ", mapped, 16, sequence + 1, 0)
+
+    goes_on = [Shown(0, 1, "serving")]
+
+    def looks(pid: int) -> int:
+        while goes_on:
+            writer.show(goes_on.pop())
+        return started(pid)
+
+    monkeypatch.setattr("gproxy.service.metrics.board.started", looks)
+    assert [each.state for each in reader.read()] == ["serving"]
 
 
 def test_who_leaves_is_not_seen() -> None:
