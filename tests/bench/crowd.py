@@ -14,6 +14,7 @@ from tests.bench.doors import Declined, Way
 from tests.bench.visits import Visit, Visits
 
 _LOCALHOST = "127.0.0.1"
+_BEAT = 0.001  # seconds: those who are due come one by one, not in bursts
 _TICK = 0.02
 _BURST = 512
 
@@ -31,7 +32,7 @@ class Pressed:
     refused: Counter[str] = field(default_factory=Counter)  # hung up on without a word
     failed: Counter[str] = field(default_factory=Counter)  # by what went wrong
     latencies: list[float] = field(default_factory=list)  # seconds from connect() to the whole answer
-    seconds: float = 0.0  # from the first connection to the last one
+    seconds: float = 0.0  # from the first connection to when the last one was due
 
 
 class Crowd(Visits):
@@ -41,21 +42,28 @@ class Crowd(Visits):
         super().__init__()
         self._pressed = Pressed()
 
-    def press(self, way: Way, sources: Sequence[str], rate: float, seconds: float) -> Pressed:
-        """Come `rate` times a second, the addresses in turn, for so long; return when all have been answered."""
-        self._pressed = pressed = Pressed()
-        began = last = time.perf_counter()
-        come, count = 0, int(rate * seconds)
-        while come < count or self.opening:
-            now = time.perf_counter()
-            for _ in range(min(count, int((now - began) * rate) + 1) - come):
-                source = sources[come % len(sources)]
+    def press(self, way: Way, sources: Sequence[str], each: float, times: int, spread: float) -> Pressed:
+        """Come from each address so many `times`, `each` times a second; return when all have been answered.
+
+        The first times of all are spread evenly over so many seconds: if they began together, they would all be let
+        in, and refused, at the same moments.
+        """
+        self._pressed = Pressed()
+        first = spread / len(sources)
+        due = sorted(
+            (number * first + turn / each, source) for number, source in enumerate(sources) for turn in range(times)
+        )
+        began = time.perf_counter()
+        come = 0
+        while come < len(due) or self.opening:
+            passed = time.perf_counter() - began
+            while come < len(due) and due[come][0] <= passed:
+                source = due[come][1]
                 self.open(source, way, source=source)
                 come += 1
-                last = now
-            self.turn()
-        pressed.seconds = last - began
-        return pressed
+            self.turn(_BEAT)
+        self._pressed.seconds = due[-1][0]
+        return self._pressed
 
     def opened(self, visit: Visit) -> None:
         self._pressed.admitted[visit.kind] += 1

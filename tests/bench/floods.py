@@ -22,10 +22,11 @@ from tests.bench.worker import Worker, WorkFailed
 
 _WORKERS = 2
 _CROWD = 500  # addresses
-_RATE = 2000.0  # connections a second of all of them
-_MAY = 2.0  # connections a second of each
+_EACH = 4.0  # times a second each comes
+_MAY = 2.0  # times a second each is let in
+_SPREAD = 1.0  # seconds in which they begin
 _GOOD = 100  # addresses of those who come rarely
-_GOOD_RATE = 50.0
+_GOOD_EACH = 0.5
 _SECONDS = 20.0
 _SLOW = 5000
 _SLOW_SOURCES = 200
@@ -81,7 +82,7 @@ def _limits(bench: Bench, name: str) -> Figures:
     bad, good = Worker(Crowd), Worker(Crowd)
     try:
         alone = _of_good(good.call(*_good(house)))
-        crowd = bad.begin(Crowd.press, house.to_echo, addresses(_CROWD, 1), _RATE, _SECONDS)
+        crowd = bad.begin(Crowd.press, house.to_echo, addresses(_CROWD, 1), _EACH, round(_EACH * _SECONDS), _SPREAD)
         beside = _of_good(good.call(*_good(house)))
         pressed = crowd()
     finally:
@@ -95,7 +96,7 @@ def _limits(bench: Bench, name: str) -> Figures:
 
 
 def _good(house: House) -> Any:
-    return Crowd.press, house.to_echo, addresses(_GOOD, 2), _GOOD_RATE, _SECONDS
+    return Crowd.press, house.to_echo, addresses(_GOOD, 2), _GOOD_EACH, round(_GOOD_EACH * _SECONDS), 1 / _GOOD_EACH
 
 
 def _of_good(pressed: Pressed) -> float:
@@ -113,8 +114,7 @@ def _admitted(pressed: Pressed) -> Figures:
     """
     if pressed.failed:
         raise WorkFailed(f"the crowd: {dict(pressed.failed)}")
-    own = pressed.seconds - pressed.seconds % (_CROWD / _RATE)  # from the first to the last one of an address
-    may = _MAY + _MAY * own
+    may = _MAY + _MAY * (_SECONDS - 1 / _EACH)  # from the first time to the last one
     counts = [pressed.admitted[source] for source in addresses(_CROWD, 1)]
     return {
         "flood-came": (pressed.admitted.total() + pressed.refused.total()) / pressed.seconds,

@@ -110,9 +110,9 @@ class Visits:
         visit.sock.close()
         self.lost(visit, error)
 
-    def turn(self) -> None:
-        """Take what has come, or wait a moment for it."""
-        for fd, _ in self._poll.poll(_TICK, _BURST):
+    def turn(self, wait: float = _TICK) -> None:
+        """Take what has come, or wait a moment for it: till the next one is due, or so."""
+        for fd, _ in self._poll.poll(wait, _BURST):
             visit = self.visits[fd]
             try:
                 self._advance(visit)

@@ -64,6 +64,7 @@ class Soak:
     def steady(self, count: int, seconds: float, reloads: int) -> None:
         """Hold so many connections for so long, with a line for each minute."""
         _count(self.course.steady, self._load.call(Steady.grow, count, _GROW))
+        self.course.reloads = reloads
         click.echo(_HEAD)
         began = time.monotonic()
         due = [began + seconds * (number + 1) / (reloads + 1) for number in range(reloads)]

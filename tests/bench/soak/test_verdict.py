@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -23,7 +24,8 @@ def looks(rss: list[int], pid: int = 100, step: float = 10.0) -> list[Memory]:
 
 def course(**more: object) -> Course:
     """One that passes everything, but for what is given."""
-    made = Course(Count(10_000, 9), looks([50 * MB] * 61), [held(0), held(1)], [held(0), held(1)], Count(5000, 4), 4.9)
+    both = [held(0), held(1)]
+    made = Course(Count(10_000, 9), looks([50 * MB] * 61), both, both, wave=Count(5000, 4), recovery=4.9)
     for name, value in more.items():
         setattr(made, name, value)
     return made
@@ -35,7 +37,7 @@ def missed(what: Course) -> list[str]:
 
 def test_all_is_well() -> None:
     assert missed(course()) == []
-    assert len(list(judge(course(), 1.0))) == 1 + 1 + 6 + 2
+    assert len(list(judge(course(), 1.0))) == 1 + 1 + 1 + 6 + 2
 
 
 def test_errors() -> None:
@@ -50,7 +52,7 @@ def test_a_late_recovery(seconds: float | None) -> None:
 
 
 def test_without_a_wave() -> None:
-    assert len(list(judge(course(wave=None, recovery=None), 1.0))) == 8
+    assert len(list(judge(course(wave=None, recovery=None), 1.0))) == 9
 
 
 def ramp(count: int, last: int) -> Iterator[int]:
@@ -85,8 +87,14 @@ def test_more_than_before(what: str, count: int) -> None:
     assert missed(course(after=[held(0), held(1, **{what: count - 1})])) == []
 
 
+def test_a_worker_that_was_replaced() -> None:
+    other = [held(0), replace(held(1), pid=999)]
+    assert missed(course(after=other)) == ["no worker has died"]
+    assert missed(course(after=other, reloads=1)) == []
+
+
 def test_workers_that_are_not_there() -> None:
-    assert missed(course(after=[held(1)])) == ["the same workers at the end"]
+    assert missed(course(after=[held(1)])) == ["no worker has died", "the same workers at the end"]
     assert missed(course(before=[], after=[])) == ["the same workers at the end"]
 
 

@@ -44,6 +44,7 @@ class Course:
     memory: list[Memory] = field(default_factory=list)
     before: list[Holding] = field(default_factory=list)  # at rest, when all had been made that is made lazily
     after: list[Holding] = field(default_factory=list)  # at rest again
+    reloads: int = 0
     wave: Count | None = None
     recovery: float | None = None  # seconds from the end of the wave until all is as before; None if it never was
 
@@ -52,6 +53,8 @@ def judge(course: Course, most_memory: float) -> Iterator[Verdict]:
     """Every bar. `most_memory`: by how many MB the resident memory of a worker may change."""
     yield _errors("errors under the steady load", course.steady)
     yield from _memory(course.memory, most_memory)
+    if not course.reloads:
+        yield _replaced(course.before, course.after)
     yield from _at_rest(course.before, course.after)
     if course.wave is not None:
         yield _errors("errors in the wave", course.wave)
@@ -93,6 +96,11 @@ def _memory(looks: Sequence[Memory], most: float) -> Iterator[Verdict]:
                 f"{growth:+.2f} MB",
                 growth <= most,
             )
+
+
+def _replaced(before: Sequence[Holding], after: Sequence[Holding]) -> Verdict:
+    gone = {each.pid for each in before} - {each.pid for each in after}
+    return Verdict("no worker has died", f"{len(gone)} of {len(before)} were replaced", not gone)
 
 
 def _at_rest(before: Sequence[Holding], after: Sequence[Holding]) -> Iterator[Verdict]:

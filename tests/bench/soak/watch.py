@@ -41,8 +41,11 @@ def memory(house: House) -> list[Memory]:
     at = time.monotonic()
     looks = []
     for pid in house.workers().values():
-        smaps = Path(f"/proc/{pid}/smaps").read_text("ascii", "replace")
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
+        try:
+            smaps = Path(f"/proc/{pid}/smaps").read_text("ascii", "replace")
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
+        except (FileNotFoundError, ProcessLookupError):  # it has just died, which shows elsewhere
+            continue
         rss, pss = measure.field_bytes(rollup, "Rss"), measure.field_bytes(rollup, "Pss")
         looks.append(Memory(at, pid, rss, pss, measure.shared_bytes(smaps)))
     return looks
@@ -61,6 +64,7 @@ def holdings(house: House) -> list[Holding]:
             {each["type"]: each["count"] for each in memory[pid]["types"]},
         )
         for worker, pid in sorted(house.workers().items())
+        if {"objects", "greenlets"} <= memory.get(pid, {}).keys() | stacks.get(pid, {}).keys()
     ]
 
 
