@@ -251,7 +251,8 @@ class DataPlane:
     def snapshot(self) -> Snapshot:
         """The counters now."""
         meter = self._house.meter
-        return Snapshot(meter.opened, meter.active, meter.up, meter.down, dict(meter.statuses))
+        breakers = {tag: [breaker.state, breaker.opened] for tag, breaker in self._house.breakers.items()}
+        return Snapshot(meter.opened, meter.active, meter.up, meter.down, dict(meter.statuses), breakers)
 
     def look(self, question: AskDebug) -> dict[str, Any]:
         """The answer, in what JSON knows. It takes its time."""

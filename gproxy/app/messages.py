@@ -6,7 +6,7 @@ accepts no more, and hands over the flows that datagrams belong to); it stops (S
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from gproxy.observe.books import Row
@@ -76,13 +76,17 @@ class AskSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Data → control: counters since the start, absolute. Bytes are payload from and to clients."""
+    """Data → control: counters since the start, absolute. Bytes are payload from and to clients.
+
+    `breakers`: by outbound, what each does now, and how often it has opened.
+    """
 
     opened: int
     active: int
     up: int
     down: int
     statuses: dict[str, int]
+    breakers: dict[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,7 @@ def build_counting(root: Root, memory: Memory) -> Counting | None:
     view = View(totals, Board(memory), max(1, int(root.runtime.workers)))
     if root.log.output and not root.log.disabled:
         view.files.append(root.log.output)
+    view.files += [each.output for each in (root.log.access, root.log.audit) if each is not None]
     return Counting(view)
 
 

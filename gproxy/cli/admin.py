@@ -127,8 +127,9 @@ def describe(facts: dict[str, Any]) -> list[str]:
     return [
         f"gproxy {facts['version']}, process {facts['pid']}, up {duration(facts['uptime'])}",
         f"listening on {', '.join(facts['listeners']) or 'nothing'}",
-        *(_generation(each) for each in facts["generations"]),
+        *(line for each in facts["generations"] for line in (_generation(each), *_breakers(each))),
         f"clients: {counters['active']} now, {counters['opened']} in all; {traffic}",
+        *([f"bans: {facts['bans']['banned']} now, {facts['bans']['total']} in all"] if "bans" in facts else []),
         *([f"sessions ended: {', '.join(f'{count} {word}' for word, count in statuses)}"] if statuses else []),
     ]
 
@@ -137,6 +138,20 @@ def _generation(facts: dict[str, Any]) -> str:
     workers = " ".join(str(pid) for pid in facts["workers"].values()) or "none yet"
     active = "" if facts["active"] is None else f", {facts['active']} clients"
     return f"generation {facts['number']} {facts['state']} for {duration(facts['age'])}{active}, workers {workers}"
+
+
+def _breakers(facts: dict[str, Any]) -> list[str]:
+    """What the breakers of its outbounds do; older code does not tell."""
+    lines = []
+    for tag, counted in facts.get("breakers", {}).items():
+        states = [f"{state} in {counted[state]}" for state in ("closed", "open", "half-open") if counted[state]]
+        workers = ", ".join(states) or "in none"
+        lines.append(f"  breaker of {tag}: {workers} of its workers, opened {_times(counted['opened'])}")
+    return lines
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def duration(seconds: float) -> str:

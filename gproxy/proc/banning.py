@@ -14,6 +14,8 @@ from gproxy.limit.bans import Ban, BanTable, Network, shown
 from gproxy.limit.memory import Memory
 from gproxy.proc.admin import Request
 
+NO_BANS: Final = "nobody is banned: the configuration has no table `bans`, or it is off"
+
 _AT_ONCE: Final = 500  # bans of one answer
 _LONGEST: Final = 10 * 365 * 86400.0
 
@@ -34,7 +36,7 @@ class BanDesk:
     def answer(self, request: Request, allow: Sequence[str] | None) -> None:
         """Do what is asked. `allow` are the prefixes that are never banned; None: nobody is, by the configuration."""
         if allow is None:
-            request.answer(ok=False, error="nobody is banned: the configuration has no table `bans`, or it is off")
+            request.answer(ok=False, error=NO_BANS)
             return
         try:
             answer = self._do(request.values, [ip_network(each) for each in allow])
@@ -79,6 +81,11 @@ class BanDesk:
         ban = self._table().add(network, float(seconds))
         self._say("info", f"{shown(network)} is banned for {seconds:.0f} s by `gproxy ban`")
         return {"ok": True, "ban": _told(ban)}
+
+
+def numbers_of(table: BanTable) -> dict[str, int]:
+    """How many are banned now, and how many bans there have been."""
+    return {"banned": sum(1 for _ in table.bans()), "total": table.total}
 
 
 def _network(text: object) -> Network:

@@ -43,6 +43,7 @@ from gproxy.observe.sink import Sink
 from gproxy.proc.orders import CONTROL, KINDS, AskStatus, Begin, Counted, Rotated, Status
 from gproxy.proc.place import Place
 from gproxy.proc.post import Post, PostClosed
+from gproxy.proc.tally import breakers_of
 from gproxy.rt.group import Group
 from gproxy.rt.patch import begin_anew
 from gproxy.rt.sockets import READ, WRITE, Readiness
@@ -62,7 +63,7 @@ class Ledger:
         self._life[counted.worker] = max(counted.life, self._life.get(counted.worker, 0))
 
     def totals(self) -> dict[str, Any]:
-        """Sums over all lives; `active` over the present ones."""
+        """Sums over all lives; `active`, and what breakers do, over the present ones."""
         statuses: Counter[str] = Counter()
         sums = {"opened": 0, "active": 0, "up": 0, "down": 0}
         for (worker, life), counters in self._latest.items():
@@ -70,7 +71,12 @@ class Ledger:
             for name in sums:
                 if name != "active" or life == self._life[worker]:
                     sums[name] += counters[name]
-        return {**sums, "statuses": dict(statuses)}
+        present: list[dict[str, Any]] = []
+        past: list[dict[str, Any]] = []
+        for (worker, life), counters in self._latest.items():
+            (present if life == self._life[worker] else past).append(counters.get("breakers", {}))
+        breakers = breakers_of(present, past)
+        return {**sums, "statuses": dict(statuses), **({"breakers": breakers} if breakers else {})}
 
 
 class Channel:

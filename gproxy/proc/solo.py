@@ -27,6 +27,7 @@ from gproxy.app.services import ServicePlane
 from gproxy.base.errors import ConfigError
 from gproxy.config.root import Root
 from gproxy.layers.plugin.keeper import Keeper
+from gproxy.limit.memory import Memory
 from gproxy.limit.room import share
 from gproxy.observe import access, audit
 from gproxy.observe.books import Row
@@ -36,7 +37,7 @@ from gproxy.observe.rotor import Rotor
 from gproxy.observe.sink import Sink
 from gproxy.proc.acts import Act
 from gproxy.proc.admin import default_path
-from gproxy.proc.desk import SoloDesk
+from gproxy.proc.desk import SoloBans, SoloDesk
 from gproxy.proc.heap import settle
 from gproxy.proc.limits import Limits, raise_descriptor_limit
 from gproxy.proc.local import LocalChannel
@@ -64,10 +65,13 @@ def run(root: Root, *, colour: bool = True) -> None:
     audit.setup(root.log.audit, root.log.clients)
     raise_descriptor_limit()
     limits = Limits.find(root.runtime.max_connections, root.runtime.memory_limit)
-    house = build(root)
+    memory = Memory()
+    house = build(root, memory)
     house.room.allow(share(limits.connections, 0, 1))
     slots = Slots()
-    control = Control(house, slots, sink, limits, root)
+    bans = root.bans is not None and root.bans.enabled
+    allow = list(map(str, root.bans.allow)) if root.bans is not None else []
+    control = Control(house, slots, sink, limits, root, SoloBans(memory, allow) if bans else None)
     slots.inherit(inherited())
     control.heed_signals()  # before there is anything that one of them could leave behind
     slots.open(house.endpoints())
@@ -84,7 +88,10 @@ def run(root: Root, *, colour: bool = True) -> None:
 class Control:
     """The control plane of solo mode: turns signals into messages."""
 
-    def __init__(self, house: House, slots: Slots, sink: Sink, limits: Limits, root: Root) -> None:
+    def __init__(
+        self, house: House, slots: Slots, sink: Sink, limits: Limits, root: Root, bans: SoloBans | None = None
+    ) -> None:
+        self._bans = bans
         self._house = house
         self._slots = slots
         self._sink = sink
@@ -119,7 +126,7 @@ class Control:
             self._house.counting.join(self._house, 0, 1, alone=True)
         if manager is not None:
             manager.attach(self)
-        desk = SoloDesk(plane.snapshot, lambda: list(map(str, self._slots.endpoints())), self._stop, plane.look)
+        desk = SoloDesk(plane.snapshot, self._listening, self._stop, plane.look, self._bans)
         self._open(desk)
         with Group("planes") as planes, Keeper(self._house.plugins) as keeper, services:
             planes.spawn(plane.serve, self._channel)
@@ -128,6 +135,9 @@ class Control:
                 self._rule(keeper, services)
             finally:
                 desk.close()
+
+    def _listening(self) -> list[str]:
+        return list(map(str, self._slots.endpoints()))
 
     def _open(self, desk: SoloDesk) -> None:
         """The control socket: where the configuration wants it, or in a folder that the service manager has made.

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from gproxy import __version__
 from gproxy.base.clock import now, wall
+from gproxy.limit.bans import BanTable
 from gproxy.proc.admin import Request
+from gproxy.proc.banning import numbers_of
 from gproxy.proc.generation import Generation
 from gproxy.proc.orders import AskStatus, Status
 
@@ -28,6 +30,7 @@ class StatusDesk:
         self._master = master
         self._waiting: dict[int, tuple[Request, set[int]]] = {}
         self._last = 0
+        self._table: BanTable | None = None
 
     def ask(self, request: Request) -> None:
         """Answer it when all counters have come, or soon."""
@@ -62,7 +65,18 @@ class StatusDesk:
             "listeners": [str(endpoint) for endpoint in master.slots.endpoints()],
             "generations": [self._generation(each) for each in master.generations()],
             "counters": master.tally.totals(),
+            **self._bans(),
         }
+
+    def _bans(self) -> dict[str, Any]:
+        current = self._master.current
+        if current is None or current.plan is None or current.plan.bans is None:
+            return {}
+        try:
+            self._table = self._table or BanTable(self._master.memory)
+        except OSError:
+            return {}
+        return {"bans": numbers_of(self._table)}
 
     def _generation(self, generation: Generation) -> dict[str, Any]:
         return {
@@ -70,5 +84,6 @@ class StatusDesk:
             "state": generation.state,
             "age": round(now() - generation.since, 1),
             "active": self._master.tally.active(generation.number),
+            "breakers": self._master.tally.breakers(generation.number),
             "workers": {str(number): pid for number, pid in sorted(generation.workers().items())},
         }

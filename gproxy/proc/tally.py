@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _SUMS = ("opened", "up", "down")
@@ -37,6 +38,13 @@ class Tally:
         counters = self._latest.get(generation)
         return None if counters is None else counters["active"]
 
+    def breakers(self, generation: int) -> dict[str, dict[str, int]]:
+        """Its circuit breakers by outbound: in how many workers they are `closed`, `open` and `half-open`, and how
+        often they have `opened` in all of them.
+        """
+        found: dict[str, dict[str, int]] = self._latest.get(generation, {}).get("breakers", {})
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """All of it, for `from_json`."""
         return {"base": self._base, "latest": list(self._latest.items())}
@@ -53,3 +61,18 @@ class Tally:
 def _sum(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     statuses = Counter(one["statuses"]) + Counter(other["statuses"])
     return {**{name: one[name] + other[name] for name in (*_SUMS, "active")}, "statuses": dict(statuses)}
+
+
+def breakers_of(
+    present: Iterable[Mapping[str, Any]], past: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, dict[str, int]]:
+    """The breakers of some processes by what each has told, those of ended ones too. See Tally."""
+    found: dict[str, dict[str, int]] = {}
+    for told, lives in ((present, True), (past, False)):
+        for breakers in told:
+            for tag, (state, opened) in breakers.items():
+                sums = found.setdefault(tag, {"closed": 0, "open": 0, "half-open": 0, "opened": 0})
+                sums["opened"] += opened
+                if lives:
+                    sums[state] += 1
+    return found

@@ -143,6 +143,8 @@ def test_an_outbound_that_is_none() -> None:
 def test_the_log_has_to_be_writable(tmp_path: Path) -> None:
     assert joined(log={"output": str(tmp_path / "log")})[1].view.files == [str(tmp_path / "log")]
     assert joined(log={"output": str(tmp_path / "log"), "disabled": True})[1].view.files == []
+    own = {name: {"output": str(tmp_path / name)} for name in ("access", "audit")}
+    assert joined(log={"disabled": True, **own})[1].view.files == [str(tmp_path / name) for name in own]
 
 
 def test_what_could_not_be_told_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:

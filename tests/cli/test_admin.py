@@ -193,3 +193,17 @@ def test_units():
         "1.5 GiB",
         "1024.0 TiB",
     ]
+
+
+def test_breakers_and_bans_are_told():
+    one = generation(3)
+    one["breakers"] = {
+        "out": {"closed": 1, "open": 2, "half-open": 0, "opened": 1},
+        "gone": {"closed": 0, "open": 0, "half-open": 0, "opened": 3},
+    }
+    lines = describe({**facts(one), "bans": {"banned": 1, "total": 7}})
+    assert lines[3:5] == [
+        "  breaker of out: closed in 1, open in 2 of its workers, opened once",
+        "  breaker of gone: in none of its workers, opened 3 times",
+    ]
+    assert "bans: 1 now, 7 in all" in lines

@@ -131,6 +131,12 @@ def test_who_comes_and_who_does_not(workers: int, start: Callable[..., House], s
     assert (ban["prefix"], ban["reason"], ban["seconds"], ban["times"]) == ("127.0.0.1", "auth", 1, 1)
     (end,) = house.wait("ban-end")
     assert (end["prefix"], end["reason"]) == ("127.0.0.1", "auth")
+    assert house.ask(ask="ban", do="add", network="127.0.0.1", seconds=60)["ok"]
+    assert house.ask(ask="status")["bans"] == {"banned": 1, "total": 2}
+    assert come(house, site, SECRETS[0]) == b""
+    assert house.ask(ask="ban", do="remove", network="127.0.0.1")["removed"] == ["127.0.0.1"]
+    assert [each["by"] for each in house.wait("ban-remove")] == ["control"]
+    assert come(house, site, SECRETS[0]).endswith(HELLO)
     assert house.curl(house.metrics, "/metrics", "-H", "Authorization: Bearer x") == 401
     assert house.curl(house.metrics, "/metrics", "-H", f"Authorization: Bearer {SECRETS[2]}") == 200
     (token,) = house.wait("token-refused")

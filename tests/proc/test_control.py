@@ -40,6 +40,14 @@ def test_a_dead_worker_s_sessions_are_not_open_any_more() -> None:
     assert ledger.totals() == counters(4, 1, ok=1)
 
 
+def test_breakers_are_those_of_who_lives_now() -> None:
+    ledger = Ledger()
+    ledger.note(Counted(0, 0, {**counters(0), "breakers": {"out": ["open", 2]}}))
+    ledger.note(Counted(1, 0, {**counters(0), "breakers": {"out": ["closed", 1]}}))
+    ledger.note(Counted(0, 1, {**counters(0), "breakers": {"out": ["half-open", 1]}}))
+    assert ledger.totals()["breakers"] == {"out": {"closed": 1, "open": 0, "half-open": 1, "opened": 4}}
+
+
 def test_totals_never_fall() -> None:
     random, ledger = Random(7), Ledger()
     now = {worker: [0, 0] for worker in range(3)}  # life, opened

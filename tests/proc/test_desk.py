@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import json
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +12,10 @@ import pytest
 
 from gproxy.app.messages import AskDebug, Snapshot
 from gproxy.cli.admin import describe
+from gproxy.limit.memory import Memory
 from gproxy.observe import debug
 from gproxy.proc.admin import ask
-from gproxy.proc.desk import SoloDesk
+from gproxy.proc.desk import SoloBans, SoloDesk
 from gproxy.rt.offload import offload
 from tests.support.wait import wait_until
 
@@ -32,7 +35,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.path = str(folder / "control.sock")
         self.stopped: list[int] = []
-        counted = Snapshot(7, 2, 100, 200, {"ok": 5})
+        counted = Snapshot(7, 2, 100, 200, {"ok": 5}, {"proxy": ["open", 3]})
         self.desk = SoloDesk(lambda: counted, lambda: ["127.0.0.1:1/tcp"], lambda: self.stopped.append(1), look)
         self.desk.listen(self.path)
 
@@ -54,6 +57,7 @@ def test_the_status_is_that_of_any_gproxy(world: World) -> None:
     assert describe(facts)[1:] == [
         "listening on 127.0.0.1:1/tcp",
         f"generation 1 serving for 0 s, 2 clients, workers {os.getpid()}",
+        "  breaker of proxy: open in 1 of its workers, opened 3 times",
         "clients: 2 now, 7 in all; 100 B from them, 200 B to them",
         "sessions ended: 5 ok",
     ]
@@ -87,8 +91,8 @@ def test_another_worker_is_none(world: World) -> None:
         ({"ask": "reload"}, "reload needs worker processes (runtime.workers)"),
         ({"ask": "upgrade"}, "upgrade needs worker processes (runtime.workers)"),
         ({"ask": "debug", "what": "x"}, "what is one of stacks, lag, memory, profile"),
-        ({"ask": "me"}, "ask one of status, stop, debug, explain"),
-        ({}, "ask one of status, stop, debug, explain"),
+        ({"ask": "me"}, "ask one of status, stop, ban, debug, explain"),
+        ({}, "ask one of status, stop, ban, debug, explain"),
     ],
 )
 def test_what_it_does_not_do(values: dict[str, Any], error: str, world: World) -> None:
@@ -102,3 +106,37 @@ def test_garbage(world: World) -> None:
 
 def test_the_socket_is_for_its_owner(world: World) -> None:
     assert Path(world.path).stat().st_mode & 0o777 == 0o600
+
+
+def test_bans(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gproxy.control")
+    path = str(tmp_path / "x.sock")
+    bans: SoloBans | None = SoloBans(Memory(), ["192.0.2.1/32"])
+    desk: SoloDesk | None = SoloDesk(lambda: Snapshot(0, 0, 0, 0, {}), list, lambda: None, look, bans)
+    assert desk is not None
+    desk.listen(path)
+
+    def asked(**values: Any) -> dict[str, Any]:
+        return offload(lambda: ask(path, 10.0, **values))
+
+    assert asked(ask="ban", do="add", network="192.0.2.7", seconds=60)["ok"]
+    assert not asked(ask="ban", do="add", network="192.0.2.1", seconds=60)["ok"]
+    assert [each["network"] for each in asked(ask="ban", do="list")["bans"]] == ["192.0.2.7"]
+    status = asked(ask="status")
+    assert status["bans"] == {"banned": 1, "total": 1}
+    assert "bans: 1 now, 1 in all" in describe(status)
+    assert asked(ask="ban", do="remove", network="192.0.2.7")["removed"] == ["192.0.2.7"]
+    assert asked(ask="status")["bans"] == {"banned": 0, "total": 1}
+    assert [each.getMessage().partition(" ")[0] for each in caplog.records] == ["192.0.2.7"] * 2
+    desk.close()
+    desk = bans = None
+    gc.collect()  # their memory
+
+
+def test_without_a_table_nobody_is_banned(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.sock")
+    desk = SoloDesk(lambda: Snapshot(0, 0, 0, 0, {}), list, lambda: None, look)
+    desk.listen(path)
+    assert offload(lambda: ask(path, 10.0, ask="ban", do="list"))["error"].startswith("nobody is banned")
+    assert "bans" not in offload(lambda: ask(path, 10.0, ask="status"))
+    desk.close()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from gproxy.limit.bans import BanTable
+from gproxy.limit.memory import Memory
 from gproxy.proc.generation import Generation
 from gproxy.proc.master import Master
-from gproxy.proc.orders import AskStatus, Status
+from gproxy.proc.orders import AskStatus, Plan, Status
 from gproxy.proc.status import StatusDesk
 from gproxy.proc.tally import Tally
 from gproxy.proc.timers import Timers
@@ -31,6 +34,8 @@ class House:
 
     def __init__(self, *generations: Generation) -> None:
         self.all = list(generations)
+        self.current: Generation | None = None
+        self.memory = Memory()
         self.told: list[tuple[int, AskStatus]] = []
         self.tally = Tally()
         self.timers = Timers()
@@ -113,3 +118,17 @@ def test_questions_don_t_mix(house: House) -> None:
             desk.hear(each, Status(number, counters(number, 0)))
         assert (len(first.answers), len(second.answers)) == ((0, 1) if number == 2 else (1, 1))
     desk.hear(house.all[0], Status(0, counters(1, 0)))
+
+
+def test_breakers_and_bans(house: House) -> None:
+    house.current = house.all[1]
+    house.current.plan = Plan([], 2, 1.0, 1.0, "", bans=[])
+    BanTable(house.memory).add(ip_network("192.0.2.1"), 60)
+    desk, asked = StatusDesk(cast(Master, house)), Asked()
+    desk.ask(cast(Any, asked))
+    told = {"out": {"closed": 0, "open": 2, "half-open": 0, "opened": 5}}
+    desk.hear(house.all[1], Status(1, {**counters(7, 2), "breakers": told}))
+    desk.hear(house.all[0], Status(1, counters(5, 1)))
+    (answer,) = asked.answers
+    assert [each["breakers"] for each in answer["generations"]] == [{}, told, {}]
+    assert answer["bans"] == {"banned": 1, "total": 1}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gproxy.proc.tally import Tally
+from gproxy.proc.tally import Tally, breakers_of
 
 
 def counters(opened: int, active: int = 0, **statuses: int) -> dict[str, Any]:
@@ -50,3 +50,18 @@ def test_it_survives_an_upgrade() -> None:
     assert again.totals() == tally.totals()
     again.close(2)
     assert again.totals() == counters(7, 0, ok=1)
+
+
+def test_breakers_of_those_who_live() -> None:
+    told = breakers_of([{"a": ["open", 2]}, {"a": ["closed", 1], "b": ["half-open", 1]}], [{"a": ["open", 4]}])
+    assert told == {
+        "a": {"closed": 1, "open": 1, "half-open": 0, "opened": 7},
+        "b": {"closed": 0, "open": 0, "half-open": 1, "opened": 1},
+    }
+    tally = Tally()
+    assert tally.breakers(1) == {}
+    tally.note(1, {**counters(3, 2), "breakers": told})
+    assert tally.breakers(1) == told
+    assert tally.totals() == counters(3, 2)
+    tally.note(2, counters(3, 2))
+    assert tally.breakers(2) == {}, "older code does not tell"
