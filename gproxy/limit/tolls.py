@@ -10,6 +10,7 @@ from gproxy.limit.ledger import Ledger, Row
 # A piece is what the rate moves in this time, in seconds, within bounds: small enough for many to take turns, large
 # enough to be worth a read.
 _TURN: Final = 0.02
+_SLACK: Final = 0.001  # what is moved in this time may be paid for later: a bucket is looked at for many reads at once
 _SMALLEST: Final = 4 * 1024
 _LARGEST: Final = 1024 * 1024
 
@@ -26,13 +27,14 @@ class Budget(NamedTuple):
 class SharedToll:
     """See gproxy.relay.terms.Toll: the budgets that one direction of sessions spends from, as many as there are."""
 
-    __slots__ = ("_budgets", "_ledger", "piece")
+    __slots__ = ("_budgets", "_ledger", "piece", "slack")
 
     def __init__(self, ledger: Ledger, budgets: tuple[Budget, ...]) -> None:
         self._ledger = ledger
         self._budgets = budgets
         slowest = min(budget.rate for budget in budgets)
         self.piece = int(min(max(slowest * _TURN, _SMALLEST), _LARGEST))
+        self.slack = int(min(slowest * _SLACK, _LARGEST))
 
     def and_of(self, other: SharedToll) -> SharedToll:
         """What both ask for."""

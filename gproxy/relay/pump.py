@@ -45,6 +45,7 @@ class Flow:
         "_source",
         "_target",
         "_toll",
+        "_unpaid",
         "_vector",
         "_writer",
         "moved",
@@ -61,6 +62,7 @@ class Flow:
         self._ended = False
         self._writer: Any = None
         self._toll = pump.tolls.up if side == "left" else pump.tolls.down
+        self._unpaid = 0  # bytes
         self._pause: Timer | None = None  # until the next piece may be moved
         self._most = PIPE_SIZE if self._toll is None else self._toll.piece
         self._vector = SCRATCH_VECTOR if self._most >= SCRATCH else (SCRATCH_VIEW[: self._most],)
@@ -130,7 +132,11 @@ class Flow:
 
     def _pay(self, toll: Toll, size: int) -> None:
         """So many bytes were moved: read no more until the next may be."""
-        seconds = toll.pay(size)
+        self._unpaid += size
+        if self._unpaid < toll.slack:
+            return
+        seconds = toll.pay(self._unpaid)
+        self._unpaid = 0
         if seconds > 0 and not self._ended:
             self._reader.stop()
             self._pause = Timer(seconds, self._go_on)
@@ -220,6 +226,9 @@ class Flow:
     def stop(self) -> None:
         """Let go of everything but the descriptors, which are their streams'."""
         self._ended = True
+        if self._unpaid and self._toll is not None:
+            self._toll.pay(self._unpaid)
+            self._unpaid = 0
         self._end_pause()
         for watcher in (self._reader, self._writer):
             if watcher is not None:

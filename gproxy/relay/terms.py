@@ -36,6 +36,10 @@ class Toll(Protocol):
     def piece(self) -> int:
         """The most bytes to be moved at once."""
 
+    @property
+    def slack(self) -> int:
+        """Fewer bytes than that may be moved before they are paid for: with the next ones, or at the end."""
+
     def pay(self, size: int, /) -> float:
         """So many bytes were moved; the seconds to wait before the next ones."""
 

@@ -179,8 +179,9 @@ def test_every_byte_arrives_both_ways_and_is_counted(big: Sides, size: int) -> N
 class FixedToll:
     """Each piece costs so many seconds, in the order in which they were paid."""
 
-    def __init__(self, piece: int, *costs: float) -> None:
+    def __init__(self, piece: int, *costs: float, slack: int = 0) -> None:
         self.piece = piece
+        self.slack = slack
         self.paid: list[int] = []
         self._costs = costs
 
@@ -207,6 +208,19 @@ def test_what_is_moved_is_paid_for(big: Sides, kind: str, piece: int) -> None:
     if PUMPS[kind][1] is Pump:
         # What was kept of an incomplete record may come on top.
         assert max(up.paid + down.paid) <= piece + 70_000 * (big.left.bare() is None or big.right.bare() is None)
+
+
+def test_what_may_be_paid_later_is_paid_at_the_end(big: Sides) -> None:
+    up, down = (FixedToll(4096, slack=slack) for slack in (100_000, 10 * MIB))
+    got: dict[str, bytes] = {}
+    with Run(big, tolls=Tolls(up, down)) as run:
+        run.group.spawn(send, big.client, CONTENT[: MIB + 17])
+        run.group.spawn(send, big.server, CONTENT[-MIB:])
+        run.group.spawn(lambda: got.update(down=read_all(big.client)))
+        run.group.spawn(lambda: got.update(up=read_all(big.server)))
+        run.end()
+        run.group.join(30)
+    assert (sum(up.paid), sum(down.paid)) == (MIB + 17, MIB)
 
 
 def test_who_has_to_wait_moves_nothing_and_the_other_direction_goes_on(sides: Sides) -> None:

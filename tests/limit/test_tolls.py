@@ -18,6 +18,8 @@ def test_pieces_are_of_the_rate() -> None:
     book = ledger()
     pieces = [SharedToll(book, (Budget(book.row(b"x"), 1, rate, 1.0),)).piece for rate in (1.0, 1e6, 1e9)]
     assert pieces == [4096, 20_000, 1024 * 1024]
+    slacks = [SharedToll(book, (Budget(book.row(b"x"), 1, rate, 1.0),)).slack for rate in (1.0, 1e6, 1e10)]
+    assert slacks == [0, 1000, 1024 * 1024], "a thousandth of a second's"
     fast, slow = (SharedToll(book, (Budget(book.row(b"x"), 1, rate, 1.0),)) for rate in (1e9, 1e6))
     assert fast.and_of(slow).piece == slow.and_of(fast).piece == 20_000
 
