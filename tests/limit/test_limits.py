@@ -235,6 +235,26 @@ def test_other_generations_see_what_is_open() -> None:
     assert refused(old, session())
 
 
+@pytest.mark.parametrize(("rate", "later"), [(1.0, 1), (4.0, 4)])
+def test_a_reload_changes_a_rate_of_which_some_is_spent(rate: float, later: int, held_clock: HeldClock) -> None:
+    """What there was is neither given back nor forgotten; the old generation drains by its own rate meanwhile."""
+    memory = Memory()
+    old = limits(Limit("slow", connections_rate=2.0, connections_burst=5.0), memory=memory)
+    for _ in range(5):
+        old.arrive(session())
+    new = limits(Limit("slow", connections_rate=rate, connections_burst=5.0), memory=memory)
+    assert refused(new, session()) == "limited-rate"
+    held_clock.advance(1)
+    for _ in range(later):
+        new.arrive(session())
+    assert refused(new, session()) == "limited-rate"
+    assert refused(old, session()) == "limited-rate"
+    held_clock.advance(10)
+    for _ in range(5):
+        new.arrive(session())
+    assert refused(new, session()) == "limited-rate", "no more than the burst"
+
+
 def test_stages() -> None:
     assert Limit("x").stage == ARRIVED
     assert Limit("x", inbounds=frozenset({"in"}), each=("source", "inbound")).stage == ARRIVED

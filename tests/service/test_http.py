@@ -130,6 +130,26 @@ def test_nobody_is_waited_for_for_ever(words: bytes, monkeypatch: pytest.MonkeyP
     assert said.error.reason == "timeout"
 
 
+def test_who_does_not_take_his_answer_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_PATIENCE", 0.1)
+    client, server = pipe()
+    failed: list[StreamClosed] = []
+
+    def run() -> None:
+        try:
+            serve(server, lambda request: Answer(200, bytes(64 << 20)))
+        except StreamClosed as error:
+            failed.append(error)
+
+    with Group("test") as group:
+        group.spawn(run)
+        client.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert group.join(30)
+    assert [error.reason for error in failed] == ["timeout"]
+    server.close()
+    client.close()
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b'"x"', b"\xff", b"[" * 50000])
 def test_what_is_no_json_object(body: bytes) -> None:
     with pytest.raises(ValueError, match="JSON object"):
