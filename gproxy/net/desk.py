@@ -50,12 +50,9 @@ class Desk:
     def _begin(self, query: bytes, asked: Asked | None, session: Session) -> bytes | Later:
         if asked is not None and asked.type == types.ANY:
             return minimal_any(query, asked)
-        return self._names.begin(self._cleared(query, asked), session)
-
-    def _cleared(self, query: bytes, asked: Asked | None) -> bytes:
-        if self._subnets or asked is None or not asked.options:
-            return query
-        return without_subnet(query, asked)
+        if not self._subnets and asked is not None and asked.options:
+            query = without_subnet(query, asked)
+        return self._names.begin(query, session)
 
 
 class _Cut(Soon):

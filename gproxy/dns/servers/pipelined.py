@@ -11,6 +11,7 @@ asked meanwhile leaves in one piece.
 from __future__ import annotations
 
 from functools import partial
+from struct import Struct
 from typing import Final
 
 from gproxy.base.clock import now
@@ -56,6 +57,7 @@ PATIENCE: Final = 3.0
 """Seconds of silence after which a connection that has answered before counts as broken, while something is asked: the
 other end, or a translator of addresses on the way, has often forgotten it."""
 
+_LENGTH_AND_ID = Struct("!HH")
 _SWEEP: Final = 1.0
 _MOST_STRAY: Final = 1000  # answers that nobody asked for, or waits for any more; many of them come late only
 _ID: Final = 0xFFFF
@@ -138,7 +140,7 @@ class _Connection:
         if self.stuck:
             self.close("the server does not read")
             return query
-        self._out.append(b"%b%b%b" % (len(message).to_bytes(2, "big"), number.to_bytes(2, "big"), message[2:]))
+        self._out.append(_LENGTH_AND_ID.pack(len(message), number) + message[2:])
         if not self._writing:
             self._writing = True
             launch(self._write)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Final
 
 from gproxy.base.address import UNSPECIFIED, Address, parse_ip
 from gproxy.base.iface import Entrance, Later, QueryEntrance, Stream, StreamEntrance
@@ -21,6 +21,7 @@ from gproxy.wire.dns.asked import read_asked, sent_to_tcp
 from gproxy.wire.dns.message import error_reply
 
 _NOT_PUBLIC = CidrSet(NOT_PUBLIC)
+_REMEMBERED: Final = 1024  # clients
 
 
 class DnsInbound:
@@ -35,6 +36,7 @@ class DnsInbound:
         self._desk = Desk(wiring.names, wiring.tag, subnets=options.forward_client_subnet)
         self._known = self._desk.known
         self._counted = wiring.counted
+        self._session_of = lru_cache(_REMEMBERED)(self._new_session)  # whoever finds something out makes a copy
         self._https = Https(self._begin, options.path or PATH) if options.protocol == "https" else None
 
     def entrances(self) -> Sequence[Entrance]:
@@ -72,8 +74,10 @@ class DnsInbound:
         said = self._known(data)
         if said is not None:
             return said
-        session = Session(0, "udp", self._tag, Address(parse_ip(host), name[1]), UNSPECIFIED)
-        return self._desk.begin_datagram(data, session)
+        return self._desk.begin_datagram(data, self._session_of(host, name[1]))
+
+    def _new_session(self, host: str, port: int) -> Session:
+        return Session(0, "udp", self._tag, Address(parse_ip(host), port), UNSPECIFIED)
 
 
 def _refused(query: bytes) -> bytes:
