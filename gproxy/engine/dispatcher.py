@@ -57,7 +57,7 @@ class RoutingDispatcher:
             return
         try:
             if not opening.accepted:
-                reply.accept(upstream.bound())
+                reply.accept(upstream.bound() if reply.awaited else None)
             right = opening.watch(_cut(upstream, session.dial))
             tolls = Tolls(*held.tolls()) if held is not None else FREE
             way = account.way(session.outbound) if account is not None else None

@@ -17,7 +17,7 @@ from gproxy.rt.sync import Event
 class Apart(Protocol):
     """A Sealer that can make records of several pieces at once."""
 
-    def seal_each(self, pieces: Sequence[bytes], /) -> bytearray:
+    def seal_each(self, pieces: Sequence[bytes], /) -> bytes | bytearray:
         """Each of the pieces in records of its own: not more than some dozen KiB of them."""
 
 

@@ -18,7 +18,9 @@ from gproxy.base.iface import Buffer
 # What one call takes out of a memory BIO: far larger pieces cost twice the CPU.
 _PIECE: Final = 128 * 1024
 
-_FAREWELL: Final = 4096  # room for an alert, and for what it was held up by
+# Where records lie for a moment whose number is not known beforehand: the worker's own, as the pumps' scratch is.
+_ROOM: Final = 16 * 1024
+_room: Any = ffi.new("char[]", _ROOM)
 
 _WANT_READ: Final = lib.SSL_ERROR_WANT_READ
 _ZERO_RETURN: Final = lib.SSL_ERROR_ZERO_RETURN
@@ -38,6 +40,35 @@ class TlsFault(Exception):
     """OpenSSL's word for what went wrong."""
 
 
+_CALLBACKS: Final = (
+    "_alpn_select_callback",
+    "_tlsext_servername_callback",
+    "_ocsp_callback",
+    "_verify_callback",
+    "_info_callback",
+    "_keylog_callback",
+)
+
+
+class _Nobody(dict[Any, SSL.Connection]):
+    """Keeps nothing."""
+
+    def __setitem__(self, key: Any, value: SSL.Connection) -> None:
+        pass
+
+
+class _Unlisted(SSL.Connection):
+    """A connection that nobody is called back for: it is not kept where pyOpenSSL would look for it then."""
+
+    _reverse_mapping = _Nobody()
+
+
+def new_connection(context: SSL.Context) -> SSL.Connection:
+    """A connection without a role yet, of which nothing was heard."""
+    calls_back = any(getattr(context, name) for name in _CALLBACKS)
+    return (SSL.Connection if calls_back else _Unlisted)(context, None)
+
+
 class Pipes:
     """The bytes of one connection between memory buffers: TLS records on one side, payload on the other.
 
@@ -45,7 +76,7 @@ class Pipes:
     they lie, without a BIO's copy, and a BIO that was much written to is exchanged for a new one.
     """
 
-    __slots__ = ("_from_peer", "_from_ssl", "_source", "_ssl", "connection", "over")
+    __slots__ = ("_from_peer", "_from_ssl", "_left", "_source", "_ssl", "connection", "over")
 
     def __init__(self, connection: SSL.Connection) -> None:
         self.connection = connection
@@ -53,6 +84,7 @@ class Pipes:
         self._from_ssl: Any = connection._from_ssl
         self._from_peer: Any = connection._into_ssl
         self._source: Any = None  # what is being read from
+        self._left = 0  # of that has not been looked at, and is to be fed again
         self.over = False  # the peer has said that no more will come
 
     def shake(self) -> bool:
@@ -69,27 +101,31 @@ class Pipes:
         """Of the protocol, as on the wire: 0x0304 for TLS 1.3."""
         return int(lib.SSL_version(self._ssl))
 
-    def unread(self) -> bytes:
-        """What was fed and has not been looked at. Only the end of a handshake leaves such records."""
-        target = bytearray(0 if self._source is None else len(self._source))
-        with ffi.from_buffer(target) as data:
-            size = lib.BIO_read(self._from_peer, data, len(data))
-        return bytes(target[: max(size, 0)])
+    def left(self) -> int:
+        """How many bytes of what was fed have not been looked at: only the end of a handshake leaves some.
+
+        They are to be fed again, alone or with more behind them.
+        """
+        self._left = int(lib.BIO_get_mem_data(self._from_peer, ffi.NULL))
+        return self._left
 
     def waiting(self) -> int:
         """How many bytes there are for the peer."""
         return int(lib.BIO_get_mem_data(self._from_ssl, ffi.NULL))
 
-    def drain(self) -> bytearray:
+    def drain(self) -> bytes:
         """All records for the peer."""
-        target = bytearray(self.waiting())
-        if target:
-            with ffi.from_buffer(target) as data:
-                lib.BIO_read(self._from_ssl, data, len(data))
-        return target
+        pieces = []
+        while (size := lib.BIO_read(self._from_ssl, _room, _ROOM)) == _ROOM:
+            pieces.append(ffi.buffer(_room, size)[:])
+        last: bytes = ffi.buffer(_room, size)[:] if size > 0 else b""
+        return b"".join((*pieces, last)) if pieces else last
 
     def feed(self, records: Buffer) -> None:
         """Complete records from the peer: all that was fed before must have been read. They stay the caller's."""
+        left, self._left = self._left, 0
+        if left and left == len(records):
+            return  # they are where they were
         self._source = data = ffi.from_buffer(records)
         self._from_peer = bio = lib.BIO_new_mem_buf(data, len(data))
         lib.BIO_set_mem_eof_return(bio, -1)  # its end is not the connection's
@@ -145,9 +181,7 @@ class Pipes:
         lib.SSL_shutdown(self._ssl)
         while lib.ERR_get_error():  # a session that is broken has nothing to say
             pass
-        target = bytearray(_FAREWELL)
-        with memoryview(target) as view:
-            return bytes(target[: self.drain_into(view)])
+        return self.drain()
 
     def drain_into(self, target: memoryview) -> int:
         """All records for the peer that `target` holds."""

@@ -18,7 +18,16 @@ from gproxy.base.clock import now, wall
 from gproxy.base.errors import ConfigError, DialError, DialReason, ProtocolError, StreamClosed
 from gproxy.base.iface import Connect, Record, Stream
 from gproxy.base.session import Session
-from gproxy.layers.tls.bindings import TlsFault, expect_name, is_resumed, shown_by, staple_of, use_key, verify_result
+from gproxy.layers.tls.bindings import (
+    TlsFault,
+    expect_name,
+    is_resumed,
+    new_connection,
+    shown_by,
+    staple_of,
+    use_key,
+    verify_result,
+)
 from gproxy.layers.tls.context import certificates_in, key_hash, key_in, new_context, show_chain, text_of
 from gproxy.layers.tls.fragment import Cutter
 from gproxy.layers.tls.handshake import Handshake
@@ -103,7 +112,7 @@ class TlsClient:
         return _Whole(opened, opened.heard) if self._strict else opened
 
     def _connection(self) -> SSL.Connection:
-        connection = SSL.Connection(self._context, None)
+        connection = new_connection(self._context)
         connection.set_connect_state()
         connection.request_ocsp()
         if self._tells_name:

@@ -38,6 +38,7 @@ class Handshake:
         self._send = send
         self._serves = serves
         self._stream = stream
+        self._fed = b""
         self._unread = b""
 
     def run(self) -> Framed:
@@ -48,6 +49,8 @@ class Handshake:
         """See `run`; the stream is of this kind."""
         pipes = self.pipes
         try:
+            if self._serves:
+                self._feed()
             while not pipes.shake():
                 self._flush()
                 self._feed()
@@ -57,7 +60,8 @@ class Handshake:
             raise
         if not self._serves or pipes.version != _TLS_1_3 or pipes.waiting() > _TICKETS:
             self._flush()
-        unopened = pipes.unread() + self._unread
+        left = pipes.left()
+        unopened = self._fed[len(self._fed) - left :] + self._unread
         return kind(self._stream, TlsOpener(pipes), TlsSealer(pipes), unopened, ending=TlsEnding(pipes))
 
     def _flush(self) -> None:
@@ -79,7 +83,8 @@ class Handshake:
                     reason="truncated" if unread else "empty",
                 )
             unread = unread + data if unread else data
-        self.pipes.feed(unread if end == len(unread) else unread[:end])
+        self._fed = fed = unread if end == len(unread) else unread[:end]
+        self.pipes.feed(fed)
         self._unread = unread[end:]
 
     @staticmethod

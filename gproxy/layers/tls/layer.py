@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from OpenSSL import SSL
-
 from gproxy.base.errors import AuthError, ProtocolError
 from gproxy.base.iface import Accept, Stream
 from gproxy.base.session import Session
-from gproxy.layers.tls.bindings import TlsFault
+from gproxy.layers.tls.bindings import TlsFault, new_connection
 from gproxy.layers.tls.handshake import Handshake
 from gproxy.layers.tls.serving import Serving
 from gproxy.layers.tls.supply import Supply
@@ -43,7 +41,7 @@ class TlsServer:
         return accept
 
     def _open(self, stream: Stream, session: Session) -> Stream:
-        connection = SSL.Connection(self._serving.context(), None)
+        connection = new_connection(self._serving.context())
         connection.set_accept_state()
         try:
             opened = Handshake(connection, stream, serves=True).run()

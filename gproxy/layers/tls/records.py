@@ -82,7 +82,7 @@ class TlsSealer:
             raise ProtocolError(f"TLS: {error}", reason="tls") from error
         return made or pipes.drain_into(target)
 
-    def seal_each(self, pieces: Sequence[bytes], /) -> bytearray:
+    def seal_each(self, pieces: Sequence[bytes], /) -> bytes:
         """See Apart of `gproxy.net.framed`. Raises ProtocolError when the session is broken."""
         pipes = self._pipes
         try:

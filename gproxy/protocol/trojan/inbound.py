@@ -55,16 +55,17 @@ class TrojanInbound:
         """Serve one client. Raises ProtocolError and its kin for those that are neither users nor handed on."""
         until = now() + HANDSHAKE_TIMEOUT
         client = stream if isinstance(stream, Buffered) else Buffered(stream)
+        known = False
         try:
             with deadline(HANDSHAKE_TIMEOUT, _late()):
                 session.user = client.decode(self._identified, wire.MAX_OPENING) or None
+                known = True
+                command, session.target = client.decode(wire.decode_request, wire.MAX_REQUEST)
         except ProtocolError as why:
-            if why.reason == "empty":  # it has left without a word
+            if known or why.reason == "empty":  # that has left without a word
                 raise
             self._turn_away(client, session, why, until)
             return
-        with deadline(HANDSHAKE_TIMEOUT, _late()):
-            command, session.target = client.decode(wire.decode_request, wire.MAX_REQUEST)
         if command == wire.MULTIPLEX:
             _Streams(self._branch, self._accept_stream, session).serve(client)
         else:
