@@ -37,8 +37,8 @@ from gproxy.proc.acts import Act, Record, acted
 from gproxy.proc.admin import AdminServer, Request, default_path
 from gproxy.proc.arguments import Sources
 from gproxy.proc.banning import BanDesk
-from gproxy.proc.crashes import Crashes
 from gproxy.proc.debug import DebugDesk
+from gproxy.proc.failures import Failures
 from gproxy.proc.generation import Generation
 from gproxy.proc.limits import raise_descriptor_limit
 from gproxy.proc.notify import Notifier, inherited
@@ -49,6 +49,7 @@ from gproxy.proc.status import StatusDesk
 from gproxy.proc.tally import Tally
 from gproxy.proc.timers import Timers
 from gproxy.proc.title import call_process
+from gproxy.proc.verdicts import Verdicts
 
 # A new generation must serve by then, in seconds, or it is given up and the old one goes on.
 _START_LIMIT = 60.0
@@ -58,12 +59,6 @@ _HANDOVER_LIMIT = 5.0
 
 # More draining generations than this are too many: the oldest ends at once. Each has a process for every worker.
 _MOST_DRAINING = 8
-
-# The template among the workers, for the back-off of its crashes.
-_TEMPLATE = -2
-
-# Exit codes: see docs/cli.md.
-_FAILED, _REFUSED = 1, 3
 
 
 class Master:
@@ -84,20 +79,16 @@ class Master:
         self._selector = selectors.DefaultSelector()
         self.admin = AdminServer(self._selector, self._answer)
         self._voice = Voice()
-        self._record = Record(self._say)
-        self._notifier = Notifier()
+        self.notifier = Notifier()
+        self._record = Record(self.say)
         self.timers = Timers()
-        self._crashes = Crashes()
-        self._asked: list[Request] = []  # who wait for the verdict on what is coming
-        self._asked_again: list[Request] = []  # who wait for the verdict on what comes after that
-        self._again = False  # a reload was asked for while another one was under way
-        self._retrying = False  # nothing serves, and a reload will begin soon
-        self._served = False  # some generation has come so far
-        self._stopping = 0
+        self.stopping = 0  # how often it was told to stop
+        self._verdicts = Verdicts()
+        self.failures = Failures(self)
         self._signals: list[int] = []
         self._desk = StatusDesk(self)
         self._debug = DebugDesk(self)
-        self._bans = BanDesk(lambda: self.memory, self._say)
+        self._bans = BanDesk(lambda: self.memory, self.say)
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -107,13 +98,13 @@ class Master:
         for generation in self.generations():
             self._attend(generation)
         if self.current is not None and self.current.plan is not None:
-            self._served = True
+            self.failures.served = True
             self._voice.become(self.current.plan.log)
             self._record.become(self.current.plan.audit)
         self.slots.inherit(inherited())
         self.reload(self._act("start", "start") if self.current is None else self._act("reload", "upgrade"))
         self._pat()
-        while self.current or self.coming or self.draining or self._retrying:
+        while self.current or self.coming or self.draining or self.failures.retrying:
             for key, _ in self._selector.select(self.timers.next_in()):
                 key.data()
             self.timers.run_due()
@@ -167,64 +158,64 @@ class Master:
     def _attend(self, generation: Generation) -> None:
         self._selector.register(generation.post, selectors.EVENT_READ, lambda: self._hear(generation))
 
-    def _say(self, level: str, text: str) -> None:
+    def say(self, level: str, text: str) -> None:
+        """In the log."""
         self._voice.say(level, text)
 
     # -- what may be asked ---------------------------------------------------------------------------------------------
 
     def reload(self, request: Request | None = None) -> None:
         """Begin a new generation. Its verdict goes to the log, and to `request`."""
-        if self._stopping:
+        if self.stopping:
             if request is not None:
                 request.answer(ok=False, error="gproxy is stopping")
             return
-        if self.coming is not None:  # it may have read the file before the last change to it
-            self._again = True
-            self._asked_again += [request] if request is not None else []
+        if self.coming is not None:
+            self._verdicts.wait_for_next(request)
             return
-        self._retrying = False
+        self.failures.retrying = False
         self.number += 1
-        self._asked += [request] if request is not None else []
+        self._verdicts.wait(request)
         if self.current is not None:
-            self._notifier.reloading()
+            self.notifier.reloading()
         try:
             self.coming = generation = Generation.start(self.number, self.sources, now(), self.memory.fd)
         except OSError as error:  # no memory or no place for another process; there may be later
-            self._not_begun(f"can't start a process: {error.strerror}")
+            self.failures.not_begun(f"can't start a process: {error.strerror}")
             return
         self._attend(generation)
-        self.timers.after(_START_LIMIT, lambda: self._give_up(generation, "it was not ready in time"))
+        self.timers.after(_START_LIMIT, lambda: self.give_up(generation, "it was not ready in time"))
 
     def upgrade(self, request: Request | None = None) -> None:
         """Go on as the code that is installed now: exec it with all sockets and children, then reload."""
-        problem = "gproxy is stopping" if self._stopping else "a reload is under way" if self.coming else resume.trial()
+        problem = "gproxy is stopping" if self.stopping else "a reload is under way" if self.coming else resume.trial()
         if problem:
-            self._say("error", f"no upgrade: {problem}")
+            self.say("error", f"no upgrade: {problem}")
             if request is not None:
                 request.answer(ok=False, error=problem)
             return
         if request is not None:
             request.answer(ok=True, message="upgrading; `gproxy status` tells the new version when it serves")
-        self._say("info", f"upgrading from {__version__}")
+        self.say("info", f"upgrading from {__version__}")
         try:
             resume.execute(self)
         except OSError as error:
-            self._say("error", f"no upgrade: {error}")
+            self.say("error", f"no upgrade: {error}")
             self._act("upgrade").answer(ok=False, error=str(error))
 
     def stop(self, request: Request | None = None) -> None:
         """The first time, let sessions end for a while; the second time, end them at once."""
-        self._stopping += 1
-        self._retrying = False
+        self.stopping += 1
+        self.failures.retrying = False
         grace = self._stop_grace()
-        self._notifier.stopping(grace)
-        if self._stopping == 1:
-            self._say("info", "stopping")
+        self.notifier.stopping(grace)
+        if self.stopping == 1:
+            self.say("info", "stopping")
             self.admin.close()
         if self.coming is not None and self.coming.state in {"loading", "forking"}:
             os.kill(self.coming.pid, signal.SIGKILL)
         for generation in self.generations():
-            self.tell(generation, Stop(grace) if self._stopping == 1 else StopNow())
+            self.tell(generation, Stop(grace) if self.stopping == 1 else StopNow())
         if request is not None:
             request.answer(ok=True)
 
@@ -268,7 +259,7 @@ class Master:
         elif isinstance(message, orders.Forked):
             generation.processes[message.worker] = message.pid
         elif isinstance(message, orders.Died):
-            self._mourn(generation, message)
+            self.failures.died(generation, message)
         elif isinstance(message, Prepared):
             self._take_over(generation)
         elif isinstance(message, Handover):
@@ -288,7 +279,7 @@ class Master:
         elif isinstance(message, orders.Status):
             self._desk.hear(generation, message)
             if not message.request:
-                self._notifier.watchdog()
+                self.notifier.watchdog()
 
     def tell(self, generation: Generation, message: object, descriptors: tuple[int, ...] = ()) -> None:
         with contextlib.suppress(PostClosed):  # its end is readable now, and that is where we notice
@@ -303,7 +294,7 @@ class Master:
         except (ConfigError, OSError) as error:
             place = plan.control or default_path()
             text = str(error) if isinstance(error, ConfigError) else f"no control socket at {place}: {error.strerror}"
-            self._give_up(generation, text)
+            self.give_up(generation, text)
             return
         places = [
             (index, slot, sock.fileno())
@@ -375,17 +366,17 @@ class Master:
             return
         self.coming, old, self.current = None, self.current, generation
         generation.state = "serving"
-        self._served = True
+        self.failures.served = True
         self._voice.become(generation.plan.log)
         self._record.become(generation.plan.audit)
         if old is not None:
             self._retire(old, generation.plan.grace)
         self.slots.remove(endpoint for endpoint in self.slots.endpoints() if endpoint not in generation.endpoints)
-        self.slots.store(self._notifier)
+        self.slots.store(self.notifier)
         listening = ", ".join(map(str, self.slots.endpoints())) or "nothing"
-        self._say("info", f"generation {generation.number} serves with {generation.plan.workers} workers: {listening}")
-        self._notifier.ready(f"generation {generation.number}, {generation.plan.workers} workers, {listening}")
-        self._tell_verdict(ok=True, generation=generation.number)
+        self.say("info", f"generation {generation.number} serves with {generation.plan.workers} workers: {listening}")
+        self.notifier.ready(f"generation {generation.number}, {generation.plan.workers} workers, {listening}")
+        self.tell_verdict(ok=True, generation=generation.number)
         self._record.settle()
 
     def _retire(self, old: Generation, grace: float) -> None:
@@ -393,20 +384,17 @@ class Master:
         self.draining.append(old)
         self.tell(old, Stop(grace))
         if len(self.draining) > _MOST_DRAINING:
-            self._say("warn", f"generation {self.draining[0].number} ends early: too many are draining")
+            self.say("warn", f"generation {self.draining[0].number} ends early: too many are draining")
             self.tell(self.draining[0], StopNow())
 
-    def _tell_verdict(self, **verdict: Any) -> None:
-        for each in self._asked:
-            each.answer(**verdict)
-        self._asked, self._asked_again = self._asked_again, []
-        if self._again:
-            self._again = False
+    def tell_verdict(self, **verdict: Any) -> None:
+        """To all who wait for it; and begin what was asked for meanwhile."""
+        if self._verdicts.tell(**verdict):
             self.reload()
 
     # -- failures ------------------------------------------------------------------------------------------------------
 
-    def _give_up(self, generation: Generation, why: str) -> None:
+    def give_up(self, generation: Generation, why: str) -> None:
         """A generation that did not come so far as to serve: kill it. Its end comes as the end of its channel."""
         if generation is self.coming:
             generation.refused = generation.refused or why
@@ -419,71 +407,15 @@ class Master:
         generation.post.close()
         self.tally.close(generation.number)
         if generation is self.coming:
-            self._refused(generation)
+            self.failures.refused(generation)
         elif generation is self.current:
             self.current = None
-            if not self._stopping:
-                self._say("error", f"the template of generation {generation.number} has died: a new one begins")
-                self._start_over()
+            if not self.stopping:
+                self.say("error", f"the template of generation {generation.number} has died: a new one begins")
+                self.failures.start_over()
         else:
             self.draining.remove(generation)
-            self._say("info", f"generation {generation.number} has ended")
-
-    def _refused(self, generation: Generation) -> None:
-        """Nothing changes: what was opened for it is closed, and whoever was serving goes on."""
-        self.coming = None
-        self.slots.remove(generation.opened)
-        report = generation.refused or "its template died while it started"
-        if self._stopping:
-            return
-        self._say("error", f"generation {generation.number} was refused:\n{report}")
-        if self.current is None and self._served:
-            self._start_over()
-        elif self.current is None:
-            self.code = _REFUSED if generation.misconfigured else _FAILED
-        else:
-            self._go_on(self.current, yielded=generation.state in {"taking over", "starting"})
-        code = _REFUSED if generation.misconfigured else _FAILED
-        self._tell_verdict(ok=False, error=report, code=code, generation=generation.number)
-
-    def _not_begun(self, why: str) -> None:
-        """There is no process for a new generation: whoever was serving goes on."""
-        self._say("error", f"generation {self.number} was not begun: {why}")
-        if self.current is not None:
-            self._notifier.ready()
-        elif self._served:
-            self._start_over()
-        else:
-            self.code = _FAILED
-        self._tell_verdict(ok=False, error=why, code=_FAILED, generation=self.number)
-
-    def _go_on(self, current: Generation, *, yielded: bool) -> None:
-        """As if nothing had happened."""
-        if yielded:
-            self.tell(current, Serve())
-        if current.plan is not None:
-            with contextlib.suppress(OSError):
-                self.admin.listen(current.plan.control or default_path())
-        self._notifier.ready()
-
-    def _start_over(self) -> None:
-        """Nothing serves, though something did: try the configuration again, ever more slowly."""
-        self._retrying = True
-        self.timers.after(self._crashes.wait(_TEMPLATE, now()), self._retry)
-
-    def _retry(self) -> None:
-        if self._retrying:
-            self.reload()
-
-    def _mourn(self, generation: Generation, message: orders.Died) -> None:
-        """A process has died by itself. While a generation comes up, that is the end of it; later it is replaced."""
-        name = "control" if message.worker == orders.CONTROL else f"worker {message.worker}"
-        self._say("error", f"{name} ({message.pid}) of generation {generation.number} {message.how}")
-        if generation is self.coming:
-            self._give_up(generation, f"{name} {message.how} while it started")
-        elif generation is self.current:
-            wait = self._crashes.wait(message.worker, now())
-            self.timers.after(wait, lambda: self.tell(generation, orders.ForkAgain(message.worker)))
+            self.say("info", f"generation {generation.number} has ended")
 
     def _reap(self) -> None:
         """Collect dead children: templates, and workers whose template died before them."""
@@ -493,12 +425,12 @@ class Master:
 
     def _pat(self) -> None:
         """Show the service manager a sign of life, if the generation that serves gives one (see `Status`)."""
-        interval = self._notifier.watchdog_interval()
+        interval = self.notifier.watchdog_interval()
         if interval is not None:
             if self.current is not None:
                 self.tell(self.current, orders.AskStatus(0))
             else:
-                self._notifier.watchdog()
+                self.notifier.watchdog()
             self.timers.after(interval, self._pat)
 
 

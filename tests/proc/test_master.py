@@ -148,7 +148,7 @@ def test_a_first_generation_that_is_refused_is_the_end(misconfigured: bool, code
     coming = cast(Generation, master.coming)
     coming.refused, coming.misconfigured = "report", misconfigured
     master._lost(coming)
-    assert (master.code, master.generations(), master._retrying) == (code, [], False)
+    assert (master.code, master.generations(), master.failures.retrying) == (code, [], False)
 
 
 def test_when_nothing_serves_any_more_it_tries_again_and_again(master: Master, held_clock: Any) -> None:
@@ -160,10 +160,10 @@ def test_when_nothing_serves_any_more_it_tries_again_and_again(master: Master, h
         held_clock.advance(waits[-1])
         master.timers.run_due()
         master._lost(cast(Generation, master.coming))
-        assert master._retrying
+        assert master.failures.retrying
     assert waits == [0, 0.5, 1, 2]
     master.stop()
-    assert not master._retrying
+    assert not master.failures.retrying
 
 
 def test_one_that_is_never_ready_is_given_up(master: Master, held_clock: Any) -> None:
@@ -245,7 +245,7 @@ def test_too_many_generations(master: Master) -> None:
 def test_a_death_while_it_comes_up_refuses_it(master: Master) -> None:
     master.reload()
     coming = cast(Generation, master.coming)
-    master._mourn(coming, orders.Died(0, 5, "exited with status 1"))
+    master.failures.died(coming, orders.Died(0, 5, "exited with status 1"))
     assert coming.refused == "worker 0 exited with status 1 while it started"
     assert master.killed == [101]  # type: ignore[attr-defined]
 
@@ -255,7 +255,7 @@ def test_deaths_are_replaced_ever_later(master: Master, held_clock: Any) -> None
     current = serve(master)
     for wait in (0.0, 0.5, 1.0):
         said(current).clear()
-        master._mourn(current, orders.Died(1, 5, "was killed by SIGKILL"))
+        master.failures.died(current, orders.Died(1, 5, "was killed by SIGKILL"))
         held_clock.advance(wait)
         master.timers.run_due()
         assert said(current) == [orders.ForkAgain(1)]
@@ -263,7 +263,7 @@ def test_deaths_are_replaced_ever_later(master: Master, held_clock: Any) -> None
     master.reload()
     serve(master)
     said(old).clear()
-    master._mourn(old, orders.Died(1, 5, "was killed by SIGKILL"))
+    master.failures.died(old, orders.Died(1, 5, "was killed by SIGKILL"))
     held_clock.advance(60)
     master.timers.run_due()
     assert said(old) == [], "an old generation's are not"
