@@ -101,12 +101,15 @@ def start(processes: Processes) -> Callable[..., House]:
 
 
 def come(house: House, site: Server, password: str) -> bytes:
-    """What a client gets who shows this password."""
+    """What a client gets who shows this password; nothing if he is shut out."""
     with connect(house.socks) as sock:
         secret = password.encode()
-        sock.sendall(b"\x05\x01\x02\x01\x03ada" + bytes([len(secret)]) + secret)
-        if exactly(sock, 4) != b"\x05\x02\x01\x00":
-            return everything(sock)
+        try:
+            sock.sendall(b"\x05\x01\x02\x01\x03ada" + bytes([len(secret)]) + secret)
+            if exactly(sock, 4) != b"\x05\x02\x01\x00":
+                return everything(sock)
+        except (ConnectionResetError, BrokenPipeError):
+            return b""
         host, port = site.host.encode(), site.port.to_bytes(2, "big")
         sock.sendall(b"\x05\x01\x00\x03" + bytes([len(host)]) + host + port)
         exactly(sock, 10)
@@ -259,18 +262,23 @@ def test_a_flood_of_failures_is_bounded(start: Callable[..., House], site: Serve
 
 
 def test_a_full_disk_stops_nobody(processes: Processes, site: Server) -> None:
-    """The master goes on, and so do the workers; both tell."""
+    """The master goes on, and so do the workers; both tell, and so does readiness."""
     folder = processes.folder / "small"
     folder.mkdir()
-    port, control = free_port(), str(processes.folder / "control.sock")
+    port, metrics, control = free_port(), free_port(), str(processes.folder / "control.sock")
     around = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size=16k small "{folder}" && exec "$0" "$@"')
     user = {"username": "ada", "password": "right"}
     log = {**LOG, "audit": {"output": str(folder / "audit.log"), "rate": 1000}}
     inbound = {"type": "socks", "tag": "socks", "listen": LOOPBACK, "listen_port": port, "users": [user]}
+    service = {"type": "metrics", "listen": LOOPBACK, "listen_port": metrics}
+    runtime = {"workers": 1, "control": control}
     process = processes.gproxy(
-        {"log": log, "inbounds": [inbound], "runtime": {"workers": 1, "control": control}}, around=around
+        {"log": log, "inbounds": [inbound], "services": [service], "runtime": runtime}, around=around
     )
     wait_until(Path(control).exists, lambda: process.log)
+    ready = say(metrics, b"GET /ready HTTP/1.0\r\nHost: x\r\n\r\n")
+    assert ready.startswith(b"HTTP/1.1 503 ")
+    assert f"file {folder}/audit.log: the disk is full".encode() in ready
 
     def told(text: str) -> bool:
         say(port, b"\x05\x01\x02\x01\x03ada\x01x")
