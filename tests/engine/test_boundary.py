@@ -283,3 +283,26 @@ def test_a_failed_handshake_is_the_inbound_s() -> None:
     house.meter.detailed = True
     house.serve(raising(AuthError("no")))
     assert house.meter.ends == {("in", "", "", "auth"): 1}
+
+
+def test_who_looks_at_failures_is_told_once_and_before_the_client() -> None:
+    house = House()
+    told: list[tuple[Exception, bool]] = []
+
+    class Watcher:
+        def failed(self, session: Session, why: Exception) -> None:
+            told.append((why, house.stream.closed))
+
+    def fail(early: bool) -> None:
+        assert house.session is not None
+        house.session.watcher = Watcher()
+        why = AuthError("wrong")
+        if early:
+            house.session.fail(why)
+        raise why
+
+    for early in (False, True):
+        house.stream, _ = pipe(bound=LOCAL)
+        house.serve(partial(fail, early))
+    assert [(str(why), closed) for why, closed in told] == [("wrong", False)] * 2
+    assert house.is_clean()
