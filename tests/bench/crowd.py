@@ -5,9 +5,8 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tests.bench.doors import Declined, Way
@@ -97,25 +96,37 @@ class Dripped:
 class Loris:
     """Thousands of clients that drip."""
 
-    def drip(self, drips: Sequence[Drips], sources: Sequence[str], count: int, every: float, limit: float) -> Dripped:
-        """Open `count` connections and say one byte on each `every` so many seconds, until all are closed.
+    def drip(
+        self, drips: Sequence[Drips], sources: Sequence[str], count: int, opening: float, every: float, limit: float
+    ) -> Dripped:
+        """Open `count` connections in `opening` seconds, and say a byte on each `every` so many, until all are closed.
 
-        After `limit` seconds those that are still open are counted and left. Raises OSError if one can't be opened.
+        Those that are still open `limit` seconds after the last one was opened are counted and left. Raises OSError if
+        one can't be opened.
         """
         dripped = Dripped()
+        slow: dict[int, _Slow] = {}
+        turns: deque[tuple[float, _Slow]] = deque()  # who says the next byte, and when: all wait equally long
+        began = time.perf_counter()
+        come = 0
         with select.epoll() as poll:
-            slow = {}
-            for number in range(count):
-                one = _Slow(drips[number % len(drips)], sources[number % len(sources)])
-                slow[one.sock.fileno()] = one
-                poll.register(one.sock.fileno(), select.EPOLLIN | select.EPOLLHUP)
-            end = time.perf_counter() + limit
-            while slow and (now := time.perf_counter()) < end:
+            while come < count or slow:
+                now = time.perf_counter()
+                if now - began > opening + limit:
+                    break
+                while come < min(count, int((now - began) / opening * count) + 1):
+                    one = _Slow(drips[come % len(drips)], sources[come % len(sources)])
+                    slow[one.sock.fileno()] = one
+                    turns.append((now + every, one))
+                    poll.register(one.sock.fileno(), select.EPOLLIN | select.EPOLLHUP)
+                    come += 1
                 for fd, _ in poll.poll(_TICK, _BURST):
                     if slow[fd].is_over():
                         dripped.closed.append(slow.pop(fd).close())
-                for one in slow.values():
-                    one.drip(now, every)
+                while turns and turns[0][0] <= now:
+                    one = turns.popleft()[1]
+                    if one.drip():
+                        turns.append((now + every, one))
         dripped.left = len(slow)
         for one in slow.values():
             one.close()
@@ -132,15 +143,17 @@ class _Slow:
         self.sock.bind((source, 0))
         self.sock.connect((_LOCALHOST, drips.port))
         self.sock.setblocking(False)
-        self._born = self._last = time.perf_counter()
+        self._born = time.perf_counter()
 
-    def drip(self, now: float, every: float) -> None:
-        if now - self._last >= every:
-            self._last = now
-            byte = self._drips.said[self._place % len(self._drips.said)]
-            self._place += 1
-            with suppress(OSError):  # that it is closed is heard elsewhere
-                self.sock.send(bytes([byte]))
+    def drip(self) -> bool:
+        """Say a byte; whether it can say another."""
+        byte = self._drips.said[self._place % len(self._drips.said)]
+        self._place += 1
+        try:
+            self.sock.send(bytes([byte]))
+        except OSError:
+            return False
+        return True
 
     def is_over(self) -> bool:
         """Take what has come; whether the proxy has hung up."""

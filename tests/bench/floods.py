@@ -30,6 +30,7 @@ _GOOD_EACH = 0.5
 _SECONDS = 20.0
 _SLOW = 5000
 _SLOW_SOURCES = 200
+_OPENING = 5.0  # seconds in which they come
 _EVERY = 2.0  # seconds between two bytes
 _DEADLINE = 15.0  # seconds: what gproxy gives a handshake
 _PATIENCE = 30.0
@@ -149,7 +150,7 @@ def _loris(bench: Bench, name: str) -> Figures:
             Drips(house.http, b"GET / HTTP/1.1\r\nX: " + b"x" * 1000),
             Drips(house.trojan, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500)),
         )
-        slow = bad.begin(Loris.drip, drips, addresses(_SLOW_SOURCES, 1), _SLOW, _EVERY, _PATIENCE)
+        slow = bad.begin(Loris.drip, drips, addresses(_SLOW_SOURCES, 1), _SLOW, _OPENING, _EVERY, _PATIENCE)
         others = good.begin(*_good(house))
         peak = _peak(house, _SECONDS)
         beside = _of_good(others())

@@ -85,12 +85,12 @@ def test_slow_ones_that_are_closed_and_that_are_not() -> None:
             assert sock.recv(1, socket.MSG_WAITALL) == b"b"
 
     with serving(patient) as door:
-        dripped = Loris().drip([Drips(door.port, b"ab")], addresses(3, 3), 6, 0.05, 20)
+        dripped = Loris().drip([Drips(door.port, b"ab")], addresses(3, 3), 6, 0.1, 0.05, 20)
     assert dripped.left == 0
     assert len(dripped.closed) == 6
     assert min(dripped.closed) > 0.08
     with serving(echo) as door:
-        dripped = Loris().drip([Drips(door.port, b"ab")], addresses(3, 3), 6, 0.05, 0.2)
+        dripped = Loris().drip([Drips(door.port, b"ab")], addresses(3, 3), 6, 0.1, 0.05, 0.2)
     assert dripped.left == 6
     assert dripped.closed == []
 
