@@ -173,6 +173,7 @@ class Pipes:
 
     def shrink(self) -> None:
         """Give back what much writing has taken. Everything must have been drained."""
+        self._left = 0  # what was left went with its BIO: it is fed again
         self._from_peer, self._from_ssl = lib.BIO_new(lib.BIO_s_mem()), lib.BIO_new(lib.BIO_s_mem())
         lib.SSL_set_bio(self._ssl, self._from_peer, self._from_ssl)
 

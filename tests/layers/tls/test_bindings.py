@@ -90,3 +90,18 @@ def test_what_a_handshake_leaves_is_fed_again_alone_or_with_more_behind_it():
             target = bytearray(100)
             assert target[: pipes.read_into(memoryview(target))] == b"first" + more
             assert pipes.left() == 0
+
+
+def test_what_a_handshake_leaves_is_not_lost_by_much_that_is_written_first():
+    """To give back what that has taken, both sides are exchanged for new ones."""
+    with Both(server(), client()) as both:
+        sealed = _sealed(both.near, b"first")
+        pipes = Pipes(connection_of(both.far))
+        pipes.feed(sealed)
+        assert pipes.left() == len(sealed)
+        pipes.write(bytes(100_000))
+        pipes.drain()
+        pipes.shrink()
+        pipes.feed(sealed)
+        target = bytearray(100)
+        assert target[: pipes.read_into(memoryview(target))] == b"first"
