@@ -122,3 +122,8 @@ def test_the_largest_share_is_of_what_came_since() -> None:
 def test_connections_that_nobody_holds() -> None:
     with pytest.raises(WorkFailed):
         largest_share({1: 10}, {1: 10})
+
+
+def test_what_is_shared_is_counted_and_what_is_private_is_not() -> None:
+    assert measure.shared_bytes(SMAPS) == 20 * 1024
+    assert measure.shared_bytes("") == 0
