@@ -31,7 +31,7 @@ class Pressed:
     refused: Counter[str] = field(default_factory=Counter)  # hung up on without a word
     failed: Counter[str] = field(default_factory=Counter)  # by what went wrong
     latencies: list[float] = field(default_factory=list)  # seconds from connect() to the whole answer
-    seconds: float = 0.0  # from the first connection to when the last one was due
+    seconds: float = 0.0  # from the first connection to the last answer
 
 
 class Crowd(Visits):
@@ -61,7 +61,7 @@ class Crowd(Visits):
                 self.open(source, way, source=source)
                 come += 1
             self.turn(_BEAT)
-        self._pressed.seconds = due[-1][0]
+        self._pressed.seconds = time.perf_counter() - began
         return self._pressed
 
     def opened(self, visit: Visit) -> None:

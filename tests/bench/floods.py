@@ -89,7 +89,7 @@ def _limits(bench: Bench, name: str) -> Figures:
     finally:
         bad.stop()
         good.stop()
-    return _admitted(pressed) | {
+    return admitted(pressed) | {
         "flood-good-alone": alone,
         "flood-good-beside": beside,
         "flood-good-ratio": beside / alone,
@@ -108,7 +108,7 @@ def _of_good(pressed: Pressed) -> float:
     return ordered[(len(ordered) - 1) * 99 // 100] * MILLI
 
 
-def _admitted(pressed: Pressed) -> Figures:
+def admitted(pressed: Pressed) -> Figures:
     """How far the addresses are from what each may: those of a second at once, and then so many a second.
 
     An address comes at fixed moments, so that a rest of less than one connection is not used up.
@@ -116,12 +116,13 @@ def _admitted(pressed: Pressed) -> Figures:
     if pressed.failed:
         raise WorkFailed(f"the crowd: {dict(pressed.failed)}")
     may = _MAY + _MAY * (_SECONDS - 1 / _EACH)  # from the first time to the last one
+    most = _MAY + _MAY * (pressed.seconds - _SPREAD)  # what waited in a queue came later
     counts = [pressed.admitted[source] for source in addresses(_CROWD, 1)]
     return {
         "flood-came": (pressed.admitted.total() + pressed.refused.total()) / pressed.seconds,
         "flood-admitted": sum(counts) / _CROWD,
         "flood-least": 100 * (math.floor(may) - min(counts)) / may,
-        "flood-most": 100 * (max(counts) - may) / may,
+        "flood-most": 100 * (max(counts) - most) / most,
     }
 
 
