@@ -177,7 +177,7 @@ def test_a_name_server_that_is_silent(launch: Launcher, site: Server, stack: Exi
     hosts = f"{LOOPBACK} known.test\n"
     proxy = launch(
         etc={"resolv.conf": f"nameserver {LOOPBACK}\n", "hosts": hosts},
-        outbounds=(outbound("direct", connect_timeout="3s"),),
+        outbounds=(outbound("direct", connect_timeout="8s"),),
     )
     waiting = [stack.enter_context(connect(proxy.port)) for _ in range(30)]
     for number, sock in enumerate(waiting):
@@ -185,7 +185,7 @@ def test_a_name_server_that_is_silent(launch: Launcher, site: Server, stack: Exi
     silent.settimeout(10)
     silent.recv(1000)
     for host in (site.host, "known.test"):
-        assert curl("-x", proxy.url("socks5h"), f"http://{host}:{site.port}/", seconds=2) == HELLO
+        assert curl("-x", proxy.url("socks5h"), f"http://{host}:{site.port}/", seconds=7) == HELLO
         proxy.session(target=f"{host}:{site.port}", status="ok")
     assert not proxy.sessions(status="dial-timeout")
     for sock in waiting:
