@@ -21,8 +21,7 @@
 A row belongs to a key, such as a user or the prefix of an address. Each process writes to its own column only, and
 reads all of them, so that nothing is locked where connections arrive: two processes that decide at the same moment may
 not see each other's, which is the most that a limit can be missed by. What a process had open is gone with it, what it
-has spent is kept in column 0. What is needed
-together lies together: memory is what such a look costs most.
+has spent is kept in column 0. What is needed together lies together: memory is what such a look costs most.
 
 A token bucket is one number for all: its origin, the moment at which nothing had been saved or spent, so that it has
 `rate * (now - origin) - spent` tokens. Whoever sees more than the burst in it moves the origin, and so does whoever
