@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from gproxy.net.bind import remove_stale
 
-_LARGEST_REQUEST = 4096
+_LARGEST_REQUEST = 64 * 1024
 _MOST_CLIENTS = 32
 _ANSWER_TIMEOUT = 5.0  # seconds for a client to take its answer
 _CREDENTIALS = struct.Struct("=3i")  # struct ucred of unix(7): process, user and group id
@@ -128,6 +128,9 @@ class AdminServer:
 
     def _question(self, client: socket.socket, line: bytes) -> None:
         request = Request(client, {})
+        if len(line) >= _LARGEST_REQUEST and b"\n" not in line:
+            request.answer(ok=False, error=f"a request has less than {_LARGEST_REQUEST} bytes")
+            return
         try:
             request.values = json.loads(line)
             known = isinstance(request.values, dict)
