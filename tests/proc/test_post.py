@@ -69,7 +69,7 @@ def test_descriptors_travel(count: int, pair: tuple[Post, Post]) -> None:
     assert os.read(read, 1) == b"x"
     for fd in got:
         os.close(fd)
-    assert descriptors() == before
+    assert not descriptors() - before
     os.close(read)
     os.close(write)
 
@@ -161,7 +161,7 @@ def test_what_is_no_message_ends_the_connection(data: bytes) -> None:
     ours.shutdown(socket.SHUT_WR)
     with pytest.raises(PostClosed):
         post.receive()
-    assert descriptors() == before, "the descriptors that came with it are closed"
+    assert not descriptors() - before, "the descriptors that came with it are closed"
     post.close()
     for fd in (read, write):
         os.close(fd)

@@ -18,7 +18,7 @@ from gproxy.rt.offload import offload
 from gproxy.rt.sync import sleep
 from tests.support.wait import wait_until
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 
 
 def descriptors() -> set[tuple[int, str]]:

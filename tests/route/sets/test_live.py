@@ -53,4 +53,4 @@ def test_descriptors_are_not_kept():
     before = len(os.listdir("/proc/self/fd"))
     for number in range(20):
         take(live, many, digest=str(number))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before

@@ -219,4 +219,4 @@ def test_descriptors_are_not_kept(tmp_path, web):
     for port in range(2, 9):
         web.answers = [rules(port)]
         assert keeper.download()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before

@@ -31,7 +31,7 @@ def test_what_is_broken_is_none(store, tmp_path, garbage):
     (tmp_path / "sets/ready/one.set").write_bytes(garbage)
     before = len(os.listdir("/proc/self/fd"))
     assert store.ready("one") is None
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_what_nobody_has_used_for_long_is_forgotten(store, tmp_path):
