@@ -154,6 +154,11 @@ class Processes:
         process.wait_listening(tcp, udp)
         return process
 
+    @property
+    def latest(self) -> Process:
+        """The one that was started last."""
+        return self._all[-1]
+
     def gproxy(
         self,
         config: Mapping[str, Any] | str,
