@@ -37,7 +37,12 @@ def sing_box(
     }
     path = _write(processes, "sing-box.json", json.dumps(config))
     ports = [item["listen_port"] for item in inbounds if item.get("network") != "udp"]
-    processes.start(program("sing-box"), "run", "-c", str(path), tcp=ports)
+    datagrams = [
+        item["listen_port"]
+        for item in inbounds
+        if item["type"] in ("shadowsocks", "direct") and item.get("network") != "tcp"
+    ]
+    processes.start(program("sing-box"), "run", "-c", str(path), tcp=ports, udp=datagrams)
 
 
 def sing_box_server(processes: Processes, kind: str, user: tuple[str, str] | None = None) -> int:
@@ -71,7 +76,9 @@ def _ray(processes: Processes, name: str, inbounds: Sequence[Mapping[str, Any]],
     config = {"log": {"loglevel": "info"}, "inbounds": list(inbounds), "outbounds": [dict(outbound)]}
     path = _write(processes, f"{name}.json", json.dumps(config))
     arguments = ("-config",) if name == "v2ray" else ()
-    processes.start(program(name), *arguments, str(path), tcp=[item["port"] for item in inbounds])
+    ports = [item["port"] for item in inbounds]
+    datagrams = [item["port"] for item in inbounds if "udp" in item["settings"].get("network", "")]
+    processes.start(program(name), *arguments, str(path), tcp=ports, udp=datagrams)
 
 
 def dante(processes: Processes, *, passwords: bool = False) -> int:
