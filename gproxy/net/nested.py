@@ -6,19 +6,20 @@ an incomplete record is kept outside.
 
 from __future__ import annotations
 
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+
 from gproxy.base.defaults import RECORD_KEPT, RECORD_SCRATCH
 from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Answering, Buffer, Ending, Opener, Record, Sealer
-from gproxy.net.scratch import scratches
 
-# Sealing wants the most.
+# Mapped, so that a worker without nested records has no memory in them. Sealing wants the most.
 _SCRATCH = 2 * RECORD_SCRATCH + 4096
 _scratches: list[memoryview] = []
 
 
 def _scratch(depth: int) -> memoryview:
     while len(_scratches) < depth:
-        _scratches.extend(scratches(_SCRATCH))
+        _scratches.append(memoryview(mmap(-1, _SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS)))
     return _scratches[depth - 1]
 
 

@@ -8,17 +8,21 @@ come, and what the target does not take at once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from os import readv, write
 
 from gproxy.base.defaults import RECORD_KEPT, RECORD_READ, RECORD_SCRATCH
 from gproxy.base.errors import ProtocolError
 from gproxy.base.iface import Answering, Ending, Opener, Record, Sealer
-from gproxy.net.scratch import scratches
 from gproxy.relay.pump import Flow, Pump
 from gproxy.relay.terms import OTHER, Side
 
-# What was read, what was opened of it, and what is sealed: the most that a Sealer may want.
-_read, _payload, _sealed = scratches(RECORD_SCRATCH, RECORD_SCRATCH + RECORD_KEPT, 2 * RECORD_SCRATCH + 4096)
+# Mapped, so that a worker with no record stream has no memory in them.
+_read = memoryview(mmap(-1, RECORD_SCRATCH, MAP_PRIVATE | MAP_ANONYMOUS))
+_payload = memoryview(mmap(-1, RECORD_SCRATCH + RECORD_KEPT, MAP_PRIVATE | MAP_ANONYMOUS))
+_sealed = memoryview(
+    mmap(-1, 2 * RECORD_SCRATCH + 4096, MAP_PRIVATE | MAP_ANONYMOUS)
+)  # the most that a Sealer may want
 
 _NOTHING = memoryview(b"")
 
