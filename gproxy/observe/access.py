@@ -9,8 +9,7 @@ from typing import Final, Protocol
 
 from gproxy.base.clock import wall
 from gproxy.base.session import Session, Sniffed
-from gproxy.observe import linefile
-from gproxy.observe.linefile import LineFile
+from gproxy.observe.linefile import Kept, LineFile
 from gproxy.observe.lines import Clients, End, compiled, facts, shown, timestamp
 
 _log = logging.getLogger("gproxy.session")
@@ -47,6 +46,10 @@ class AccessLog:
             self._due -= 1
         self.file.write(self._line(end))
 
+    def close(self) -> None:
+        """See Book."""
+        self.file.close()
+
 
 def _json(end: End) -> str:
     import msgspec.json
@@ -58,41 +61,17 @@ def _json(end: End) -> str:
         return json.dumps(entry)
 
 
-_book: AccessLog | None = None
+_kept: Kept[AccessLog] = Kept(_NAME)
+
+probe, start, reopen, close = _kept.probe, _kept.start, _kept.reopen, _kept.close
 _clients: Clients = "whole"
 
 
 def setup(settings: Settings | None, clients: Clients = "whole") -> None:
     """Keep an access log from now on, or none; and write as much of clients' addresses. See LineFile."""
-    global _book, _clients  # noqa: PLW0603 - as with loggers, there is one in a process
+    global _clients  # noqa: PLW0603 - as the log that it is about
     _clients = clients
-    _book = AccessLog(settings) if settings is not None else None
-
-
-def probe(settings: Settings | None) -> None:
-    """Open the file and close it again. Raises ConfigError when that can't be done."""
-    if settings is not None:
-        linefile.probe(_NAME, settings.output)
-
-
-def start() -> None:
-    """From now on a background writer does the writing."""
-    if _book is not None:
-        _book.file.start()
-
-
-def reopen() -> None:
-    """Open the file anew, after the old one was moved away. Raises OSError and keeps the old one."""
-    if _book is not None:
-        _book.file.reopen()
-
-
-def close() -> None:
-    """Write what is left, and keep no access log any more."""
-    global _book  # noqa: PLW0603
-    if _book is not None:
-        _book.file.close()
-    _book = None
+    _kept.book = AccessLog(settings) if settings is not None else None
 
 
 def finished(
@@ -105,8 +84,8 @@ def finished(
     clients = _clients
     if clients != "whole" and detail:
         detail = detail.replace(str(session.source.host), shown(session.source, clients) or "-")
-    if _book is not None and not quiet:
-        _book.write(End(session, status, up, down, seconds, detail, wall(), clients))
+    if (book := _kept.book) is not None and not quiet:
+        book.write(End(session, status, up, down, seconds, detail, wall(), clients))
     level = logging.DEBUG if quiet else logging.INFO
     if not _log.isEnabledFor(level):
         return

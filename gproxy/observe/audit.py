@@ -10,9 +10,8 @@ from typing import Final, Protocol
 
 from gproxy.base.clock import now, wall
 from gproxy.base.session import Session
-from gproxy.observe import linefile
 from gproxy.observe.events import Event, liner
-from gproxy.observe.linefile import LineFile
+from gproxy.observe.linefile import Kept, LineFile
 from gproxy.observe.lines import Clients
 from gproxy.rt.group import Group
 from gproxy.rt.sync import sleep
@@ -78,63 +77,39 @@ class AuditLog:
         self.file.close()
 
 
-_book: AuditLog | None = None
+_kept: Kept[AuditLog] = Kept(_NAME)
+
+probe, start, reopen, close = _kept.probe, _kept.start, _kept.reopen, _kept.close
 
 
 def setup(settings: Settings | None, clients: Clients = "whole") -> None:
     """Keep an audit log from now on, or none, with as much of clients' addresses. See LineFile."""
-    global _book  # noqa: PLW0603 - as with loggers, there is one in a process
-    _book = AuditLog(settings, clients) if settings is not None else None
-
-
-def probe(settings: Settings | None) -> None:
-    """Open the file and close it again. Raises ConfigError when that can't be done."""
-    if settings is not None:
-        linefile.probe(_NAME, settings.output)
-
-
-def start() -> None:
-    """From now on a background writer does the writing."""
-    if _book is not None:
-        _book.file.start()
-
-
-def reopen() -> None:
-    """Open the file anew, after the old one was moved away. Raises OSError and keeps the old one."""
-    if _book is not None:
-        _book.file.reopen()
-
-
-def close() -> None:
-    """Write what is left, and keep no audit log any more."""
-    global _book  # noqa: PLW0603
-    if _book is not None:
-        _book.close()
-    _book = None
+    _kept.book = AuditLog(settings, clients) if settings is not None else None
 
 
 def wanted() -> bool:
     """Whether anybody reads it."""
-    return _book is not None
+    return _kept.book is not None
 
 
 def write(event: Event) -> None:
     """An act, or what else no stranger can cause."""
-    if _book is not None:
-        _book.write(event)
+    if (book := _kept.book) is not None:
+        book.write(event)
 
 
 def bounded(event: Event) -> None:
     """What strangers can cause, as often as they like."""
-    if _book is not None and _book.admit(event.event):
-        _book.write(event)
+    if (book := _kept.book) is not None and book.admit(event.event):
+        book.write(event)
 
 
 def met(kind: str, session: Session, result: str, detail: str = "") -> None:
     """How a client has done with showing who he is; `kind` is one of `auth-…`. Failures are bounded."""
-    if _book is None or (result != "ok" and not _book.admit(kind)):
+    book = _kept.book
+    if book is None or (result != "ok" and not book.admit(kind)):
         return
-    _book.write(
+    book.write(
         Event(
             kind, result, source=session.source, session=session.id, inbound=session.inbound, user=session.user or "",
             detail=detail,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Generic, Protocol, TypeVar
 
 from gproxy.base.clock import now
 from gproxy.base.errors import ConfigError
@@ -86,3 +87,55 @@ def probe(name: str, path: str) -> None:
         os.close(Sink(path).fileno())
     except OSError as error:
         raise ConfigError(f"can't open the {name} {path}: {error.strerror}") from error
+
+
+class Settings(Protocol):
+    """What every table of such a log has."""
+
+    @property
+    def output(self) -> str: ...
+
+
+class Book(Protocol):
+    """A log that stands in such a file."""
+
+    @property
+    def file(self) -> LineFile: ...
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+B = TypeVar("B", bound=Book)
+
+
+class Kept(Generic[B]):
+    """The one log of a kind that a process keeps, or none. As with loggers, there is one in a process."""
+
+    __slots__ = ("_name", "book")
+
+    def __init__(self, name: str) -> None:
+        """`name`: see LineFile."""
+        self._name = name
+        self.book: B | None = None
+
+    def probe(self, settings: Settings | None) -> None:
+        """Open the file and close it again. Raises ConfigError when that can't be done."""
+        if settings is not None:
+            probe(self._name, settings.output)
+
+    def start(self) -> None:
+        """From now on a background writer does the writing."""
+        if self.book is not None:
+            self.book.file.start()
+
+    def reopen(self) -> None:
+        """Open the file anew, after the old one was moved away. Raises OSError and keeps the old one."""
+        if self.book is not None:
+            self.book.file.reopen()
+
+    def close(self) -> None:
+        """Write what is left, and keep no such log any more."""
+        book, self.book = self.book, None
+        if book is not None:
+            book.close()

@@ -33,7 +33,7 @@ class AuditFile:
     def open(self, form: str = "json", rate: int = 20, clients: Clients = "whole") -> Iterator[None]:
         """What is told in here is written, each line at once."""
         audit.setup(Settings(str(self.path), form, rate), clients)
-        book = audit._book
+        book = audit._kept.book
         assert book is not None
         sink = book.file._sink
         assert sink is not None
