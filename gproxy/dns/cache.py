@@ -128,6 +128,14 @@ class Flight:
             self.over.set()
 
 
+def read_answer(message: bytes) -> Prepared:
+    """What a server has said. Raises DialError with the reason `dns` for what is no answer."""
+    try:
+        return prepare(message)
+    except ProtocolError as error:
+        raise DialError(f"a bad DNS answer: {error}", reason="dns") from error
+
+
 def cache_key(server: bytes, question: bytes, *, do: bool = False, checking_disabled: bool = False) -> bytes:
     """What an answer is remembered by: the server, the question as a client wrote it, what else makes answers differ.
 
@@ -389,10 +397,7 @@ class Cache:
 
     def _taken(self, key: bytes, message: bytes, rewrite_ttl: int | None) -> Prepared:
         """A new answer, which takes the place of the one that is remembered, unless it tells of a failure."""
-        try:
-            answer = prepare(message)
-        except ProtocolError as error:
-            raise DialError(f"a bad DNS answer: {error}", reason="dns") from error
+        answer = read_answer(message)
         question = answer.question
         if not key.endswith(question) and not key.endswith(question[:-4].lower() + question[-4:]):
             raise DialError("a DNS answer to another question", reason="dns")

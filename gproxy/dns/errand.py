@@ -11,14 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gproxy.base.clock import now
-from gproxy.base.errors import DialError, GproxyError, ProtocolError
+from gproxy.base.errors import DialError, GproxyError
 from gproxy.base.session import LookupOptions, Session
-from gproxy.dns.cache import Cache, Flight
+from gproxy.dns.cache import Cache, Flight, read_answer
 from gproxy.dns.iface import UnderWay
 from gproxy.net.questions import WORKERS
 from gproxy.rt.due import Due
 from gproxy.wire.dns.message import Message, parse
-from gproxy.wire.dns.prepared import Prepared, prepare
+from gproxy.wire.dns.prepared import Prepared
 
 if TYPE_CHECKING:
     from gproxy.dns.asking import Asking, Query
@@ -109,7 +109,7 @@ class Errand:
             raise DialError(f"{self._query.name}: a DNS server would have to ask itself: {way}", reason="dns")
         ask = partial(self._asking.exchange, tag, self._query, session, how)
         if self._cache is None:
-            answer = _prepared(ask())
+            answer = read_answer(ask())
             return Found(answer, answer.ttl if how.rewrite_ttl is None else how.rewrite_ttl, tag)
         stale = not how.disable_optimistic_cache
         hit = self._cache.through(self._key, ask, stale=stale, rewrite_ttl=how.rewrite_ttl)
@@ -122,7 +122,7 @@ class Errand:
         except DialError as error:
             raise self._missed(error, flight) from error
         if self._cache is None or flight is None:
-            return _prepared(message)
+            return read_answer(message)
         return self._cache.landed(self._key, flight, self, message, self._how.rewrite_ttl)
 
     def _missed(self, error: GproxyError, flight: Flight | None) -> GproxyError:
@@ -196,17 +196,10 @@ class Errand:
         self._flight = None
         try:
             if self._cache is None or flight is None:
-                self._answer = _prepared(ask())
+                self._answer = read_answer(ask())
             else:
                 self._answer = self._cache.go_on(self._key, flight, self, ask, how.rewrite_ttl)
         except GproxyError as error:
             self._error = error
         finally:
             self._over()
-
-
-def _prepared(answer: bytes) -> Prepared:
-    try:
-        return prepare(answer)
-    except ProtocolError as error:
-        raise DialError(f"a bad DNS answer: {error}", reason="dns") from error
