@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import socket as consts
+import struct
 import sys
 from _socket import socket
 from collections.abc import Iterator
@@ -25,6 +26,18 @@ _CLONE_NEWNET = 0x40000000
 
 # struct tcp_info of linux/tcp.h: 8 octets, and then words, of which this is the fifth.
 _UNACKED = slice(24, 28)
+
+
+_CREDENTIALS = struct.Struct("=iII")  # struct ucred of unix(7): process, user, group
+
+
+def peer_of(sock: socket) -> tuple[int, int]:
+    """Who has connected to a unix socket, as the kernel noted then: the ids of the process and of its user.
+
+    Raises OSError.
+    """
+    pid, user_id, _ = _CREDENTIALS.unpack(sock.getsockopt(consts.SOL_SOCKET, consts.SO_PEERCRED, _CREDENTIALS.size))
+    return pid, user_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,16 @@ import json
 import os
 import selectors
 import socket
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from gproxy.net.bind import remove_stale
+from gproxy.net.sockopt import peer_of
 
 _LARGEST_REQUEST = 64 * 1024
 _MOST_CLIENTS = 32
 _ANSWER_TIMEOUT = 5.0  # seconds for a client to take its answer
-_CREDENTIALS = struct.Struct("=3i")  # struct ucred of unix(7): process, user and group id
 
 SYSTEM_PATH = "/run/gproxy/control.sock"
 
@@ -46,9 +45,7 @@ class Request:
     def __init__(self, client: socket.socket, values: dict[str, Any]) -> None:
         self._client = client
         self.values = values
-        self.pid, self.uid, _ = _CREDENTIALS.unpack(
-            client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        )
+        self.pid, self.uid = peer_of(client)
 
     def answer(self, **values: Any) -> None:
         """Send the answer and hang up. A client that has gone gets none."""

@@ -15,7 +15,6 @@ import grp
 import os
 import pwd
 import socket as consts
-import struct
 from _socket import socket
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -25,11 +24,11 @@ from gproxy.base.address import IP, Address
 from gproxy.base.clock import now
 from gproxy.base.session import Owner, Session
 from gproxy.net.netlink import Netlink
+from gproxy.net.sockopt import peer_of
 from gproxy.rt.offload import offload
 from gproxy.rt.sync import Lock
 from gproxy.wire import netlink as wire
 
-_CREDENTIALS = struct.Struct("iII")  # struct ucred of socket(7): process, user, group
 _REMEMBERED = 1024  # sockets
 _REMEMBERED_SECONDS = 60.0  # a process may hand its socket on, or become another by exec
 _RECENT = 32  # processes
@@ -208,12 +207,11 @@ def credentials_of_peer(fd: int) -> tuple[int, int] | None:
     try:
         if sock.family != consts.AF_UNIX:
             return None
-        pid, user_id, _ = _CREDENTIALS.unpack(sock.getsockopt(consts.SOL_SOCKET, consts.SO_PEERCRED, _CREDENTIALS.size))
+        return peer_of(sock)
     except OSError:
         return None
     finally:
         sock.close()
-    return pid, user_id
 
 
 def _described(pid: int, user_id: int) -> Owner:
