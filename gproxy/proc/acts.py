@@ -68,7 +68,7 @@ def _text(value: object) -> str:
     return value[:_LONGEST] if isinstance(value, str) else ""
 
 
-_ACTS: Final = {"reload": "reload", "upgrade": "upgrade", "stop": "stop", "debug": "debug"}
+_ACTS: Final = frozenset({"reload", "upgrade", "stop", "debug"})
 _BAN_ACTS: Final = {"add": "ban-add", "remove": "ban-remove"}
 
 
@@ -78,8 +78,8 @@ def acted(request: Request, write: Write) -> Request:
     event = None
     if asked == "ban" and isinstance(does, str):
         event = _BAN_ACTS.get(does)
-    elif isinstance(asked, str):
-        event = _ACTS.get(asked)
+    elif isinstance(asked, str) and asked in _ACTS:
+        event = asked
     return request if event is None else Act(write, event, request)
 
 

@@ -66,15 +66,15 @@ class Ledger:
         """Sums over all lives; `active`, and what breakers do, over the present ones."""
         statuses: Counter[str] = Counter()
         sums = {"opened": 0, "active": 0, "up": 0, "down": 0}
-        for (worker, life), counters in self._latest.items():
-            statuses.update(counters["statuses"])
-            for name in sums:
-                if name != "active" or life == self._life[worker]:
-                    sums[name] += counters[name]
         present: list[dict[str, Any]] = []
         past: list[dict[str, Any]] = []
         for (worker, life), counters in self._latest.items():
-            (present if life == self._life[worker] else past).append(counters.get("breakers", {}))
+            statuses.update(counters["statuses"])
+            lives = life == self._life[worker]
+            for name in sums:
+                if name != "active" or lives:
+                    sums[name] += counters[name]
+            (present if lives else past).append(counters.get("breakers", {}))
         breakers = breakers_of(present, past)
         return {**sums, "statuses": dict(statuses), **({"breakers": breakers} if breakers else {})}
 
