@@ -165,12 +165,9 @@ class Counting:
         return gauges
 
 
-def build_counting(root: Root, memory: Memory) -> Counting | None:
-    """What counts for metrics; None if no service tells them. Raises OSError."""
-    asked = [options for options in root.services if isinstance(options, MetricsOptions)]
-    if not asked:
-        return None
-    totals = Totals(memory, max(options.users for options in asked))
+def build_counting(root: Root, memory: Memory) -> Counting:
+    """What counts for the services that tell metrics, of which there is one at least. Raises OSError."""
+    totals = Totals(memory, max(options.users for options in root.services if isinstance(options, MetricsOptions)))
     view = View(totals, Board(memory), max(1, int(root.runtime.workers)))
     if root.log.output and not root.log.disabled:
         view.files.append(root.log.output)
