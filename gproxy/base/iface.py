@@ -8,6 +8,7 @@ the caller's buffer is not kept after `sendall` returns. There are no timeout ar
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -258,21 +259,21 @@ Later = Callable[[], bytes]
 """What waits for an answer and gives it; nothing where there is none. It is called once, outside of the hub."""
 
 
-class Soon:
+class Soon(ABC):
     """A Later that may get its answer without a greenlet that waits for it."""
 
     __slots__ = ()
 
+    @abstractmethod
     def soon(self, ready: Callable[[], object], /) -> bool:
         """Begin, if that is so. `ready` is called once, later on and often in the hub, as soon as it won't wait.
 
         Then it has to be called, and may be in the hub. It is for whoever makes one; False needs no more work.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def __call__(self) -> bytes:
         """See Later."""
-        raise NotImplementedError
 
 
 class Resolver(Protocol):

@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class Visit:
         return self.step == len(self.talk.steps)
 
 
-class Visits:
+class Visits(ABC):
     """The conversations. Whoever derives from this says what happens at their turns: `opened`, `answered`, `lost`."""
 
     def __init__(self) -> None:
@@ -55,17 +56,16 @@ class Visits:
 
     # -- turns ---------------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def opened(self, visit: Visit) -> None:
         """Its last step is over."""
-        raise NotImplementedError
 
-    def answered(self, visit: Visit) -> None:
+    def answered(self, visit: Visit) -> None:  # noqa: B027 - there are loads that ask only once
         """What was asked on an open connection is answered."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lost(self, visit: Visit, error: OSError) -> None:
         """It has ended, or is too late. It is closed already."""
-        raise NotImplementedError
 
     # -- what is done --------------------------------------------------------------------------------------------------
 
