@@ -190,17 +190,23 @@ class FixedToll:
         return self._costs[len(self.paid) - 1] if len(self.paid) <= len(self._costs) else 0.0
 
 
+def paying(sides: Sides, up: FixedToll, down: FixedToll) -> tuple[Outcome, dict[str, bytes]]:
+    """A MiB each way, and 17 bytes more up: how it ended, and what has come."""
+    got: dict[str, bytes] = {}
+    with Run(sides, tolls=Tolls(up, down)) as run:
+        run.group.spawn(send, sides.client, CONTENT[: MIB + 17])
+        run.group.spawn(send, sides.server, CONTENT[-MIB:])
+        run.group.spawn(lambda: got.update(down=read_all(sides.client)))
+        run.group.spawn(lambda: got.update(up=read_all(sides.server)))
+        outcome = run.end()
+        run.group.join(30)
+    return outcome, got
+
+
 @pytest.mark.parametrize("piece", [4096, 100_000, 256 * 1024])
 def test_what_is_moved_is_paid_for(big: Sides, kind: str, piece: int) -> None:
     up, down = FixedToll(piece, *(0.001,) * 20), FixedToll(piece, *(0.001, 0.0) * 10)
-    got: dict[str, bytes] = {}
-    with Run(big, tolls=Tolls(up, down)) as run:
-        run.group.spawn(send, big.client, CONTENT[: MIB + 17])
-        run.group.spawn(send, big.server, CONTENT[-MIB:])
-        run.group.spawn(lambda: got.update(down=read_all(big.client)))
-        run.group.spawn(lambda: got.update(up=read_all(big.server)))
-        outcome = run.end()
-        run.group.join(30)
+    outcome, got = paying(big, up, down)
     assert sha(got["up"]) == sha(CONTENT[: MIB + 17])
     assert sha(got["down"]) == sha(CONTENT[-MIB:])
     assert (outcome.up, outcome.down, outcome.ended) == (MIB + 17, MIB, "ok")
@@ -212,14 +218,7 @@ def test_what_is_moved_is_paid_for(big: Sides, kind: str, piece: int) -> None:
 
 def test_what_may_be_paid_later_is_paid_at_the_end(big: Sides) -> None:
     up, down = (FixedToll(4096, slack=slack) for slack in (100_000, 10 * MIB))
-    got: dict[str, bytes] = {}
-    with Run(big, tolls=Tolls(up, down)) as run:
-        run.group.spawn(send, big.client, CONTENT[: MIB + 17])
-        run.group.spawn(send, big.server, CONTENT[-MIB:])
-        run.group.spawn(lambda: got.update(down=read_all(big.client)))
-        run.group.spawn(lambda: got.update(up=read_all(big.server)))
-        run.end()
-        run.group.join(30)
+    paying(big, up, down)
     assert (sum(up.paid), sum(down.paid)) == (MIB + 17, MIB)
 
 
